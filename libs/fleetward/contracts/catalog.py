@@ -1,0 +1,483 @@
+"""The one catalog: every subject, stream, consumer and request of Fleetward stands here once.
+
+Streams, consumers, permissions, the AsyncAPI document and docs/events.md are generated from
+it; a subject string anywhere else fails the check.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from fleetward.contracts.alerts import AlertBecameUnknown, AlertFired, AlertResolved
+from fleetward.contracts.dead_letter import DeadLettered
+from fleetward.contracts.errors import UnknownEventError
+from fleetward.contracts.event import Event
+from fleetward.contracts.registry import (
+    AliasMoved,
+    FetchGranted,
+    GrantFetch,
+    ModelPublished,
+    ModelRecord,
+    ModelRegistered,
+    MoveAlias,
+    RegisterModel,
+)
+from fleetward.contracts.robots import (
+    ActivationFailed,
+    ModelActivated,
+    ModelFellBack,
+    RobotCheckedIn,
+    RobotEnrolled,
+    RobotNudged,
+    SignedTarget,
+)
+from fleetward.contracts.rollouts import (
+    Rollout,
+    RolloutControlRequested,
+    RolloutEnded,
+    RolloutHalted,
+    RolloutPaused,
+    RolloutRefused,
+    RolloutRequested,
+    RolloutResumed,
+    RolloutStarted,
+    WaveCompleted,
+    WaveStarted,
+)
+from fleetward.contracts.rows import ConsumerRow, EventRow, Principal, RequestRow, StreamName, StreamRow
+from fleetward.contracts.telemetry import (
+    InferenceSummarized,
+    QueryTelemetry,
+    TelemetryFrame,
+    TelemetryQueried,
+    TelemetryStored,
+)
+
+DAY_S = 86_400.0
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+_P = Principal
+_S = StreamName
+_PEOPLE = (_P.OPERATOR, _P.APPLICATION)
+
+STREAMS: tuple[StreamRow, ...] = (
+    StreamRow(
+        name=_S.MODELS,
+        meaning="what exists and may be trusted",
+        max_age_s=0,
+        max_bytes=1 * GIB,
+        max_msgs_per_subject=64,
+        atomic=True,
+    ),
+    StreamRow(
+        name=_S.ROLLOUTS,
+        meaning="rollouts, their events and every robot's target, written together",
+        max_age_s=0,
+        max_bytes=4 * GIB,
+        max_msgs_per_subject=64,
+        atomic=True,
+    ),
+    StreamRow(
+        name=_S.ROBOTS,
+        meaning="who belongs to the fleet and what each robot reports",
+        max_age_s=0,
+        max_bytes=2 * GIB,
+        max_msgs_per_subject=64,
+    ),
+    StreamRow(
+        name=_S.TELEMETRY,
+        meaning="columnar samples on their way to disk",
+        max_age_s=1 * DAY_S,
+        max_bytes=8 * GIB,
+        max_msgs_per_subject=-1,
+        persist_async=True,
+    ),
+    StreamRow(
+        name=_S.HEALTH,
+        meaning="summaries of telemetry that rollouts are judged by",
+        max_age_s=7 * DAY_S,
+        max_bytes=1 * GIB,
+        max_msgs_per_subject=-1,
+    ),
+    StreamRow(
+        name=_S.ALERTS,
+        meaning="alerts fired, resolved, unknown",
+        max_age_s=90 * DAY_S,
+        max_bytes=1 * GIB,
+        max_msgs_per_subject=64,
+    ),
+    StreamRow(
+        name=_S.DEAD_LETTERS,
+        meaning="messages no handler could take",
+        max_age_s=90 * DAY_S,
+        max_bytes=1 * GIB,
+        max_msgs_per_subject=-1,
+    ),
+)
+
+EVENTS: tuple[EventRow, ...] = (
+    EventRow(
+        event=ModelRecord,
+        subject="model.record.v1.{name}",
+        producers=(_P.REGISTRY,),
+        stream=_S.MODELS,
+        rate="one per publish or alias move",
+        size_limit_bytes=4 * MIB,
+        readers=(_P.REGISTRY, _P.COORDINATOR, *_PEOPLE),
+    ),
+    EventRow(
+        event=ModelPublished,
+        subject="model.published.v1.{name}",
+        producers=(_P.REGISTRY,),
+        stream=_S.MODELS,
+        rate="one per version",
+        readers=_PEOPLE,
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=AliasMoved,
+        subject="model.alias_moved.v1.{name}",
+        producers=(_P.REGISTRY,),
+        stream=_S.MODELS,
+        rate="a few per model and week",
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=RolloutRequested,
+        subject="rollout.requested.v1.{rollout_id}",
+        producers=_PEOPLE,
+        stream=_S.ROLLOUTS,
+        rate="a few per hour",
+    ),
+    EventRow(
+        event=RolloutControlRequested,
+        subject="rollout.control_requested.v1.{rollout_id}",
+        producers=(_P.OPERATOR,),
+        stream=_S.ROLLOUTS,
+        rate="a few per rollout",
+    ),
+    EventRow(
+        event=Rollout,
+        subject="rollout.state.v1.{rollout_id}",
+        producers=(_P.COORDINATOR,),
+        stream=_S.ROLLOUTS,
+        rate="one per decision",
+        size_limit_bytes=4 * MIB,
+        readers=(_P.COORDINATOR, *_PEOPLE),
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=RolloutRefused,
+        subject="rollout.refused.v1.{rollout_id}",
+        producers=(_P.COORDINATOR,),
+        stream=_S.ROLLOUTS,
+        rate="rare",
+        readers=_PEOPLE,
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=RolloutStarted,
+        subject="rollout.started.v1.{rollout_id}",
+        producers=(_P.COORDINATOR,),
+        stream=_S.ROLLOUTS,
+        rate="one per rollout",
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=WaveStarted,
+        subject="rollout.wave_started.v1.{rollout_id}",
+        producers=(_P.COORDINATOR,),
+        stream=_S.ROLLOUTS,
+        rate="a few per rollout",
+        size_limit_bytes=1 * MIB,
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=WaveCompleted,
+        subject="rollout.wave_completed.v1.{rollout_id}",
+        producers=(_P.COORDINATOR,),
+        stream=_S.ROLLOUTS,
+        rate="a few per rollout",
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=RolloutPaused,
+        subject="rollout.paused.v1.{rollout_id}",
+        producers=(_P.COORDINATOR,),
+        stream=_S.ROLLOUTS,
+        rate="rare",
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=RolloutResumed,
+        subject="rollout.resumed.v1.{rollout_id}",
+        producers=(_P.COORDINATOR,),
+        stream=_S.ROLLOUTS,
+        rate="rare",
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=RolloutHalted,
+        subject="rollout.halted.v1.{rollout_id}",
+        producers=(_P.COORDINATOR,),
+        stream=_S.ROLLOUTS,
+        rate="rare",
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=RolloutEnded,
+        subject="rollout.ended.v1.{rollout_id}",
+        producers=(_P.COORDINATOR,),
+        stream=_S.ROLLOUTS,
+        rate="one per rollout",
+        readers=_PEOPLE,
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=SignedTarget,
+        subject="robot.target.v1.{robot_id}",
+        producers=(_P.COORDINATOR,),
+        stream=_S.ROLLOUTS,
+        rate="one or two per robot and rollout",
+        size_limit_bytes=16 * 1024,
+        readers=(_P.COORDINATOR, _P.REGISTRY, _P.OPERATOR, _P.ROBOT),
+    ),
+    EventRow(
+        event=RobotNudged,
+        subject="robot.nudged.v1.{robot_id}",
+        producers=(_P.COORDINATOR,),
+        stream=None,
+        rate="one per target",
+        size_limit_bytes=1024,
+        listeners=(_P.ROBOT,),
+    ),
+    EventRow(
+        event=RobotEnrolled,
+        subject="robot.enrolled.v1.{robot_id}",
+        producers=(_P.ENROLLER,),
+        stream=_S.ROBOTS,
+        rate="one per robot and change of labels",
+        size_limit_bytes=16 * 1024,
+        readers=(_P.COORDINATOR, _P.ALERTING, _P.ENROLLER, *_PEOPLE),
+        listeners=(_P.ALERTING, *_PEOPLE),
+    ),
+    EventRow(
+        event=RobotCheckedIn,
+        subject="robot.checked_in.v1.{robot_id}",
+        producers=(_P.ROBOT,),
+        stream=_S.ROBOTS,
+        rate="one per robot every 10 s and on every change",
+        size_limit_bytes=16 * 1024,
+        readers=(_P.COORDINATOR, _P.ALERTING, *_PEOPLE),
+        listeners=(_P.ALERTING, *_PEOPLE),
+    ),
+    EventRow(
+        event=ModelActivated,
+        subject="robot.model_activated.v1.{robot_id}",
+        producers=(_P.ROBOT,),
+        stream=_S.ROBOTS,
+        rate="one per robot and rollout",
+        size_limit_bytes=16 * 1024,
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=ActivationFailed,
+        subject="robot.activation_failed.v1.{robot_id}",
+        producers=(_P.ROBOT,),
+        stream=_S.ROBOTS,
+        rate="rare",
+        size_limit_bytes=16 * 1024,
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=ModelFellBack,
+        subject="robot.model_fell_back.v1.{robot_id}",
+        producers=(_P.ROBOT,),
+        stream=_S.ROBOTS,
+        rate="rare",
+        size_limit_bytes=16 * 1024,
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=TelemetryFrame,
+        subject="robot.telemetry.v1.{robot_id}",
+        producers=(_P.ROBOT,),
+        stream=_S.TELEMETRY,
+        rate="4 per robot and second",
+        size_limit_bytes=256 * 1024,
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=TelemetryStored,
+        subject="telemetry.stored.v1.{robot_id}",
+        producers=(_P.INGEST,),
+        stream=None,
+        rate="one per robot and second",
+        size_limit_bytes=1024,
+        listeners=(_P.ROBOT,),
+    ),
+    EventRow(
+        event=InferenceSummarized,
+        subject="telemetry.inference_summarized.v1.{robot_id}",
+        producers=(_P.INGEST,),
+        stream=_S.HEALTH,
+        rate="one per robot and second while it infers",
+        size_limit_bytes=4 * 1024,
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=AlertFired,
+        subject="alert.fired.v1.{robot_id}.{alert}",
+        producers=(_P.ALERTING, _P.APPLICATION),
+        stream=_S.ALERTS,
+        rate="rare",
+        size_limit_bytes=16 * 1024,
+        readers=(_P.ALERTING, *_PEOPLE),
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=AlertResolved,
+        subject="alert.resolved.v1.{robot_id}.{alert}",
+        producers=(_P.ALERTING, _P.APPLICATION),
+        stream=_S.ALERTS,
+        rate="rare",
+        size_limit_bytes=4 * 1024,
+        readers=(_P.ALERTING, *_PEOPLE),
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=AlertBecameUnknown,
+        subject="alert.became_unknown.v1.{robot_id}.{alert}",
+        producers=(_P.ALERTING,),
+        stream=_S.ALERTS,
+        rate="rare",
+        size_limit_bytes=4 * 1024,
+        readers=(_P.ALERTING, *_PEOPLE),
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=DeadLettered,
+        subject="dlq.dead_lettered.v1.{stream}.{consumer}",
+        producers=(_P.REGISTRY, _P.COORDINATOR, _P.INGEST, _P.ALERTING),
+        stream=_S.DEAD_LETTERS,
+        rate="never, when all is well",
+        size_limit_bytes=8 * MIB,
+        readers=(_P.OPERATOR,),
+        listeners=(_P.OPERATOR,),
+    ),
+)
+
+CONSUMERS: tuple[ConsumerRow, ...] = (
+    ConsumerRow(
+        durable="coordinator-requests",
+        principal=_P.COORDINATOR,
+        stream=_S.ROLLOUTS,
+        events=(RolloutRequested, RolloutControlRequested),
+    ),
+    ConsumerRow(
+        durable="coordinator-robots",
+        principal=_P.COORDINATOR,
+        stream=_S.ROBOTS,
+        events=(RobotCheckedIn, ModelActivated, ActivationFailed, ModelFellBack),
+    ),
+    ConsumerRow(
+        durable="coordinator-alerts",
+        principal=_P.COORDINATOR,
+        stream=_S.ALERTS,
+        events=(AlertFired,),
+    ),
+    ConsumerRow(
+        durable="coordinator-health",
+        principal=_P.COORDINATOR,
+        stream=_S.HEALTH,
+        events=(InferenceSummarized,),
+    ),
+    ConsumerRow(
+        durable="ingest-telemetry",
+        principal=_P.INGEST,
+        stream=_S.TELEMETRY,
+        events=(TelemetryFrame,),
+        max_ack_pending=20_000,
+        max_deliver=-1,
+    ),
+    ConsumerRow(
+        durable="alerting-telemetry",
+        principal=_P.ALERTING,
+        stream=_S.TELEMETRY,
+        events=(TelemetryFrame,),
+        max_ack_pending=20_000,
+    ),
+)
+
+REQUESTS: tuple[RequestRow, ...] = (
+    RequestRow(
+        request=RegisterModel,
+        reply=ModelRegistered,
+        subject="model.register.v1",
+        responder=_P.REGISTRY,
+        callers=(_P.OPERATOR,),
+        timeout_s=600.0,
+    ),
+    RequestRow(
+        request=MoveAlias,
+        reply=AliasMoved,
+        subject="model.move_alias.v1",
+        responder=_P.REGISTRY,
+        callers=(_P.OPERATOR,),
+    ),
+    RequestRow(
+        request=GrantFetch,
+        reply=FetchGranted,
+        subject="robot.grant_fetch.v1.{robot_id}",
+        responder=_P.REGISTRY,
+        callers=(_P.ROBOT,),
+    ),
+    RequestRow(
+        request=QueryTelemetry,
+        reply=TelemetryQueried,
+        subject="telemetry.query.v1",
+        responder=_P.INGEST,
+        callers=_PEOPLE,
+    ),
+)
+
+
+@lru_cache(maxsize=4096)
+def row_of(event: type[Event]) -> EventRow:
+    """The row of an event's Struct; raises UnknownEventError."""
+    for row in EVENTS:
+        if row.event is event:
+            return row
+    raise UnknownEventError(f"{event.__name__} has no row in EVENTS; add one to contracts/catalog.py.")
+
+
+@lru_cache(maxsize=4096)
+def request_row_of(request: type[Event]) -> RequestRow:
+    """The row of a request's Struct; raises UnknownEventError."""
+    for row in REQUESTS:
+        if row.request is request:
+            return row
+    raise UnknownEventError(
+        f"{request.__name__} has no row in REQUESTS; add one to contracts/catalog.py."
+    )
+
+
+@lru_cache(maxsize=4096)
+def row_of_subject(subject: str) -> EventRow:
+    """The row whose subject a concrete one is an instance of; raises UnknownEventError."""
+    kind = ".".join(subject.split(".")[:3])
+    for row in EVENTS:
+        if row.kind == kind:
+            return row
+    raise UnknownEventError(f"no row in EVENTS has the subject {subject}; it is not one of ours.")
+
+
+def consumers_of(principal: Principal) -> tuple[ConsumerRow, ...]:
+    """The durable consumers one principal pulls from."""
+    return tuple(row for row in CONSUMERS if row.principal is principal)
+
+
+def events_in(stream: StreamName) -> tuple[EventRow, ...]:
+    """The rows kept in one stream."""
+    return tuple(row for row in EVENTS if row.stream is stream)

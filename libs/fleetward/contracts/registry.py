@@ -1,0 +1,140 @@
+"""What the model registry knows: versions, what they contain, who may trust them, aliases."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from fleetward.contracts.event import Event, UtcTime
+from fleetward.contracts.ids import AliasName, Digest, ModelName, ModelRef, RobotId, Version
+
+MAX_VERSIONS_PER_MODEL = 500
+MAX_ALIAS_MOVES_KEPT = 200
+
+
+class TensorSpec(Struct, frozen=True):
+    """One input or output of a graph: element type by ONNX's name; -1 is a free dimension."""
+
+    name: str
+    element_type: str
+    shape: tuple[int, ...]
+
+
+class ModelManifest(Struct, frozen=True, kw_only=True):
+    """What is signed: exactly which bytes are this version and what they take and give."""
+
+    model: ModelRef
+    digest: Digest
+    size_bytes: int
+    format: str
+    opset: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    metadata: dict[str, str] = {}
+    release: int
+    """Counts up with every version published under this name; guards against downgrades."""
+    object_key: str
+    published_at: UtcTime
+
+
+class SignedManifest(Struct, frozen=True, kw_only=True):
+    """A manifest as signed bytes: verify ``signature`` over ``payload`` before decoding it.
+
+    payload: msgpack of ModelManifest. signature: Ed25519, 64 bytes (RFC 8032).
+    """
+
+    payload: bytes
+    key_id: str
+    signature: bytes
+
+
+class ModelVersion(Struct, frozen=True, kw_only=True):
+    """One version as the registry lists it."""
+
+    manifest: ModelManifest
+    signed: SignedManifest
+
+
+class AliasMove(Struct, frozen=True, kw_only=True):
+    """One step in an alias's history: who it pointed to from then on."""
+
+    alias: AliasName
+    version: Version
+    moved_at: UtcTime
+
+
+class ModelRecord(Event, frozen=True, kw_only=True):
+    """Everything about one model name: the state the registry compares and sets."""
+
+    name: ModelName
+    versions: tuple[ModelVersion, ...] = ()
+    aliases: dict[AliasName, Version] = {}
+    alias_history: tuple[AliasMove, ...] = ()
+
+
+class ModelPublished(Event, frozen=True, kw_only=True):
+    """A version exists, is verified and signed, and may be rolled out."""
+
+    name: ModelName
+    version: Version
+    digest: Digest
+    size_bytes: int
+    release: int
+    published_at: UtcTime
+
+
+class AliasMoved(Event, frozen=True, kw_only=True):
+    """An alias now names another version."""
+
+    name: ModelName
+    alias: AliasName
+    version: Version
+    previous_version: Version | None = None
+    moved_at: UtcTime
+
+
+class RegisterModel(Event, frozen=True, kw_only=True):
+    """Asks the registry to adopt an uploaded object as ``name:version``.
+
+    ``digest`` and ``size_bytes`` are the client's claim; the registry re-hashes the object.
+    """
+
+    name: ModelName
+    version: Version
+    digest: Digest
+    size_bytes: int
+    upload_key: str
+    metadata: dict[str, str] = {}
+
+
+class ModelRegistered(Event, frozen=True, kw_only=True):
+    """The registry's answer: the version as it now stands."""
+
+    version: ModelVersion
+    already_published: bool = False
+
+
+class MoveAlias(Event, frozen=True, kw_only=True):
+    """Asks for an alias to move, by compare-and-set: refused unless ``expected`` still holds.
+
+    ``expected`` None means that the alias must not exist yet.
+    """
+
+    name: ModelName
+    alias: AliasName
+    version: Version
+    expected: Version | None = None
+
+
+class GrantFetch(Event, frozen=True, kw_only=True):
+    """A robot asks for the bytes of a digest that its own target names."""
+
+    robot_id: RobotId
+    digest: Digest
+
+
+class FetchGranted(Event, frozen=True, kw_only=True):
+    """Where to GET the bytes (ranges allowed) until ``expires_at``, and what to verify them by."""
+
+    url: str
+    expires_at: UtcTime
+    signed: SignedManifest

@@ -1,0 +1,128 @@
+"""A robot's target and what the robot says about itself: desired and reported."""
+
+from __future__ import annotations
+
+import enum
+
+from msgspec import Struct
+
+from fleetward.contracts.event import Event, UtcTime
+from fleetward.contracts.ids import BootId, Digest, ModelRef, RobotId, RolloutId
+
+
+class RobotEnrolled(Event, frozen=True, kw_only=True):
+    """A robot belongs to the fleet; labels answer selectors, ``lease_s`` defines silence."""
+
+    robot_id: RobotId
+    labels: dict[str, str] = {}
+    enrolled_at: UtcTime
+    lease_s: float = 5.0
+
+
+class RobotTarget(Struct, frozen=True, kw_only=True):
+    """What one robot shall serve. Level-triggered: only the newest generation matters.
+
+    ``generation`` counts up per robot; a robot refuses an older one. ``fallback`` is the model
+    the robot may return to by itself, signed in advance. ``robot_id`` binds it to one audience.
+    """
+
+    robot_id: RobotId
+    generation: int
+    rollout_id: RolloutId
+    model: ModelRef
+    digest: Digest
+    fallback: ModelRef | None = None
+    fallback_digest: Digest | None = None
+    proof_inferences: int = 20
+    """Good inferences the new model must serve before the robot may report it active."""
+    health_window_s: float = 10.0
+    """How long the previous model stays warm after the swap."""
+    issued_at: UtcTime
+
+
+class SignedTarget(Event, frozen=True, kw_only=True):
+    """A target as signed bytes. payload: msgpack of RobotTarget; signature: Ed25519, 64 bytes.
+
+    ``robot_id`` repeats the audience to fill in the subject; the signed copy is what counts.
+    """
+
+    robot_id: RobotId
+    payload: bytes
+    key_id: str
+    signature: bytes
+    traceparent: str = ""
+
+
+class ModelActivated(Event, frozen=True, kw_only=True):
+    """A robot proved that it serves this model: the digest its worker mapped, N good inferences."""
+
+    robot_id: RobotId
+    rollout_id: RolloutId
+    generation: int
+    model: ModelRef
+    digest: Digest
+    inferences: int
+    swap_ms: float
+    warm_up_ms: float
+    bytes_fetched: int
+    activated_at: UtcTime
+
+
+class ActivationStage(str, enum.Enum):
+    """Where on the way to a new model a robot stood when it failed."""
+
+    TARGET = "target"
+    FETCH = "fetch"
+    VERIFY = "verify"
+    LOAD = "load"
+    WARM_UP = "warm_up"
+    SWAP = "swap"
+    PROOF = "proof"
+
+
+class ActivationFailed(Event, frozen=True, kw_only=True):
+    """A robot could not reach its target; what it served before, it serves still."""
+
+    robot_id: RobotId
+    rollout_id: RolloutId
+    generation: int
+    model: ModelRef
+    stage: ActivationStage
+    reason: str
+    failed_at: UtcTime
+
+
+class ModelFellBack(Event, frozen=True, kw_only=True):
+    """After activation the new model did badly and the robot returned to the one before."""
+
+    robot_id: RobotId
+    rollout_id: RolloutId
+    generation: int
+    from_digest: Digest
+    to_digest: Digest
+    reason: str
+    fell_back_at: UtcTime
+
+
+class RobotCheckedIn(Event, frozen=True, kw_only=True):
+    """A heartbeat with the truth: what this robot serves right now, counted since boot."""
+
+    robot_id: RobotId
+    boot_id: BootId
+    sequence: int
+    generation: int = 0
+    active_model: ModelRef | None = None
+    active_digest: Digest | None = None
+    warm_digest: Digest | None = None
+    cached_digests: tuple[Digest, ...] = ()
+    frames_served: int = 0
+    frames_dropped: int = 0
+    frames_reissued: int = 0
+    bytes_fetched: int = 0
+    checked_in_at: UtcTime
+
+
+class RobotNudged(Event, frozen=True, kw_only=True):
+    """Wakes a robot: it means only 'look at your target now'."""
+
+    robot_id: RobotId

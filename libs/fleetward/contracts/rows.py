@@ -1,0 +1,132 @@
+"""What a row of the catalog says: who may publish a fact, where it is kept, who may read it."""
+
+from __future__ import annotations
+
+import enum
+import re
+
+from msgspec import Struct
+
+from fleetward.contracts.event import Event
+
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+class Principal(str, enum.Enum):
+    """Who speaks on the bus. Permissions are generated per principal from the catalog."""
+
+    REGISTRY = "model-registry"
+    COORDINATOR = "rollout-coordinator"
+    INGEST = "telemetry-ingest"
+    ALERTING = "alerting"
+    ROBOT = "robot"
+    OPERATOR = "operator"
+    """People and CI: the command line, the console, a pipeline."""
+    APPLICATION = "application"
+    """A programmer's own program: reads telemetry, raises own alerts."""
+    ENROLLER = "enroller"
+    PROVISIONER = "provisioner"
+
+
+class StreamName(str, enum.Enum):
+    """The streams; one is one unit of retention, durability and atomic writing."""
+
+    MODELS = "MODELS"
+    ROLLOUTS = "ROLLOUTS"
+    ROBOTS = "ROBOTS"
+    TELEMETRY = "TELEMETRY"
+    HEALTH = "HEALTH"
+    ALERTS = "ALERTS"
+    DEAD_LETTERS = "DEAD_LETTERS"
+
+
+class StreamRow(Struct, frozen=True, kw_only=True):
+    """How a stream keeps what it is given.
+
+    ``atomic`` streams take all-or-nothing batches with compare-and-set; ``persist_async`` ones
+    acknowledge before fsync, so their truth is end to end (the robot's spool).
+    """
+
+    name: StreamName
+    meaning: str
+    max_age_s: float
+    max_bytes: int
+    max_msgs_per_subject: int
+    duplicate_window_s: float = 120.0
+    atomic: bool = False
+    persist_async: bool = False
+
+
+class EventRow(Struct, frozen=True, kw_only=True):
+    """One fact: its Struct, its subject, who publishes it, where it is kept, how often it comes.
+
+    ``stream`` None: a core message that is never stored. ``readers`` may read the last value of
+    a subject directly; ``listeners`` may subscribe to it live. Robots only ever their own.
+    """
+
+    event: type[Event]
+    subject: str
+    producers: tuple[Principal, ...]
+    stream: StreamName | None
+    rate: str
+    size_limit_bytes: int = 64 * 1024
+    readers: tuple[Principal, ...] = ()
+    listeners: tuple[Principal, ...] = ()
+
+    @property
+    def pattern(self) -> str:
+        """The subject with every placeholder as ``*``."""
+        return PLACEHOLDER.sub("*", self.subject)
+
+    @property
+    def kind(self) -> str:
+        """The subject without its placeholders: a low-cardinality name for spans and metrics."""
+        return PLACEHOLDER.sub("", self.subject).rstrip(".")
+
+    def subject_of(self, event: Event) -> str:
+        """The concrete subject of ``event``, from its own fields."""
+        return self.subject.format_map(_Fields(event))
+
+
+class ConsumerRow(Struct, frozen=True, kw_only=True):
+    """One durable, pulled consumer: which facts of which stream go to whom, how patiently."""
+
+    durable: str
+    principal: Principal
+    stream: StreamName
+    events: tuple[type[Event], ...]
+    ack_wait_s: float = 30.0
+    max_ack_pending: int = 1000
+    max_deliver: int = 8
+
+
+class RequestRow(Struct, frozen=True, kw_only=True):
+    """One question and its answer, over core NATS. Robots ask only on their own subject."""
+
+    request: type[Event]
+    reply: type[Event]
+    subject: str
+    responder: Principal
+    callers: tuple[Principal, ...]
+    timeout_s: float = 10.0
+
+    @property
+    def pattern(self) -> str:
+        """The subject with every placeholder as ``*``."""
+        return PLACEHOLDER.sub("*", self.subject)
+
+    def subject_of(self, request: Event) -> str:
+        """The concrete subject of ``request``, from its own fields."""
+        return self.subject.format_map(_Fields(request))
+
+
+class _Fields(dict[str, str]):
+    """Looks placeholders up in a Struct's fields."""
+
+    def __init__(self, event: Event) -> None:
+        super().__init__()
+        self._event = event
+
+    def __missing__(self, field: str) -> str:
+        value = getattr(self._event, field)
+        return str(value.value if isinstance(value, enum.Enum) else value)

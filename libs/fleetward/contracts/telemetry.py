@@ -1,0 +1,94 @@
+"""Telemetry on the wire: columnar frames, durable watermarks, summaries, and queries.
+
+Arrays are little-endian and packed, so that a reader takes a view instead of parsing.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from fleetward.contracts.event import Event, UtcTime
+from fleetward.contracts.ids import BootId, Digest, RobotId
+
+
+class Series(Struct, frozen=True, kw_only=True):
+    """A signal's OpenTelemetry name and its attributes (few, low-cardinality)."""
+
+    signal: str
+    attributes: dict[str, str] = {}
+
+
+class TelemetryFrame(Event, frozen=True, kw_only=True):
+    """Up to 250 ms of samples of one robot.
+
+    ``series_index`` uint16, ``offsets_us`` uint32 (after ``started_at_ns``), ``values`` float64:
+    three packed little-endian arrays of the same length n. ``sequence`` counts frames from 1
+    since ``boot_id``; robot, boot and sequence together name a frame once and for all.
+    """
+
+    robot_id: RobotId
+    boot_id: BootId
+    sequence: int
+    started_at_ns: int
+    series: tuple[Series, ...]
+    series_index: bytes
+    offsets_us: bytes
+    values: bytes
+
+
+class TelemetryStored(Event, frozen=True, kw_only=True):
+    """Every frame of this boot up to ``sequence`` is on disk; the robot may trim its spool."""
+
+    robot_id: RobotId
+    boot_id: BootId
+    sequence: int
+
+
+class InferenceSummarized(Event, frozen=True, kw_only=True):
+    """How one robot's model did in one window: the moments a cohort comparison needs.
+
+    ``window`` counts up per robot and boot; it names a summary, so a second copy is ignored.
+    Durations in ms; confidence in [0, 1].
+    """
+
+    robot_id: RobotId
+    boot_id: BootId
+    window: int
+    digest: Digest
+    started_at: UtcTime
+    duration_s: float
+    inferences: int
+    errors: int = 0
+    latency_ms_sum: float = 0.0
+    latency_ms_sum_of_squares: float = 0.0
+    latency_ms_max: float = 0.0
+    confidence_count: int = 0
+    confidence_sum: float = 0.0
+    confidence_sum_of_squares: float = 0.0
+
+
+class QueryTelemetry(Event, frozen=True, kw_only=True):
+    """Asks for one signal's samples in [start, end), all robots or one, oldest first."""
+
+    signal: str
+    robot_id: RobotId | None = None
+    start: UtcTime
+    end: UtcTime
+    limit: int = 1000
+
+
+class Sample(Struct, frozen=True, kw_only=True):
+    """One stored value. ``at_ns`` is unix time in nanoseconds."""
+
+    robot_id: RobotId
+    signal: str
+    attributes: dict[str, str]
+    at_ns: int
+    value: float
+
+
+class TelemetryQueried(Event, frozen=True, kw_only=True):
+    """The answer: at most ``limit`` samples; ``matched`` says how many there were in all."""
+
+    samples: tuple[Sample, ...]
+    matched: int
