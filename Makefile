@@ -1,0 +1,60 @@
+# Everything a person or CI runs. `make help` lists it.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+export PYTHON
+
+ONLY ?=
+TESTS ?= tests
+STAMP := .venv/setup.stamp
+PROJECTS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
+
+.PHONY: help
+help: ## list these targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: setup
+setup: $(STAMP) ## make .venv with everything locked (quick when nothing changed)
+	@:
+
+$(STAMP): requirements.lock tools/uv.lock tools/setup.sh $(PROJECTS)
+	@sh tools/setup.sh
+
+.PHONY: models
+models: setup ## fetch the model releases that the demo and the tests roll out
+	@.venv/bin/python -m examples.demo.releases
+
+.PHONY: demo
+demo: models ## three rollouts over five robots: promoted, promoted, taken back
+	@.venv/bin/python -m examples.demo
+
+.PHONY: up
+up: setup ## the whole system on this machine, until Ctrl-C
+	@.venv/bin/fleetward up
+
+.PHONY: test
+test: models ## run the tests (TESTS=tests/unit for a part)
+	@.venv/bin/python -m pytest $(TESTS)
+
+.PHONY: check
+check: setup ## style, types, imports, subjects, sizes: all that needs no server
+	@sh tools/check.sh
+
+.PHONY: bench
+bench: models ## measure (ONLY=core for one area)
+	@.venv/bin/python -m tests.bench --only "$(ONLY)"
+
+.PHONY: lock
+lock: setup-uv ## write requirements.lock from every pyproject.toml (UPGRADE=1: newest)
+	@UPGRADE="$(UPGRADE)" sh tools/lock.sh
+
+.PHONY: setup-uv
+setup-uv:
+	@sh tools/setup.sh uv
+
+.PHONY: clean
+clean: ## remove what was built here (keeps .fleetward, where your models live)
+	rm -rf .venv .uv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find libs services -name '*.egg-info' -prune -exec rm -rf {} +
+	find . -name __pycache__ -prune -exec rm -rf {} +

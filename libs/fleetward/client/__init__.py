@@ -1,0 +1,1 @@
+"""What a program calls to publish models and steer rollouts."""

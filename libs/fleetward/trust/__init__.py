@@ -1,0 +1,1 @@
+"""Who may say what: operator, accounts, per-robot credentials, and signatures."""

@@ -1,0 +1,1 @@
+"""What tests share: a clock that only moves when told, simulated robots, faults on demand."""

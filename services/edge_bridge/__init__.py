@@ -1,0 +1,1 @@
+"""The robot's side: fetch, verify, swap, measure, buffer, fall back."""

@@ -1,0 +1,1 @@
+"""What exists and may be trusted: versions, aliases, signatures, chunks."""

@@ -1,0 +1,1 @@
+"""Who gets which model, when, and when to take it back."""

@@ -1,0 +1,1 @@
+"""Every sample stored once, rolled up, and queryable."""
