@@ -44,7 +44,14 @@ from fleetward.contracts.rollouts import (
     WaveCompleted,
     WaveStarted,
 )
-from fleetward.contracts.rows import ConsumerRow, EventRow, Principal, RequestRow, StreamName, StreamRow
+from fleetward.contracts.rows import (
+    ConsumerRow,
+    EventRow,
+    Principal,
+    RequestRow,
+    StreamName,
+    StreamRow,
+)
 from fleetward.contracts.telemetry import (
     InferenceSummarized,
     QueryTelemetry,
@@ -449,7 +456,9 @@ def row_of(event: type[Event]) -> EventRow:
     for row in EVENTS:
         if row.event is event:
             return row
-    raise UnknownEventError(f"{event.__name__} has no row in EVENTS; add one to contracts/catalog.py.")
+    raise UnknownEventError(
+        f"{event.__name__} has no row in EVENTS; add one to contracts/catalog.py."
+    )
 
 
 @lru_cache(maxsize=4096)

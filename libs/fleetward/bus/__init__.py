@@ -1,0 +1,1 @@
+"""The catalog's facts carried over NATS: connect, provision, publish, batch, pull, ask, trace."""

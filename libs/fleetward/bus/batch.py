@@ -1,0 +1,88 @@
+"""All or nothing: several facts of one stream in one write, with compare-and-set.
+
+The server's atomic batch publish (NATS ADR-50): nats-py has the stream flag but no publisher.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from secrets import token_hex
+
+import nats.errors
+from msgspec import Struct
+from nats.aio.client import Client
+
+from fleetward.bus.errors import BusError, ConflictError, PublishError
+from fleetward.bus.tracing import headers_of_span
+from fleetward.contracts.catalog import row_of
+from fleetward.contracts.codec import encode_within
+from fleetward.contracts.event import Event
+
+MAX_BATCH_MESSAGES = 1000
+"""The server's own limit."""
+BATCH_TIMEOUT_S = 10.0
+
+_CONFLICT_CODES = frozenset({10071, 10164})
+_EXPECTED = "Nats-Expected-Last-Subject-Sequence"
+
+
+class Write(Struct, frozen=True):
+    """One fact of a batch. ``expected_last_sequence``: 0 means that the subject is still empty."""
+
+    event: Event
+    expected_last_sequence: int | None = None
+
+
+async def write_atomically(
+    connection: Client, writes: Sequence[Write], *, timeout_s: float = BATCH_TIMEOUT_S
+) -> int:
+    """Store every write or none; return the last one's stream sequence.
+
+    Raises ConflictError when an expectation does not hold, PublishError when the outcome is
+    unknown (load and decide again: the compare-and-set tells), BusError when refused.
+    """
+    if not 0 < len(writes) <= MAX_BATCH_MESSAGES:
+        raise BusError(f"a batch has 1 to {MAX_BATCH_MESSAGES} messages, not {len(writes)}.")
+    batch_id = token_hex(16)
+    trace = headers_of_span()
+    last = len(writes)
+    for position, write in enumerate(writes, 1):
+        row = row_of(type(write.event))
+        subject = row.subject_of(write.event)
+        payload = encode_within(write.event, row.size_limit_bytes)
+        headers = {**trace, **_headers(batch_id, position, last, write)}
+        if position in {1, last}:
+            sequence = await _acknowledged(connection, subject, payload, headers, timeout_s)
+        else:
+            await connection.publish(subject, payload, headers=headers)
+    return sequence
+
+
+def _headers(batch_id: str, position: int, last: int, write: Write) -> dict[str, str]:
+    headers = {"Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(position)}
+    if position == last:
+        headers["Nats-Batch-Commit"] = "1"
+    if write.expected_last_sequence is not None:
+        headers[_EXPECTED] = str(write.expected_last_sequence)
+    return headers
+
+
+async def _acknowledged(
+    connection: Client, subject: str, payload: bytes, headers: dict[str, str], timeout_s: float
+) -> int:
+    """Publish and wait: the first message's answer is empty, the commit's is the PubAck."""
+    try:
+        reply = await connection.request(subject, payload, timeout=timeout_s, headers=headers)
+    except (nats.errors.Error, asyncio.TimeoutError) as problem:
+        raise PublishError(
+            f"the batch was not acknowledged ({problem!r}); load and retry."
+        ) from problem
+    answer = json.loads(reply.data) if reply.data else {}
+    if "error" in answer:
+        error = answer["error"]
+        if error.get("err_code") in _CONFLICT_CODES:
+            raise ConflictError(f"another writer moved {subject} first: {error['description']}.")
+        raise BusError(f"the server refused the batch at {subject}: {error['description']}.")
+    return int(answer.get("seq", 0))

@@ -1,0 +1,155 @@
+"""Reads the last fact on a subject straight from its stream: state, without a consumer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+from typing import Generic, TypeVar
+
+import nats.errors
+from msgspec import Struct
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from fleetward.bus.errors import BusError, NoAnswerError
+from fleetward.bus.tracing import traceparent_in
+from fleetward.contracts.catalog import row_of
+from fleetward.contracts.codec import decode
+from fleetward.contracts.event import Event
+from fleetward.contracts.rows import PLACEHOLDER, EventRow
+
+READ_TIMEOUT_S = 5.0
+SUBJECTS_PER_READ = 500
+"""How many subjects one multi-get names; the server answers at most 1,024 messages."""
+
+_DIRECT_GET = "$JS.API.DIRECT.GET"
+_STATUS_NOT_FOUND = "404"
+_STATUS_END_OF_BATCH = "204"
+_STATUS_TOO_MANY = "413"
+
+_E = TypeVar("_E", bound=Event)
+
+
+class Value(Struct, Generic[_E], frozen=True):
+    """A stored fact with its stream sequence, to compare and set by."""
+
+    event: _E
+    sequence: int
+    traceparent: str = ""
+
+
+async def last_value(
+    connection: Client, event: type[_E], *, timeout_s: float = READ_TIMEOUT_S, **fields: str
+) -> Value[_E] | None:
+    """The last ``event`` whose subject has these ``fields``, or None; raises NoAnswerError."""
+    row = row_of(event)
+    subject = row.subject.format(**fields)
+    try:
+        reply = await connection.request(
+            f"{_DIRECT_GET}.{_stream(row)}.{subject}", b"", timeout=timeout_s
+        )
+    except (nats.errors.Error, asyncio.TimeoutError) as problem:
+        raise NoAnswerError(f"the server did not answer for {subject} ({problem!r}).") from problem
+    status = (reply.headers or {}).get("Status")
+    if status == _STATUS_NOT_FOUND:
+        return None
+    if status is not None:
+        raise BusError(f"reading {subject} was refused with status {status}.")
+    return _value(reply, event)
+
+
+async def last_values(
+    connection: Client, event: type[_E], *, timeout_s: float = READ_TIMEOUT_S, **fields: str
+) -> list[Value[_E]]:
+    """The last ``event`` of every subject that matches; a field left out matches anything."""
+    row = row_of(event)
+    filled = PLACEHOLDER.sub(lambda match: fields.get(match[1], "*"), row.subject)
+    replies = await _multi_get(connection, row, [filled], timeout_s)
+    if replies is None:
+        subjects = await _subjects_matching(connection, row, filled, timeout_s)
+        return await _last_of(connection, event, subjects, timeout_s)
+    return [_value(reply, event) for reply in replies]
+
+
+async def last_values_of(
+    connection: Client,
+    event: type[_E],
+    field: str,
+    values: Sequence[str],
+    *,
+    timeout_s: float = READ_TIMEOUT_S,
+) -> list[Value[_E]]:
+    """The last ``event`` for each of ``values`` of one ``field``; those without any are left out."""
+    row = row_of(event)
+    subjects = [row.subject.format(**{field: value}) for value in values]
+    return await _last_of(connection, event, subjects, timeout_s)
+
+
+async def _last_of(
+    connection: Client, event: type[_E], subjects: Sequence[str], timeout_s: float
+) -> list[Value[_E]]:
+    found: list[Value[_E]] = []
+    for chunk in _chunks(subjects):
+        replies = await _multi_get(connection, row_of(event), chunk, timeout_s)
+        found.extend(_value(reply, event) for reply in replies or ())
+    return found
+
+
+async def _multi_get(
+    connection: Client, row: EventRow, subjects: Sequence[str], timeout_s: float
+) -> list[Msg] | None:
+    """Every last message of ``subjects``; None when there are more than one answer can hold."""
+    if not subjects:
+        return []
+    inbox = connection.new_inbox()
+    subscription = await connection.subscribe(inbox)
+    try:
+        await connection.publish(
+            f"{_DIRECT_GET}.{_stream(row)}",
+            json.dumps({"multi_last": list(subjects)}).encode(),
+            reply=inbox,
+        )
+        replies: list[Msg] = []
+        while True:
+            reply = await subscription.next_msg(timeout=timeout_s)
+            status = (reply.headers or {}).get("Status")
+            if status is None:
+                replies.append(reply)
+            elif status in {_STATUS_END_OF_BATCH, _STATUS_NOT_FOUND}:
+                return replies
+            elif status == _STATUS_TOO_MANY:
+                return None
+            else:
+                raise BusError(f"reading {subjects[0]} was refused with status {status}.")
+    except (nats.errors.Error, asyncio.TimeoutError) as problem:
+        raise NoAnswerError(
+            f"the server did not answer for {subjects[0]} ({problem!r})."
+        ) from problem
+    finally:
+        await subscription.unsubscribe()
+
+
+async def _subjects_matching(
+    connection: Client, row: EventRow, pattern: str, timeout_s: float
+) -> list[str]:
+    information = await connection.jetstream(timeout=timeout_s).stream_info(
+        _stream(row), subjects_filter=pattern
+    )
+    return sorted(information.state.subjects or {})
+
+
+def _value(reply: Msg, event: type[_E]) -> Value[_E]:
+    headers = reply.headers or {}
+    return Value(decode(reply.data, event), int(headers["Nats-Sequence"]), traceparent_in(headers))
+
+
+def _stream(row: EventRow) -> str:
+    if row.stream is None:
+        raise BusError(f"{row.kind} is kept in no stream, so it has no last value.")
+    return row.stream.value
+
+
+def _chunks(subjects: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(subjects), SUBJECTS_PER_READ):
+        yield subjects[start : start + SUBJECTS_PER_READ]

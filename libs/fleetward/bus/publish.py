@@ -1,0 +1,57 @@
+"""Publishes facts to the subject that the catalog gives them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import nats.errors
+from nats.aio.client import Client
+from nats.js.errors import APIError, NoStreamResponseError
+
+from fleetward.bus.errors import PublishError
+from fleetward.bus.tracing import headers_of_span
+from fleetward.contracts.catalog import row_of
+from fleetward.contracts.codec import encode_within
+from fleetward.contracts.event import Event
+
+MESSAGE_ID = "Nats-Msg-Id"
+PUBLISH_TIMEOUT_S = 5.0
+
+
+async def publish(
+    connection: Client,
+    event: Event,
+    *,
+    message_id: str | None = None,
+    timeout_s: float = PUBLISH_TIMEOUT_S,
+) -> int:
+    """Publish ``event``; return its stream sequence, or 0 when the catalog keeps it nowhere.
+
+    ``message_id`` makes publishing twice harmless; it must not be guessable by others. Raises
+    PublishError when the server did not acknowledge: it may still be stored, so retry with the
+    same id.
+    """
+    row = row_of(type(event))
+    payload = encode_within(event, row.size_limit_bytes)
+    subject = row.subject_of(event)
+    headers = headers_of_span()
+    if row.stream is None:
+        await connection.publish(subject, payload, headers=headers or None)
+        return 0
+    if message_id is not None:
+        headers[MESSAGE_ID] = message_id
+    try:
+        acknowledgement = await connection.jetstream().publish(
+            subject, payload, timeout=timeout_s, stream=row.stream.value, headers=headers
+        )
+    except (
+        nats.errors.Error,
+        asyncio.TimeoutError,
+        APIError,
+        NoStreamResponseError,
+    ) as problem:
+        raise PublishError(
+            f"{row.kind} was not acknowledged within {timeout_s} s ({problem!r}); it is retried "
+            "with the same message id."
+        ) from problem
+    return int(acknowledgement.seq)
