@@ -1,0 +1,77 @@
+"""Why the registry says no: one class per cause, one root, messages made for people."""
+
+from __future__ import annotations
+
+from fleetward.contracts.errors import FleetwardError
+
+
+class RegistryError(FleetwardError):
+    """Root of every refusal and failure of the model registry."""
+
+
+class UploadKeyError(RegistryError):
+    """The named object is not an upload: adopting it could touch somebody else's bytes."""
+
+
+class UploadMissingError(RegistryError):
+    """No object lies where the request says that the upload is."""
+
+
+class UploadIncompleteError(RegistryError):
+    """The uploaded object has another size than the client claims."""
+
+
+class DigestMismatchError(RegistryError):
+    """The uploaded bytes are not the bytes that the client claims."""
+
+
+class ModelTooLargeError(RegistryError):
+    """The file is over the registry's size limit."""
+
+
+class ModelRefusedError(RegistryError):
+    """The file is not a model that robots could run safely."""
+
+
+class InspectionFailedError(RegistryError):
+    """The inspection ended without a verdict: out of memory, out of time, or killed."""
+
+
+class VersionTakenError(RegistryError):
+    """``name:version`` exists already with other bytes; versions are immutable."""
+
+
+class TooManyVersionsError(RegistryError):
+    """A model name holds as many versions as one record may."""
+
+
+class ManifestTooLargeError(RegistryError):
+    """Metadata and tensor names are more than a manifest may carry."""
+
+
+class UnknownModelError(RegistryError):
+    """No model, or no version of it, has this name."""
+
+
+class AliasConflictError(RegistryError):
+    """The alias does not name what the caller expected: somebody moved it first."""
+
+
+class FetchNotGrantedError(RegistryError):
+    """The robot's own target does not name the digest it asks for."""
+
+
+class RegistryBusyError(RegistryError):
+    """Too many writers raced for one record; nothing was changed."""
+
+
+class ObjectStoreError(RegistryError):
+    """The object store did not answer as it should; nothing was changed."""
+
+
+class ScratchSpaceError(RegistryError):
+    """The registry's own disk could not take the upload; nothing was changed."""
+
+
+class SettingsError(RegistryError):
+    """The process was started without something it needs."""

@@ -1,0 +1,162 @@
+"""Answers the registry's three questions: load, decide, save."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from nats.aio.client import Client
+
+from fleetward.bus.last_values import last_value
+from fleetward.bus.logs import log
+from fleetward.contracts.codec import encode
+from fleetward.contracts.ids import ModelRef, model_name, version
+from fleetward.contracts.registry import (
+    AliasMoved,
+    FetchGranted,
+    GrantFetch,
+    ModelManifest,
+    ModelRecord,
+    ModelRegistered,
+    ModelVersion,
+    MoveAlias,
+    RegisterModel,
+    SignedManifest,
+)
+from fleetward.contracts.robots import SignedTarget
+from fleetward.trust.signing import MANIFEST, SigningKey
+from model_registry import aliases, grants, publication, verification
+from model_registry.errors import ObjectStoreError, UploadKeyError
+from model_registry.inspection import inspect
+from model_registry.objects import ModelObjects
+from model_registry.publication import Candidate, RecordStep
+from model_registry.records import Records
+from model_registry.settings import Settings
+
+_logger = logging.getLogger(__name__)
+_UPLOAD_KEY = re.compile(r"\Auploads/[a-z0-9-]{1,64}\Z")
+
+
+class Registry:
+    """The handlers, with everything they need passed in."""
+
+    def __init__(
+        self,
+        *,
+        connection: Client,
+        objects: ModelObjects,
+        key: SigningKey,
+        settings: Settings,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._connection = connection
+        self._records = Records(connection)
+        self._objects = objects
+        self._key = key
+        self._settings = settings
+        self._now = now
+        self._verifying = asyncio.Semaphore(settings.verifications_at_once)
+
+    async def register_model(self, request: RegisterModel) -> ModelRegistered:
+        """Adopt an upload as a version; whatever comes of it, the upload is gone afterwards."""
+        model = ModelRef(model_name(request.name), version(request.version))
+        _refuse_foreign_key(request.upload_key)
+        try:
+            return await self._register(model, request)
+        finally:
+            await self._remove(request.upload_key)
+
+    async def move_alias(self, request: MoveAlias) -> AliasMoved:
+        """Let an alias name another version, by compare-and-set."""
+        now = self._now()
+        await self._records.change(request.name, lambda record: aliases.move(record, request, now))
+        log(_logger, "alias.moved", model=request.name, alias=request.alias, to=request.version)
+        return aliases.moved(request, now)
+
+    async def grant_fetch(self, request: GrantFetch) -> FetchGranted:
+        """Tell a robot where the bytes lie that its own target names."""
+        target = await last_value(self._connection, SignedTarget, robot_id=request.robot_id)
+        model = grants.model_granted(target.event if target else None, request)
+        standing = await self._records.load(model.name)
+        granted = grants.version_granted(standing.event, model, request)
+        expires_at = self._now() + timedelta(seconds=self._settings.store.grant_s)
+        url = await self._objects.link(request.digest)
+        return FetchGranted(url=url, expires_at=expires_at, signed=granted.signed)
+
+    async def _register(self, model: ModelRef, request: RegisterModel) -> ModelRegistered:
+        standing = await self._records.load(model.name)
+        done = publication.published(standing.event, model, request.digest)
+        if done is not None:
+            return ModelRegistered(version=done, already_published=True)
+        async with self._verifying:
+            candidate = await self._verified(model, request, standing.event)
+        step = await self._records.change(
+            model.name, lambda record: self._publish(record, candidate)
+        )
+        return _registered(step, candidate)
+
+    async def _verified(
+        self, model: ModelRef, request: RegisterModel, record: ModelRecord
+    ) -> Candidate:
+        """Hash and inspect the uploaded bytes, then keep exactly those under their digest."""
+        upload = await self._objects.upload(request.upload_key)
+        verification.refuse_size(request, upload.size_bytes, self._settings.max_model_bytes)
+        with TemporaryDirectory(dir=self._settings.incoming_dir) as scratch:
+            path = Path(scratch) / "model.onnx"
+            digest = await self._objects.fetch(upload, path)
+            verification.refuse_digest(request, digest)
+            inspection = await inspect(path, self._settings.inspection)
+        candidate = verification.candidate(model, request, inspection)
+        self._publish(record, candidate)  # a refusal that is known now leaves no object behind
+        await self._objects.adopt(upload, digest)
+        return candidate
+
+    def _publish(self, record: ModelRecord, candidate: Candidate) -> RecordStep:
+        return publication.publish(record, candidate, self._now(), self._signed)
+
+    def _signed(self, manifest: ModelManifest) -> ModelVersion:
+        payload = encode(manifest)
+        signature = self._key.sign(MANIFEST, payload)
+        signed = SignedManifest(
+            payload=payload, key_id=signature.key_id, signature=signature.signature
+        )
+        return ModelVersion(manifest=manifest, signed=signed)
+
+    async def _remove(self, upload_key: str) -> None:
+        try:
+            await self._objects.remove(upload_key)
+        except ObjectStoreError as error:
+            # Not fatal: remove_stale_uploads takes it at a later start.
+            log(
+                _logger,
+                "upload.not_removed",
+                level=logging.WARNING,
+                key=upload_key,
+                error=str(error),
+            )
+
+
+def _registered(step: RecordStep, candidate: Candidate) -> ModelRegistered:
+    version = publication.published(step.record, candidate.model, candidate.digest)
+    assert version is not None, "publish() returns a record that holds the candidate"
+    log(
+        _logger,
+        "model.published",
+        model=str(candidate.model),
+        digest=candidate.digest,
+        release=version.manifest.release,
+        already_published=not step.facts,
+    )
+    return ModelRegistered(version=version, already_published=not step.facts)
+
+
+def _refuse_foreign_key(upload_key: str) -> None:
+    if _UPLOAD_KEY.match(upload_key) is None:
+        raise UploadKeyError(
+            f"{upload_key!r} is not the key of an upload. Upload to uploads/<token> and name that."
+        )

@@ -1,0 +1,57 @@
+"""Loads a model's record, and saves it with its facts in one batch, by compare-and-set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nats.aio.client import Client
+
+from fleetward.bus.batch import Write, write_atomically
+from fleetward.bus.errors import ConflictError, PublishError
+from fleetward.bus.last_values import Value, last_value
+from fleetward.contracts.ids import ModelName
+from fleetward.contracts.registry import ModelRecord
+from model_registry.errors import RegistryBusyError
+from model_registry.publication import RecordStep
+
+MAX_ATTEMPTS = 8
+"""One attempt loses only to another writer's success, so eight writers at once all get through."""
+
+Decide = Callable[[ModelRecord], RecordStep]
+
+
+class Records:
+    """Every model's record, on the bus."""
+
+    def __init__(self, connection: Client) -> None:
+        self._connection = connection
+
+    async def load(self, name: ModelName) -> Value[ModelRecord]:
+        """The record and its sequence; an empty one at sequence 0 when the name is new."""
+        value = await last_value(self._connection, ModelRecord, name=name)
+        return value or Value(ModelRecord(name=name), 0)
+
+    async def change(self, name: ModelName, decide: Decide) -> RecordStep:
+        """Load, decide, save; decide again when somebody else saved first.
+
+        ``decide`` must find its own work done when it meets it: a save whose acknowledgement was
+        lost is decided again. Raises what ``decide`` raises, and RegistryBusyError.
+        """
+        problem: Exception | None = None
+        for _ in range(MAX_ATTEMPTS):
+            standing = await self.load(name)
+            step = decide(standing.event)
+            try:
+                await self._save(step, standing.sequence)
+            except (ConflictError, PublishError) as error:
+                problem = error
+                continue
+            return step
+        raise RegistryBusyError(
+            f"{name} could not be changed in {MAX_ATTEMPTS} attempts ({problem}). Try again."
+        )
+
+    async def _save(self, step: RecordStep, sequence: int) -> None:
+        if step.facts:
+            record = Write(step.record, expected_last_sequence=sequence)
+            await write_atomically(self._connection, [record, *map(Write, step.facts)])

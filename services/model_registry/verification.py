@@ -1,0 +1,46 @@
+"""Compares what a client claims about its upload with what arrived."""
+
+from __future__ import annotations
+
+from fleetward.contracts.ids import Digest, ModelRef
+from fleetward.contracts.registry import RegisterModel
+from model_registry.errors import DigestMismatchError, ModelTooLargeError, UploadIncompleteError
+from model_registry.onnx_file import Inspection
+from model_registry.publication import Candidate
+
+
+def refuse_size(request: RegisterModel, size_bytes: int, limit_bytes: int) -> None:
+    """Raises ModelTooLargeError or UploadIncompleteError, before a byte is read."""
+    if size_bytes > limit_bytes:
+        raise ModelTooLargeError(
+            f"{request.name}:{request.version} is {size_bytes} bytes, the limit is {limit_bytes}. "
+            "Quantize or split the model."
+        )
+    if size_bytes != request.size_bytes:
+        raise UploadIncompleteError(
+            f"The upload of {request.name}:{request.version} is {size_bytes} bytes, "
+            f"{request.size_bytes} were announced. Push the file again."
+        )
+
+
+def refuse_digest(request: RegisterModel, digest: Digest) -> None:
+    """Raises DigestMismatchError when the bytes are others than the client hashed."""
+    if digest != request.digest:
+        raise DigestMismatchError(
+            f"The upload of {request.name}:{request.version} is {digest}, "
+            f"{request.digest} was announced. Push the file again."
+        )
+
+
+def candidate(model: ModelRef, request: RegisterModel, inspection: Inspection) -> Candidate:
+    """The verified file as a candidate; what the publisher says wins over the file's metadata."""
+    return Candidate(
+        model=model,
+        digest=request.digest,
+        size_bytes=request.size_bytes,
+        format=inspection.format,
+        opset=inspection.opset,
+        inputs=inspection.inputs,
+        outputs=inspection.outputs,
+        metadata={**inspection.metadata, **request.metadata},
+    )

@@ -1,0 +1,68 @@
+"""A robot is granted what its own target names, or may fall back to, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from fleetward.contracts.codec import encode
+from fleetward.contracts.ids import Digest, ModelRef, model_name, robot_id, rollout_id, version
+from fleetward.contracts.registry import GrantFetch, ModelRecord
+from fleetward.contracts.robots import RobotTarget, SignedTarget
+from model_registry.errors import FetchNotGrantedError, UnknownModelError
+from model_registry.grants import model_granted, version_granted
+from model_registry.publication import publish
+from tests.unit.model_registry.candidates import NOW, candidate, digest_of, sign
+
+ARM_1 = robot_id("arm-1")
+NEW, OLD = (ModelRef(model_name("detector"), version(text)) for text in ("2.0", "1.0"))
+
+
+def target(robot: str = "arm-1") -> SignedTarget:
+    named = RobotTarget(
+        robot_id=robot_id(robot),
+        generation=4,
+        rollout_id=rollout_id("r-1"),
+        model=NEW,
+        digest=digest_of("new"),
+        fallback=OLD,
+        fallback_digest=digest_of("old"),
+        issued_at=NOW,
+    )
+    return SignedTarget(robot_id=ARM_1, payload=encode(named), key_id="k", signature=b"s" * 64)
+
+
+def asks_for(digest: Digest) -> GrantFetch:
+    return GrantFetch(robot_id=ARM_1, digest=digest)
+
+
+def test_the_targets_own_digest_is_granted() -> None:
+    assert model_granted(target(), asks_for(digest_of("new"))) == NEW
+
+
+def test_the_fallbacks_digest_is_granted() -> None:
+    assert model_granted(target(), asks_for(digest_of("old"))) == OLD
+
+
+def test_any_other_digest_is_refused() -> None:
+    with pytest.raises(FetchNotGrantedError, match="does not name"):
+        model_granted(target(), asks_for(digest_of("somebody else's")))
+
+
+def test_a_robot_without_a_target_is_granted_nothing() -> None:
+    with pytest.raises(FetchNotGrantedError, match="arm-1 has no target"):
+        model_granted(None, asks_for(digest_of("new")))
+
+
+def test_a_target_made_for_another_robot_grants_nothing() -> None:
+    with pytest.raises(FetchNotGrantedError):
+        model_granted(target(robot="arm-2"), asks_for(digest_of("new")))
+
+
+def test_a_granted_model_must_stand_in_its_record() -> None:
+    empty = ModelRecord(name=model_name("detector"))
+    with pytest.raises(UnknownModelError, match=r"detector:2\.0 is not published"):
+        version_granted(empty, NEW, asks_for(digest_of("new")))
+
+    record = publish(empty, candidate("2.0", "new"), NOW, sign).record
+    granted = version_granted(record, NEW, asks_for(digest_of("new")))
+    assert granted.manifest.digest == digest_of("new")
