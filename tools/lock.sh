@@ -1,28 +1,37 @@
 #!/bin/sh
-# Writes requirements.lock from every pyproject.toml: versions and hashes, no host names.
+# Writes the locks from every pyproject.toml: versions and hashes, no host names.
 # Keeps the versions already locked; `make lock UPGRADE=1` takes the newest.
 set -eu
 cd "$(dirname "$0")/.."
 uv=.uv/venv/bin/uv
 export UV_PYTHON_DOWNLOADS=never
 
-new=requirements.lock.new
-rm -f "$new"
-[ ! -f requirements.lock ] || cp requirements.lock "$new"
+compile() { # LOCK ARGUMENTS...: resolve, refuse host names, then replace the lock at once
+    lock=$1
+    shift
+    [ ! -f "$lock" ] || cp "$lock" "$lock.new"
+    "$uv" pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+        --all-extras --no-header --no-annotate --no-emit-index-url --output-file "$lock.new" \
+        "$@" >/dev/null
+    if grep -n '://' "$lock.new"; then
+        rm -f "$lock.new"
+        echo "lock: the lines above name a host; $lock is unchanged" >&2
+        exit 1
+    fi
+    mv "$lock.new" "$lock"
+    echo "lock: $(grep -c '==' "$lock") packages in $lock"
+}
 
-set --
+ours=''
 for project in libs/*/pyproject.toml services/*/pyproject.toml; do
-    name=$(sed -n 's/^name = "\(.*\)"/\1/p' "$project")
-    set -- "$@" "$project" --no-emit-package "$name"
+    ours="$ours $project --no-emit-package $(sed -n 's/^name = "\(.*\)"/\1/p' "$project")"
 done
-"$uv" pip compile --quiet --universal --generate-hashes --python-version 3.11 \
-    --all-extras --group dev --no-header --no-annotate --no-emit-index-url \
-    ${UPGRADE:+--upgrade} --output-file "$new" "$@" >/dev/null
 
-if grep -n '://' "$new"; then
-    rm -f "$new"
-    echo 'lock: the lines above name a host; requirements.lock is unchanged' >&2
-    exit 1
-fi
-mv "$new" requirements.lock
-echo "lock: $(grep -c '==' requirements.lock) packages in requirements.lock"
+# shellcheck disable=SC2086 # names of folders in this repository: split on purpose
+compile requirements.lock ${UPGRADE:+--upgrade} --group dev --group build $ours
+
+# The image holds the same versions without the tools of development.
+rm -f deploy/requirements.lock
+# shellcheck disable=SC2086
+compile deploy/requirements.lock --constraint requirements.lock --group build \
+    $(printf '%s' "$ours" | sed 's# libs/testkit/pyproject.toml##')

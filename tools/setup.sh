@@ -53,7 +53,8 @@ if ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/de
 fi
 if ! cmp -s requirements.lock .venv/installed.lock; then
     echo 'setup: locked dependencies'
-    "$uv" pip sync --quiet --require-hashes requirements.lock
+    # One package comes as source alone; the lock also says what builds it.
+    "$uv" pip sync --quiet --require-hashes --build-constraints requirements.lock requirements.lock
     cp requirements.lock .venv/installed.lock
 fi
 
