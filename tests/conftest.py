@@ -9,3 +9,6 @@ settings.register_profile(
     "house", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=100
 )
 settings.load_profile("house")
+
+# Real servers: nats_system, shared_nats_system, object_store.
+pytest_plugins = ["testkit.servers"]

@@ -1,0 +1,157 @@
+"""A real S3 store (SeaweedFS) on loopback: its configuration, and when it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from pathlib import Path
+
+from msgspec import Struct
+
+from fleetward.local import binaries
+from fleetward.local.child import Command
+from fleetward.local.ports import GRPC_OFFSET, LOOPBACK
+from fleetward.trust.private_files import make_private_dir, write_private
+
+NAME = "seaweedfs"
+BUCKET = "fleetward-models"
+UPLOADS_PREFIX = "uploads/"
+"""The only place people may write to; the registry adopts what it has verified."""
+SERVERS = ("master", "volume", "filer", "s3", "admin")
+FIRST_RETRY_S = 0.02
+LAST_RETRY_S = 0.25
+_PROBE_TIMEOUT_S = 2
+
+
+class AccessKey(Struct, frozen=True, kw_only=True):
+    """One S3 identity."""
+
+    access_key: str
+    secret_key: str
+
+    @classmethod
+    def create(cls) -> AccessKey:
+        """A new random key."""
+        return cls(access_key=secrets.token_hex(10), secret_key=secrets.token_urlsafe(30))
+
+
+class StoreKeys(Struct, frozen=True, kw_only=True):
+    """Who may do what: provisioner makes the bucket, registry owns it, operator uploads into it."""
+
+    provisioner: AccessKey
+    registry: AccessKey
+    operator: AccessKey
+
+    @classmethod
+    def create(cls) -> StoreKeys:
+        """New random keys."""
+        return cls(
+            provisioner=AccessKey.create(),
+            registry=AccessKey.create(),
+            operator=AccessKey.create(),
+        )
+
+
+class StorePorts(Struct, frozen=True, kw_only=True):
+    """HTTP ports; each server's gRPC port is GRPC_OFFSET above."""
+
+    master: int
+    volume: int
+    filer: int
+    s3: int
+    admin: int
+
+    @property
+    def endpoint(self) -> str:
+        """Where S3 clients go."""
+        return f"http://{LOOPBACK}:{self.s3}"
+
+
+def prepare(directory: Path, keys: StoreKeys) -> None:
+    """Write the identities the store shall know."""
+    make_private_dir(directory)
+    make_private_dir(directory / "storage")
+    write_private(directory / "identities.json", json.dumps(_identities(keys)).encode())
+
+
+def command(directory: Path, ports: StorePorts, log: Path) -> Command:
+    """How to start the store that ``prepare`` configured: everything but S3 switched off or bound to loopback."""
+    servers = {name: getattr(ports, name) for name in SERVERS}
+    flags = [f"-{name}.port={port}" for name, port in servers.items()]
+    flags += [f"-{name}.port.grpc={port + GRPC_OFFSET}" for name, port in servers.items()]
+    return Command(
+        name=NAME,
+        arguments=[
+            str(binaries.weed()),
+            "mini",
+            "-dir=storage",
+            f"-ip={LOOPBACK}",
+            f"-ip.bind={LOOPBACK}",
+            "-webdav=false",
+            "-admin.ui=false",
+            "-master.telemetry=false",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-s3.config=identities.json",
+            "-s3.localSocket=s3.sock",
+            "-filer.localSocket=filer.sock",
+            *flags,
+        ],
+        directory=directory,
+        log=log,
+    )
+
+
+async def listening(ports: StorePorts, keys: StoreKeys, bucket: str = BUCKET) -> None:
+    """Return once the store answers for ``bucket``, which is created if it is not there."""
+    delay_s = FIRST_RETRY_S
+    while not await _has_bucket(ports, keys.provisioner, bucket):
+        await asyncio.sleep(delay_s)
+        delay_s = min(2 * delay_s, LAST_RETRY_S)
+
+
+async def _has_bucket(ports: StorePorts, key: AccessKey, bucket: str) -> bool:
+    """Whether the bucket is there now; False while the store is still starting."""
+    import aioboto3  # half a second to load, and only needed here
+    from aiobotocore.config import AioConfig
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    client = aioboto3.Session().client(
+        "s3",
+        endpoint_url=ports.endpoint,
+        aws_access_key_id=key.access_key,
+        aws_secret_access_key=key.secret_key,
+        region_name="us-east-1",
+        config=AioConfig(
+            connect_timeout=_PROBE_TIMEOUT_S,
+            read_timeout=_PROBE_TIMEOUT_S,
+            retries={"total_max_attempts": 1},
+            s3={"addressing_style": "path"},
+        ),
+    )
+    try:
+        async with client as store:
+            names = [entry["Name"] for entry in (await store.list_buckets())["Buckets"]]
+            if bucket not in names:
+                await store.create_bucket(Bucket=bucket)
+            return True
+    except (BotoCoreError, ClientError, OSError):
+        return False
+
+
+def _identities(keys: StoreKeys, bucket: str = BUCKET) -> dict[str, object]:
+    uploads = f"{bucket}/{UPLOADS_PREFIX}*"
+    whole = [f"{action}:{bucket}" for action in ("Read", "Write", "List", "Tagging")]
+    return {
+        "identities": [
+            _identity("provisioner", keys.provisioner, ["Admin"]),
+            _identity("registry", keys.registry, whole),
+            _identity("operator", keys.operator, [f"Read:{uploads}", f"Write:{uploads}"]),
+        ]
+    }
+
+
+def _identity(name: str, key: AccessKey, actions: list[str]) -> dict[str, object]:
+    credentials = [{"accessKey": key.access_key, "secretKey": key.secret_key}]
+    return {"name": name, "credentials": credentials, "actions": actions}

@@ -1,0 +1,213 @@
+"""Every principal and robot gets credentials for exactly what the catalog says it may do.
+
+The issuer of a system: its keys lie in one directory, one ``*.seed`` per key (0600). Opening it
+twice gives the same keys, so credentials handed out stay good.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from fleetward.contracts.errors import FleetwardError
+from fleetward.contracts.ids import RobotId, robot_id
+from fleetward.contracts.rows import Principal
+from fleetward.trust import nats_jwt
+from fleetward.trust.nats_jwt import Claims, KeyPair, UserScope
+from fleetward.trust.permissions import OWN_INBOX, doors, permissions_of
+from fleetward.trust.private_files import make_private_dir, write_private
+
+SYSTEM = "system"
+"""Who may tell the server about changed accounts; not a principal of the catalog."""
+_SYSTEM_PUBLISH = ("$SYS.REQ.ACCOUNT.*.CLAIMS.UPDATE", "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP")
+
+
+class RevokedError(FleetwardError):
+    """Somebody asked to renew credentials that were taken away."""
+
+
+class ServerTrust(Struct, frozen=True, kw_only=True):
+    """What a server must be started with. accounts: public key -> JWT."""
+
+    operator_jwt: str
+    system_account: str
+    accounts: dict[str, str]
+
+
+class Identities:
+    """Issues and takes away; the only code that holds the seeds."""
+
+    def __init__(
+        self, keys_dir: Path, credentials_dir: Path, now: Callable[[], float] = time.time
+    ) -> None:
+        make_private_dir(keys_dir)
+        make_private_dir(credentials_dir)
+        make_private_dir(credentials_dir / "robots")
+        self._keys_dir = keys_dir
+        self._credentials_dir = credentials_dir
+        self._now = now
+        self._operator = self._key("operator", "operator")
+        self._operator_signer = self._key("operator-signer", "operator")
+        self.system = self._key("account-system", "account")
+        self.core = self._key("account-core", "account")
+        self.edge = self._key("account-edge", "account")
+
+    def server_trust(self) -> ServerTrust:
+        """Operator and accounts as of now: permissions of today's catalog, today's revocations."""
+        claims = nats_jwt.operator_claims(
+            self._operator.public, self.system.public, [self._operator_signer.public]
+        )
+        accounts = {
+            claim["sub"]: nats_jwt.signed(claim, self._operator_signer, self._seconds())
+            for claim in (self._system_claims(), self._core_claims(), self._edge_claims())
+        }
+        return ServerTrust(
+            operator_jwt=nats_jwt.signed(claims, self._operator, self._seconds()),
+            system_account=self.system.public,
+            accounts=accounts,
+        )
+
+    def issue(self, principal: Principal) -> Path:
+        """The credentials file of a service or a person; written once, then kept."""
+        if principal is Principal.ROBOT:
+            raise FleetwardError("robots have names of their own; use issue_robot.")
+        return self._issue(self._path_of(principal.value), principal.value, self.core)
+
+    def issue_robot(self, name: str) -> Path:
+        """The credentials file of one robot; raises InvalidIdError for an unsafe name.
+
+        The server fills ``{{name()}}`` in without looking at it, so this check is what keeps a
+        robot named ``*`` from owning the fleet.
+        """
+        checked = robot_id(name)
+        return self._issue(self.robot_path(checked), Principal.ROBOT.value, self.edge, checked)
+
+    def issue_system(self) -> Path:
+        """The credentials of whoever tells the server about changed accounts."""
+        return self._issue(self._path_of(SYSTEM), SYSTEM, self.system)
+
+    def robot_path(self, name: RobotId) -> Path:
+        """Where the credentials of a robot lie."""
+        return self._credentials_dir / "robots" / f"{name}.creds"
+
+    def revoke_robot(self, name: RobotId) -> None:
+        """Void a robot's credentials for good; the server learns it by ``resolver.push_accounts``."""
+        path = self.robot_path(name)
+        token = nats_jwt.token_in(path.read_text(encoding="ascii"))
+        revoked = {**self._revoked(), nats_jwt.claims_of(token)["sub"]: self._seconds()}
+        write_private(self._revoked_path, json.dumps(revoked).encode())
+        path.unlink()
+
+    def user_token(
+        self,
+        user_public: str,
+        name: str,
+        role: str,
+        account: KeyPair,
+        expires_at: int | None = None,
+    ) -> str:
+        """A user's JWT under the signing key of ``role``; raises RevokedError, InvalidIdError."""
+        if user_public in self._revoked():
+            raise RevokedError(
+                f"the key of {name} was revoked. Enrol it again with a key of its own."
+            )
+        robot_id(name)  # the server expands it into subjects, whoever's it is
+        claims = nats_jwt.user_claims(user_public, name, account.public, expires_at)
+        return nats_jwt.signed(claims, self._role_key(role), self._seconds())
+
+    def _issue(self, path: Path, role: str, account: KeyPair, name: str | None = None) -> Path:
+        if not path.exists():
+            user = KeyPair.create("user")
+            token = self.user_token(user.public, name or role, role, account)
+            write_private(path, nats_jwt.credentials(token, user))
+        return path
+
+    def _system_claims(self) -> Claims:
+        scope = UserScope(
+            key=self._role_key(SYSTEM).public,
+            role=SYSTEM,
+            publish=_SYSTEM_PUBLISH,
+            subscribe=(OWN_INBOX,),
+            payload_bytes=-1,
+            subscriptions=8,
+        )
+        return nats_jwt.account_claims(self.system.public, "SYS", [scope])
+
+    def _core_claims(self) -> Claims:
+        scopes = [
+            self._scope(principal) for principal in Principal if principal is not Principal.ROBOT
+        ]
+        exports = [_export(door.subject, door.kind) for door in doors()]
+        return nats_jwt.account_claims(
+            self.core.public, "CORE", scopes, exports=exports, jetstream=True
+        )
+
+    def _edge_claims(self) -> Claims:
+        return nats_jwt.account_claims(
+            self.edge.public,
+            "EDGE",
+            [self._scope(Principal.ROBOT)],
+            imports=[self._import(door.subject, door.kind) for door in doors()],
+            revocations=self._revoked(),
+        )
+
+    def _import(self, subject: str, kind: str) -> Claims:
+        activation = nats_jwt.activation_claims(subject, self.edge.public, kind)
+        return {
+            "name": subject,
+            "subject": subject,
+            "account": self.core.public,
+            "type": kind,
+            "token": nats_jwt.signed(activation, self.core, self._seconds()),
+        }
+
+    def _scope(self, principal: Principal) -> UserScope:
+        permissions = permissions_of(principal)
+        return UserScope(
+            key=self._role_key(principal.value).public,
+            role=principal.value,
+            publish=permissions.publish,
+            subscribe=permissions.subscribe,
+            payload_bytes=permissions.payload_bytes,
+            subscriptions=permissions.subscriptions,
+            response_ttl_s=permissions.response_ttl_s,
+        )
+
+    def _role_key(self, role: str) -> KeyPair:
+        return self._key(f"role-{role}", "account")
+
+    def _key(self, name: str, kind: str) -> KeyPair:
+        path = self._keys_dir / f"{name}.seed"
+        if not path.exists():
+            write_private(path, KeyPair.create(kind).seed)
+        return KeyPair(path.read_bytes().strip())
+
+    def _revoked(self) -> dict[str, int]:
+        if not self._revoked_path.exists():
+            return {}
+        revoked: dict[str, int] = json.loads(self._revoked_path.read_bytes())
+        return revoked
+
+    @property
+    def _revoked_path(self) -> Path:
+        return self._keys_dir / "revoked.json"
+
+    def _path_of(self, name: str) -> Path:
+        return self._credentials_dir / f"{name}.creds"
+
+    def _seconds(self) -> int:
+        return int(self._now())
+
+
+def _export(subject: str, kind: str) -> Claims:
+    export: Claims = {"name": subject, "subject": subject, "type": kind, "token_req": True}
+    return {**export, "response_type": "Singleton"} if kind == "service" else export
+
+
+def principals() -> Sequence[Principal]:
+    """Everyone who gets credentials of a name fixed in the catalog."""
+    return [principal for principal in Principal if principal is not Principal.ROBOT]
