@@ -39,6 +39,16 @@ class Delivery:
         return self._message.data
 
     @property
+    def stream(self) -> str:
+        """The stream that keeps it."""
+        return self._tokens[2]
+
+    @property
+    def consumer(self) -> str:
+        """The durable consumer that delivered it."""
+        return self._tokens[3]
+
+    @property
     def deliveries(self) -> int:
         """How often it was delivered, this time included."""
         return int(self._tokens[4])

@@ -16,13 +16,12 @@ from faststream.exceptions import HandlerException, NackMessage, RejectMessage
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 
 from fleetward.bus.connection import BusSettings, connection_options, watch_reader
-from fleetward.bus.deliveries import decode_from
+from fleetward.bus.dead_letters import bury
+from fleetward.bus.deliveries import Delivery, decode_from
 from fleetward.bus.logs import log
-from fleetward.bus.publish import publish
 from fleetward.bus.tracing import span, traceparent_in
 from fleetward.contracts.catalog import row_of_subject
 from fleetward.contracts.codec import UnreadableMessageError
-from fleetward.contracts.dead_letter import DeadLettered
 from fleetward.contracts.event import Event
 from fleetward.contracts.rows import ConsumerRow
 
@@ -32,7 +31,6 @@ BACKOFF_S = (0.5, 2.0, 10.0, 30.0)
 """Pause before each further delivery; after the last one the message is dead-lettered."""
 FETCH_TIMEOUT_S = 5.0
 GRACEFUL_STOP_S = 5.0
-MAX_ERROR_CHARACTERS = 500
 
 Handler = Callable[[Event, datetime], Awaitable[None]]
 """Takes a fact and when the server stored it (UTC)."""
@@ -96,41 +94,18 @@ class _RetryOrDeadLetter(BaseMiddleware):
         except HandlerException:
             raise
         except Exception as error:  # every failure gets an answer: later, or never with a record
-            raw = msg.raw_message
-            deliveries = raw.metadata.num_delivered
-            hopeless = isinstance(error, UnreadableMessageError) or deliveries > len(BACKOFF_S)
+            connection = self.context.get("broker").connection
+            delivery = Delivery(connection, msg.raw_message)
+            hopeless = isinstance(error, UnreadableMessageError)
+            if hopeless or delivery.deliveries > len(BACKOFF_S):
+                await bury(connection, delivery, error)
+                raise RejectMessage from error
             log(
                 _logger,
-                "listen.dead_lettered" if hopeless else "listen.retried",
-                level=logging.ERROR if hopeless else logging.WARNING,
-                subject=raw.subject,
-                deliveries=deliveries,
+                "listen.retried",
+                level=logging.WARNING,
+                subject=delivery.subject,
+                deliveries=delivery.deliveries,
                 error=repr(error),
             )
-            if not hopeless:
-                raise NackMessage(delay=BACKOFF_S[deliveries - 1]) from error
-            broker = self.context.get("broker")
-            await publish(
-                broker.connection, dead_letter(raw, error), message_id=_dead_letter_id(raw)
-            )
-            raise RejectMessage from error
-
-
-def dead_letter(raw: Any, error: Exception) -> DeadLettered:  # noqa: ANN401 (nats-py's message with JetStream metadata)
-    """The record of a message that no handler could take."""
-    metadata = raw.metadata
-    return DeadLettered(
-        stream=metadata.stream,
-        consumer=metadata.consumer,
-        stream_sequence=metadata.sequence.stream,
-        subject=raw.subject,
-        payload=raw.data,
-        error=repr(error)[:MAX_ERROR_CHARACTERS],
-        deliveries=metadata.num_delivered,
-        dead_lettered_at=datetime.now(timezone.utc),
-    )
-
-
-def _dead_letter_id(raw: Any) -> str:  # noqa: ANN401 (as above)
-    metadata = raw.metadata
-    return f"{metadata.stream}:{metadata.consumer}:{metadata.sequence.stream}"
+            raise NackMessage(delay=BACKOFF_S[delivery.deliveries - 1]) from error

@@ -31,6 +31,7 @@ class AlertFired(Event, frozen=True, kw_only=True):
     expression: str
     summary: str = ""
     labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
     digest: Digest | None = None
     pending_since: UtcTime
     fired_at: UtcTime

@@ -172,7 +172,7 @@ EVENTS: tuple[EventRow, ...] = (
         rate="one per decision",
         size_limit_bytes=4 * MIB,
         readers=(_P.COORDINATOR, *_PEOPLE),
-        listeners=_PEOPLE,
+        listeners=(_P.COORDINATOR, *_PEOPLE),
     ),
     EventRow(
         event=RolloutRefused,

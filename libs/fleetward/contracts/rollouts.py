@@ -7,7 +7,7 @@ import enum
 from msgspec import Struct
 
 from fleetward.contracts.event import Event, UtcTime
-from fleetward.contracts.ids import BootId, Digest, ModelRef, ModelSelector, RobotId, RolloutId
+from fleetward.contracts.ids import Digest, ModelRef, ModelSelector, RobotId, RolloutId
 
 MAX_ROBOTS_PER_ROLLOUT = 10_000
 MAX_TARGETS_PER_STEP = 500
@@ -127,11 +127,15 @@ class CohortEvidence(Struct, frozen=True, kw_only=True):
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
-    """Canary against concurrent control, and the last window counted of each robot."""
+    """Canary against concurrent control since the wave began.
+
+    ``counted_until``: when each robot's last counted window began; a window that began no later
+    is a copy or comes too late, and is not counted again.
+    """
 
     canary: CohortEvidence = CohortEvidence()
     control: CohortEvidence = CohortEvidence()
-    counted: dict[RobotId, tuple[BootId, int]] = {}
+    counted_until: dict[RobotId, UtcTime] = {}
 
 
 class Rollout(Event, frozen=True, kw_only=True):
@@ -152,6 +156,10 @@ class Rollout(Event, frozen=True, kw_only=True):
     baking_since: UtcTime | None = None
     started_at: UtcTime
     ended_at: UtcTime | None = None
+    ends_as: RolloutState = RolloutState.REVERTED
+    """What a revert ends as: reverted when the model did badly, aborted when a person said so."""
+    controlled_at: UtcTime | None = None
+    """When the last obeyed control was stored; a copy of an older one is not obeyed again."""
     revision: int = 0
     traceparent: str = ""
 

@@ -1,0 +1,66 @@
+"""Adds a robot's window of inferences to its cohort, once."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from fleetward.contracts.rollouts import (
+    CohortEvidence,
+    Evidence,
+    Moments,
+    RobotPhase,
+    Rollout,
+)
+from fleetward.contracts.telemetry import InferenceSummarized
+
+_CANARY_PHASES = frozenset({RobotPhase.TARGETED, RobotPhase.PROVED})
+
+
+def with_summary(rollout: Rollout, summary: InferenceSummarized) -> Evidence:
+    """The evidence with this window counted, or the same object when it does not count.
+
+    Canary: robots of this rollout while they serve the new digest. Control, at the same time:
+    robots of this rollout still waiting, on whatever they served before.
+    """
+    evidence = rollout.evidence
+    progress = rollout.robots.get(summary.robot_id)
+    until = evidence.counted_until.get(summary.robot_id)
+    if progress is None or (until is not None and summary.started_at <= until):
+        return evidence
+    if summary.started_at < rollout.wave_started_at:
+        return evidence
+    counted = {**evidence.counted_until, summary.robot_id: summary.started_at}
+    if progress.phase in _CANARY_PHASES and summary.digest == rollout.digest:
+        canary = _added(evidence.canary, summary)
+        return replace(evidence, canary=canary, counted_until=counted)
+    if progress.phase is RobotPhase.WAITING and summary.digest == progress.previous_digest:
+        control = _added(evidence.control, summary)
+        return replace(evidence, control=control, counted_until=counted)
+    return evidence
+
+
+def _added(cohort: CohortEvidence, summary: InferenceSummarized) -> CohortEvidence:
+    return CohortEvidence(
+        inferences=cohort.inferences + summary.inferences,
+        errors=cohort.errors + summary.errors,
+        latency_ms=_sum(
+            cohort.latency_ms,
+            summary.inferences - summary.errors,
+            summary.latency_ms_sum,
+            summary.latency_ms_sum_of_squares,
+        ),
+        confidence=_sum(
+            cohort.confidence,
+            summary.confidence_count,
+            summary.confidence_sum,
+            summary.confidence_sum_of_squares,
+        ),
+    )
+
+
+def _sum(moments: Moments, count: int, total: float, total_of_squares: float) -> Moments:
+    return Moments(
+        count=moments.count + count,
+        total=moments.total + total,
+        total_of_squares=moments.total_of_squares + total_of_squares,
+    )

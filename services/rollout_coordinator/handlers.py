@@ -1,0 +1,168 @@
+"""Load, decide, save, publish: carries facts to the state machine and its decisions to the bus."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from nats.aio.client import Client
+
+from fleetward.bus.dead_letters import bury
+from fleetward.bus.deliveries import Delivery
+from fleetward.bus.errors import ConflictError
+from fleetward.bus.last_values import last_value, last_values
+from fleetward.bus.logs import log
+from fleetward.bus.publish import publish
+from fleetward.bus.tracing import current_traceparent, span
+from fleetward.contracts.codec import UnreadableMessageError
+from fleetward.contracts.event import Event
+from fleetward.contracts.ids import RolloutId
+from fleetward.contracts.registry import ModelRecord
+from fleetward.contracts.robots import RobotEnrolled
+from fleetward.contracts.rollouts import (
+    Rollout,
+    RolloutControlRequested,
+    RolloutRefused,
+    RolloutRequested,
+)
+from rollout_coordinator.advance import Fact, advance, begun
+from rollout_coordinator.errors import ContestedRolloutError, PlanRefusedError, SelectorError
+from rollout_coordinator.interest import Interest
+from rollout_coordinator.ledger import RolloutLedger
+from rollout_coordinator.plan import Fleet, planned
+from rollout_coordinator.settings import CoordinatorSettings
+from rollout_coordinator.step import Step, Tick
+
+_logger = logging.getLogger(__name__)
+
+Told = tuple[Fact, datetime]
+"""A fact, and when the server stored it: the same for every copy and every replica."""
+
+
+class Handlers:
+    """One coordinator replica; any number may run, the compare-and-set keeps them apart."""
+
+    def __init__(
+        self,
+        connection: Client,
+        ledger: RolloutLedger,
+        interest: Interest,
+        settings: CoordinatorSettings,
+    ) -> None:
+        self._connection = connection
+        self._ledger = ledger
+        self._interest = interest
+        self._settings = settings
+
+    async def on_request(self, event: Event, stored_at: datetime) -> None:
+        """A RolloutRequested or RolloutControlRequested."""
+        if isinstance(event, RolloutRequested):
+            await self._on_requested(event, stored_at)
+        elif isinstance(event, RolloutControlRequested):
+            await self.apply(event.rollout_id, [(event, stored_at)])
+
+    async def on_facts(self, deliveries: Sequence[Delivery]) -> None:
+        """A batch of what robots, alerts and telemetry say, folded per rollout."""
+        told: dict[RolloutId, list[Told]] = defaultdict(list)
+        for delivery in deliveries:
+            try:
+                fact = delivery.decode()
+            except UnreadableMessageError as error:
+                await bury(self._connection, delivery, error)
+                continue
+            for rollout_id in self._interest.of(fact):
+                told[rollout_id].append((fact, delivery.published_at))
+        for rollout_id, facts in told.items():
+            await self.apply(rollout_id, facts)
+        for delivery in deliveries:
+            if not delivery.answered:
+                await delivery.ack()
+
+    async def on_tick(self, now: datetime) -> None:
+        """Time passes for every open rollout."""
+        for rollout_id in self._interest.open_rollouts():
+            await self.apply(rollout_id, [(Tick(), now)])
+
+    async def apply(self, rollout_id: RolloutId, told: Sequence[Told]) -> None:
+        """Fold facts into a rollout and write the outcome; decide again when it moved meanwhile."""
+        facts = list(told)
+        for _ in range(self._settings.max_conflicts):
+            current = await self._ledger.load(rollout_id)
+            if current is None:
+                return
+            step = _folded(current.event, facts)
+            if step.rollout is current.event:
+                self._interest.note(current.event)
+                return
+            try:
+                taken = await self._ledger.write(step, current.sequence, facts[-1][1])
+            except ConflictError:
+                continue
+            if not taken:
+                self._decided(step)
+                return
+            facts += [(lost, facts[-1][1]) for lost in taken]
+        raise ContestedRolloutError(
+            f"rollout {rollout_id} moved {self._settings.max_conflicts} times while it was being "
+            "decided; the facts are delivered again."
+        )
+
+    async def _on_requested(self, request: RolloutRequested, stored_at: datetime) -> None:
+        if await self._ledger.load(request.rollout_id) is not None:
+            return
+        with span("coordinator.plan", rollout=request.rollout_id):
+            try:
+                rollout = await self._planned(request, stored_at)
+            except (PlanRefusedError, SelectorError) as error:
+                await self._refuse(request, str(error), stored_at)
+                return
+            step = begun(rollout, stored_at)
+            taken = await self._ledger.write(step, 0, stored_at)
+            if taken:
+                reason = f"{taken[0].robot_id} was just given another target by {taken[0].by}."
+                await self._refuse(request, reason, stored_at)
+                return
+            self._decided(step)
+
+    async def _planned(self, request: RolloutRequested, now: datetime) -> Rollout:
+        record = await last_value(self._connection, ModelRecord, name=request.model.name)
+        enrolled = await last_values(self._connection, RobotEnrolled)
+        robots = tuple(value.event for value in enrolled)
+        known = await self._ledger.targets([robot.robot_id for robot in robots])
+        open_rollouts = await self._ledger.open_rollouts()
+        fleet = Fleet(
+            robots=robots,
+            targets={robot: entry.target for robot, entry in known.items()},
+            open_rollouts={rollout.rollout_id: rollout.state for rollout in open_rollouts},
+        )
+        return planned(request, record.event if record else None, fleet, now, current_traceparent())
+
+    async def _refuse(self, request: RolloutRequested, reason: str, now: datetime) -> None:
+        log(_logger, "rollout.refused", rollout=request.rollout_id, reason=reason)
+        refused = RolloutRefused(rollout_id=request.rollout_id, reason=reason, refused_at=now)
+        await publish(self._connection, refused, message_id=f"refused:{request.rollout_id}")
+
+    def _decided(self, step: Step) -> None:
+        self._interest.note(step.rollout)
+        for event in step.events:
+            log(
+                _logger,
+                "rollout.decided",
+                rollout=step.rollout.rollout_id,
+                fact=type(event).__name__,
+                state=step.rollout.state.value,
+                reason=step.rollout.reason,
+                targets=len(step.targets),
+            )
+
+
+def _folded(rollout: Rollout, told: Iterable[Told]) -> Step:
+    """Every fact in turn, as one step; the same object when none of them changed anything."""
+    step = Step(rollout=rollout)
+    for fact, at in told:
+        following = advance(step.rollout, fact, at)
+        if following.rollout is not step.rollout:
+            step = step.then(following)
+    return step

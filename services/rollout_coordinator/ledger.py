@@ -1,0 +1,104 @@
+"""Loads rollouts and writes decisions: state, events and targets together, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+from nats.aio.client import Client
+
+from fleetward.bus.batch import Write, write_atomically
+from fleetward.bus.last_values import Value, last_value, last_values, last_values_of
+from fleetward.bus.publish import publish
+from fleetward.contracts.codec import decode, encode
+from fleetward.contracts.ids import RobotId, RolloutId
+from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
+from fleetward.contracts.rollouts import FINAL_STATES, Rollout
+from fleetward.trust.signing import TARGET, SigningKey
+from rollout_coordinator.step import RobotTaken, Step, TargetOrder
+
+
+class Known(Struct, frozen=True):
+    """A robot's newest target, with the sequence to compare and set by."""
+
+    target: RobotTarget
+    sequence: int
+
+
+class RolloutLedger:
+    """The coordinator's only way to the stream that holds rollouts and targets."""
+
+    def __init__(self, connection: Client, key: SigningKey) -> None:
+        self._connection = connection
+        self._key = key
+
+    async def load(self, rollout_id: RolloutId) -> Value[Rollout] | None:
+        """The rollout as it stands, with its sequence."""
+        return await last_value(self._connection, Rollout, rollout_id=rollout_id)
+
+    async def open_rollouts(self) -> list[Rollout]:
+        """Every rollout that is not final."""
+        values = await last_values(self._connection, Rollout)
+        return [value.event for value in values if value.event.state not in FINAL_STATES]
+
+    async def targets(self, robots: Sequence[RobotId]) -> dict[RobotId, Known]:
+        """The newest target of each robot that has one."""
+        values = await last_values_of(self._connection, SignedTarget, "robot_id", robots)
+        return {
+            value.event.robot_id: Known(decode(value.event.payload, RobotTarget), value.sequence)
+            for value in values
+        }
+
+    async def write(self, step: Step, expected_sequence: int, now: datetime) -> list[RobotTaken]:
+        """Write a decision if the rollout is still at ``expected_sequence``, then nudge its robots.
+
+        Returns the robots that somebody else has given a newer target; when there are any,
+        nothing was written, and they are facts to decide on. Raises ConflictError, PublishError.
+        """
+        known = await self.targets([order.robot_id for order in step.targets])
+        taken = [lost for order in step.targets if (lost := _taken(order, known))]
+        if taken:
+            return taken
+        rollout = replace(step.rollout, revision=step.rollout.revision + 1)
+        writes = [Write(rollout, expected_sequence)]
+        writes += [Write(event) for event in step.events]
+        for order in step.targets:
+            sequence = known[order.robot_id].sequence if order.robot_id in known else 0
+            writes.append(Write(self._signed(rollout, order, now), sequence))
+        await write_atomically(self._connection, writes)
+        for order in step.targets:
+            await publish(self._connection, RobotNudged(robot_id=order.robot_id))
+        return []
+
+    def _signed(self, rollout: Rollout, order: TargetOrder, now: datetime) -> SignedTarget:
+        target = RobotTarget(
+            robot_id=order.robot_id,
+            generation=order.generation,
+            rollout_id=rollout.rollout_id,
+            model=order.model,
+            digest=order.digest,
+            fallback=order.fallback,
+            fallback_digest=order.fallback_digest,
+            proof_inferences=rollout.policy.proof_inferences,
+            health_window_s=rollout.policy.health_window_s,
+            issued_at=now,
+        )
+        payload = encode(target)
+        signed = self._key.sign(TARGET, payload)
+        return SignedTarget(
+            robot_id=order.robot_id,
+            payload=payload,
+            key_id=signed.key_id,
+            signature=signed.signature,
+            traceparent=rollout.traceparent,
+        )
+
+
+def _taken(order: TargetOrder, known: dict[RobotId, Known]) -> RobotTaken | None:
+    """Whether the robot is already at or beyond the generation that ``order`` would write."""
+    current = known.get(order.robot_id)
+    if current is None or current.target.generation == order.generation - 1:
+        return None
+    return RobotTaken(order.robot_id, f"rollout {current.target.rollout_id}")

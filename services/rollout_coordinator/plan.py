@@ -1,0 +1,198 @@
+"""From a request to a rollout: which robots, in which waves. Pure, deterministic."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import pairwise
+
+from msgspec import Struct
+
+from fleetward.contracts.ids import ModelSelector, RobotId, RolloutId, Version
+from fleetward.contracts.registry import ModelManifest, ModelRecord
+from fleetward.contracts.robots import RobotEnrolled, RobotTarget
+from fleetward.contracts.rollouts import (
+    FINAL_STATES,
+    MAX_ROBOTS_PER_ROLLOUT,
+    RobotProgress,
+    Rollout,
+    RolloutPolicy,
+    RolloutRequested,
+    RolloutState,
+    Strategy,
+)
+from rollout_coordinator.errors import PlanRefusedError
+from rollout_coordinator.selector import parse_selector
+
+ALL_PERCENT = 100
+MIN_WAVE_PERCENT = 1
+
+
+class Fleet(Struct, frozen=True):
+    """What the planner sees: who is enrolled, what each was last given, which rollouts are open."""
+
+    robots: tuple[RobotEnrolled, ...]
+    targets: Mapping[RobotId, RobotTarget]
+    open_rollouts: Mapping[RolloutId, RolloutState]
+
+
+def planned(
+    request: RolloutRequested,
+    record: ModelRecord | None,
+    fleet: Fleet,
+    now: datetime,
+    traceparent: str = "",
+) -> Rollout:
+    """The rollout that ``request`` asks for, before its first step.
+
+    Raises PlanRefusedError or SelectorError with what is wrong, which, and what to do.
+    """
+    manifest = _manifest(request.model, record)
+    _check_policy(request.policy)
+    selected = _selected(request.selector, fleet)
+    robots = _without_up_to_date(selected, manifest, fleet)
+    _check_owners(robots, fleet)
+    return Rollout(
+        rollout_id=request.rollout_id,
+        model=manifest.model,
+        digest=manifest.digest,
+        strategy=request.strategy,
+        policy=request.policy,
+        waves=_waves(request, robots),
+        state=RolloutState.RUNNING,
+        robots={robot: _progress(fleet.targets.get(robot)) for robot in robots},
+        wave_started_at=now,
+        started_at=now,
+        traceparent=traceparent,
+    )
+
+
+def wave_sizes(robots: int, percents: Sequence[int]) -> tuple[int, ...]:
+    """How many robots each wave adds: cumulative percents, rounded up, never an empty wave."""
+    sizes: list[int] = []
+    reached = 0
+    for percent in percents:
+        upto = min(robots, math.ceil(robots * percent / ALL_PERCENT))
+        if upto > reached:
+            sizes.append(upto - reached)
+            reached = upto
+    return tuple(sizes)
+
+
+def _manifest(wanted: ModelSelector, record: ModelRecord | None) -> ModelManifest:
+    if record is None:
+        raise PlanRefusedError(
+            f"no model is called {wanted.name!r}. `fleetward model list` shows what exists; "
+            "`fleetward model push` publishes."
+        )
+    version = _version(wanted, record)
+    for candidate in record.versions:
+        if candidate.manifest.model.version == version:
+            return candidate.manifest
+    known = ", ".join(candidate.manifest.model.version for candidate in record.versions[-5:])
+    raise PlanRefusedError(
+        f"model {wanted.name!r} has no version {version!r}; the newest are: {known or 'none'}."
+    )
+
+
+def _version(wanted: ModelSelector, record: ModelRecord) -> Version | None:
+    if wanted.alias is None:
+        return wanted.version
+    if wanted.alias not in record.aliases:
+        known = ", ".join(sorted(record.aliases)) or "none"
+        raise PlanRefusedError(
+            f"model {wanted.name!r} has no alias {wanted.alias!r}; its aliases are: {known}. "
+            "`fleetward model alias` sets one."
+        )
+    return record.aliases[wanted.alias]
+
+
+def _check_policy(policy: RolloutPolicy) -> None:
+    percents = policy.wave_percents
+    rising = all(before < after for before, after in pairwise(percents))
+    if not percents or not rising or percents[0] < MIN_WAVE_PERCENT or percents[-1] != ALL_PERCENT:
+        raise PlanRefusedError(
+            f"wave percents {list(percents)} are not valid: give rising numbers from 1 that end "
+            "with 100, for example 20,50,100."
+        )
+    for name in ("bake_s", "silent_after_s", "alpha", "min_inferences", "proof_inferences"):
+        if not getattr(policy, name) > 0 and name != "bake_s":
+            raise PlanRefusedError(f"policy {name} is {getattr(policy, name)}; it must be above 0.")
+    for name in ("min_success_percent", "max_error_percent"):
+        if not 0 <= getattr(policy, name) <= ALL_PERCENT:
+            raise PlanRefusedError(
+                f"policy {name} is {getattr(policy, name)}; it must be from 0 to 100."
+            )
+
+
+def _selected(selector: str, fleet: Fleet) -> tuple[RobotId, ...]:
+    matches = parse_selector(selector)
+    selected = [
+        robot.robot_id
+        for robot in fleet.robots
+        if matches({**robot.labels, "robot": robot.robot_id})
+    ]
+    if not selected:
+        raise PlanRefusedError(
+            f"the selector {selector!r} matches none of {len(fleet.robots)} robots. "
+            "`fleetward robot list` shows their labels."
+        )
+    if len(selected) > MAX_ROBOTS_PER_ROLLOUT:
+        raise PlanRefusedError(
+            f"the selector {selector!r} matches {len(selected)} robots, more than the "
+            f"{MAX_ROBOTS_PER_ROLLOUT} of one rollout. Narrow it, for example by site."
+        )
+    return tuple(selected)
+
+
+def _without_up_to_date(
+    selected: Sequence[RobotId], manifest: ModelManifest, fleet: Fleet
+) -> tuple[RobotId, ...]:
+    behind = tuple(
+        robot
+        for robot in selected
+        if robot not in fleet.targets or fleet.targets[robot].digest != manifest.digest
+    )
+    if not behind:
+        raise PlanRefusedError(
+            f"all {len(selected)} selected robots were already given {manifest.model}; "
+            "there is nothing to roll out."
+        )
+    return behind
+
+
+def _check_owners(robots: Sequence[RobotId], fleet: Fleet) -> None:
+    for robot in robots:
+        target = fleet.targets.get(robot)
+        state = fleet.open_rollouts.get(target.rollout_id) if target else None
+        if target is not None and state is not None and state not in FINAL_STATES:
+            raise PlanRefusedError(
+                f"{robot} belongs to rollout {target.rollout_id}, which is {state.value}. Wait for "
+                f"it, or end it with `fleetward rollout abort {target.rollout_id}`."
+            )
+
+
+def _waves(request: RolloutRequested, robots: Sequence[RobotId]) -> tuple[tuple[RobotId, ...], ...]:
+    ordered = sorted(robots, key=_cohort_order)
+    if request.strategy is Strategy.ALL_AT_ONCE:
+        return (tuple(ordered),)
+    waves: list[tuple[RobotId, ...]] = []
+    for size in wave_sizes(len(ordered), request.policy.wave_percents):
+        waves.append(tuple(ordered[:size]))
+        ordered = ordered[size:]
+    return tuple(waves)
+
+
+def _cohort_order(robot: RobotId) -> str:
+    """A stable shuffle: the same robots go first in every rollout, and not by their names."""
+    return hashlib.sha256(robot.encode()).hexdigest()
+
+
+def _progress(target: RobotTarget | None) -> RobotProgress:
+    if target is None:
+        return RobotProgress()
+    return RobotProgress(
+        generation=target.generation, previous=target.model, previous_digest=target.digest
+    )

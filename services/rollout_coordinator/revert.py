@@ -1,0 +1,84 @@
+"""Taking a model back: every robot that was given it returns to what it served before."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from fleetward.contracts.ids import RobotId
+from fleetward.contracts.rollouts import (
+    MAX_TARGETS_PER_STEP,
+    RobotPhase,
+    RobotProgress,
+    Rollout,
+    RolloutEnded,
+    RolloutHalted,
+    RolloutState,
+)
+from rollout_coordinator.step import Step, TargetOrder, with_robots
+
+_TO_REVERT = frozenset(
+    {RobotPhase.TARGETED, RobotPhase.PROVED, RobotPhase.FAILED, RobotPhase.UNKNOWN}
+)
+
+
+def halted(
+    rollout: Rollout, reason: str, now: datetime, ends_as: RolloutState = RolloutState.REVERTED
+) -> Step:
+    """Stop giving the model out and begin to take it back."""
+    reverting = replace(
+        rollout, state=RolloutState.REVERTING, reason=reason, ends_as=ends_as, baking_since=None
+    )
+    announced = RolloutHalted(rollout_id=rollout.rollout_id, reason=reason, halted_at=now)
+    return Step(rollout=reverting, events=(announced,)).then(reverted_further(reverting, now))
+
+
+def reverted_further(rollout: Rollout, now: datetime) -> Step:
+    """Order the next robots back; end once every one has acknowledged the generation of its return.
+
+    A robot that never had another model has nothing to return to and keeps its state.
+    """
+    due = [robot for robot in rollout.robots if _must_return(rollout.robots[robot])]
+    ordered = due[:MAX_TARGETS_PER_STEP]
+    changed = {robot: _returning(rollout.robots[robot], now) for robot in ordered}
+    moved = with_robots(rollout, changed) if changed else rollout
+    step = Step(rollout=moved, targets=tuple(_order(moved, robot) for robot in ordered))
+    waits = any(progress.phase is RobotPhase.REVERTING for progress in moved.robots.values())
+    return step if waits or len(due) > len(ordered) else step.then(ended(moved, moved.ends_as, now))
+
+
+def ended(rollout: Rollout, state: RolloutState, now: datetime, reason: str = "") -> Step:
+    """The rollout reaches a final state."""
+    final = replace(
+        rollout, state=state, reason=reason or rollout.reason, ended_at=now, baking_since=None
+    )
+    announced = RolloutEnded(
+        rollout_id=rollout.rollout_id, state=state, reason=final.reason, ended_at=now
+    )
+    return Step(rollout=final, events=(announced,))
+
+
+def _must_return(progress: RobotProgress) -> bool:
+    return progress.phase in _TO_REVERT and progress.previous_digest is not None
+
+
+def _returning(progress: RobotProgress, now: datetime) -> RobotProgress:
+    return replace(
+        progress,
+        phase=RobotPhase.REVERTING,
+        generation=progress.generation + 1,
+        targeted_at=now,
+    )
+
+
+def _order(rollout: Rollout, robot: RobotId) -> TargetOrder:
+    progress = rollout.robots[robot]
+    assert progress.previous is not None
+    assert progress.previous_digest is not None
+    return TargetOrder(
+        robot_id=robot,
+        generation=progress.generation,
+        model=progress.previous,
+        digest=progress.previous_digest,
+    )

@@ -1,0 +1,107 @@
+"""What a robot's own word changes about where it stands in a rollout."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from fleetward.contracts.alerts import AlertFired, Severity
+from fleetward.contracts.robots import (
+    ActivationFailed,
+    ModelActivated,
+    ModelFellBack,
+    RobotCheckedIn,
+)
+from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout
+
+_HAS_NEW_MODEL = frozenset({RobotPhase.TARGETED, RobotPhase.PROVED, RobotPhase.UNKNOWN})
+_AWAITS_PROOF = frozenset({RobotPhase.TARGETED, RobotPhase.UNKNOWN})
+
+RobotFact = ModelActivated | ActivationFailed | ModelFellBack | RobotCheckedIn | AlertFired
+
+
+def progressed(rollout: Rollout, fact: RobotFact, now: datetime) -> RobotProgress | None:
+    """The robot's new progress, or None when the fact changes nothing.
+
+    Facts about another generation than the robot's newest say nothing about it: they are late,
+    or belong to another rollout.
+    """
+    progress = rollout.robots.get(fact.robot_id)
+    if progress is None:
+        return None
+    match fact:
+        case ModelActivated():
+            return _activated(rollout, progress, fact, now)
+        case ActivationFailed():
+            return _not_activated(progress, fact)
+        case ModelFellBack():
+            return _fell_back(progress, fact)
+        case RobotCheckedIn():
+            return _checked_in(rollout, progress, fact)
+        case AlertFired():
+            return _alerted(rollout, progress, fact, now)
+
+
+def _activated(
+    rollout: Rollout, progress: RobotProgress, fact: ModelActivated, now: datetime
+) -> RobotProgress | None:
+    if fact.generation != progress.generation:
+        return None
+    if progress.phase is RobotPhase.REVERTING and fact.digest == progress.previous_digest:
+        return replace(progress, phase=RobotPhase.REVERTED)
+    if progress.phase not in _AWAITS_PROOF:
+        return None
+    if fact.digest != rollout.digest:
+        return _failed(progress, f"it attests {fact.digest}, not the digest it was given")
+    return replace(progress, phase=RobotPhase.PROVED, proved_at=now, reason="")
+
+
+def _not_activated(progress: RobotProgress, fact: ActivationFailed) -> RobotProgress | None:
+    if fact.generation != progress.generation:
+        return None
+    reason = f"{fact.stage.value}: {fact.reason}"
+    if progress.phase in _HAS_NEW_MODEL:
+        return _failed(progress, reason)
+    if progress.phase is RobotPhase.REVERTING and progress.reason != reason:
+        return replace(progress, reason=reason)
+    return None
+
+
+def _fell_back(progress: RobotProgress, fact: ModelFellBack) -> RobotProgress | None:
+    if fact.generation != progress.generation or progress.phase not in _HAS_NEW_MODEL:
+        return None
+    return _failed(progress, f"it fell back by itself: {fact.reason}")
+
+
+def _checked_in(
+    rollout: Rollout, progress: RobotProgress, fact: RobotCheckedIn
+) -> RobotProgress | None:
+    """The heartbeat is the truth: it acknowledges a revert, or takes a proof back."""
+    if fact.generation != progress.generation or fact.active_digest is None:
+        return None
+    if progress.phase is RobotPhase.REVERTING and fact.active_digest == progress.previous_digest:
+        return replace(progress, phase=RobotPhase.REVERTED)
+    if progress.phase is RobotPhase.PROVED and fact.active_digest != rollout.digest:
+        return _failed(progress, f"it proved the model but now serves {fact.active_digest}")
+    return None
+
+
+def _alerted(
+    rollout: Rollout, progress: RobotProgress, fact: AlertFired, now: datetime
+) -> RobotProgress | None:
+    """A critical alert counts when the new model may be its cause: its samples, and its time.
+
+    ``now`` is when the server stored the alert; the robot's own clock may be days off.
+    """
+    if fact.severity is not Severity.CRITICAL or progress.phase not in _HAS_NEW_MODEL:
+        return None
+    if fact.digest is not None and fact.digest != rollout.digest:
+        return None
+    if progress.targeted_at is None or now < progress.targeted_at:
+        return None
+    return _failed(progress, f"alert {fact.alert}: {fact.summary or fact.expression}")
+
+
+def _failed(progress: RobotProgress, reason: str) -> RobotProgress:
+    return replace(progress, phase=RobotPhase.FAILED, reason=reason)

@@ -1,0 +1,42 @@
+"""Everything the coordinator can be told, read once from the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from fleetward.bus.connection import BusSettings
+from fleetward.contracts.rows import Principal
+
+
+class CoordinatorSettings(Struct, frozen=True, kw_only=True):
+    """Paths, addresses and bounds, each with its unit."""
+
+    bus: BusSettings
+    signing_key: Path
+    traces_dir: Path | None = None
+    tick_s: float = 1.0
+    ticks_per_refresh: int = 10
+    """How often the index of open rollouts is read anew from the stream."""
+    max_conflicts: int = 20
+    """How often a decision is made again when another replica moved the rollout first."""
+    facts_per_write: int = 500
+    """Most facts folded into one decision of a rollout."""
+    facts_wait_s: float = 0.1
+    """How long facts are gathered before they are folded."""
+
+
+def settings_from(environment: Mapping[str, str]) -> CoordinatorSettings:
+    """Settings from FLEETWARD_* variables; a missing one raises KeyError with its name."""
+    traces = environment.get("FLEETWARD_TRACES_DIR")
+    return CoordinatorSettings(
+        bus=BusSettings(
+            url=environment["FLEETWARD_NATS_URL"],
+            credentials=Path(environment["FLEETWARD_CREDENTIALS"]),
+            name=Principal.COORDINATOR.value,
+        ),
+        signing_key=Path(environment["FLEETWARD_SIGNING_KEY"]),
+        traces_dir=Path(traces) if traces else None,
+    )

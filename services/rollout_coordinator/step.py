@@ -1,0 +1,76 @@
+"""What one decision produces: the new state, the facts to announce, the targets to set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fleetward.contracts.event import Event
+from fleetward.contracts.ids import Digest, ModelRef, RobotId
+from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout
+
+
+class TargetOrder(Struct, frozen=True, kw_only=True):
+    """Give ``robot_id`` this model as its ``generation``; refused if the robot is beyond it."""
+
+    robot_id: RobotId
+    generation: int
+    model: ModelRef
+    digest: Digest
+    fallback: ModelRef | None = None
+    fallback_digest: Digest | None = None
+
+
+class Tick(Struct, frozen=True):
+    """Time went by."""
+
+
+class RobotTaken(Struct, frozen=True):
+    """A target could not be set: the robot is already beyond the generation we would write."""
+
+    robot_id: RobotId
+    by: str
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """A decision. The same ``rollout`` object as before means that nothing is to be done."""
+
+    rollout: Rollout
+    events: tuple[Event, ...] = ()
+    targets: tuple[TargetOrder, ...] = ()
+
+    def then(self, following: Step) -> Step:
+        """This step and the one decided on its result, as one."""
+        return Step(
+            rollout=following.rollout,
+            events=self.events + following.events,
+            targets=self.targets + following.targets,
+        )
+
+
+def with_robots(rollout: Rollout, changed: Mapping[RobotId, RobotProgress]) -> Rollout:
+    """The rollout with some robots' progress replaced."""
+    return replace(rollout, robots={**rollout.robots, **changed})
+
+
+def in_wave(rollout: Rollout) -> tuple[RobotId, ...]:
+    """The robots of the current wave."""
+    return rollout.waves[rollout.wave]
+
+
+def reached(rollout: Rollout) -> tuple[RobotId, ...]:
+    """The robots of this wave and every wave before it."""
+    return tuple(robot for wave in rollout.waves[: rollout.wave + 1] for robot in wave)
+
+
+def count(rollout: Rollout, robots: tuple[RobotId, ...], *phases: RobotPhase) -> int:
+    """How many of ``robots`` are in one of ``phases``."""
+    return sum(rollout.robots[robot].phase in phases for robot in robots)
+
+
+def waiting_reason(targeted_at: datetime, silent_after_s: float) -> str:
+    """Why a robot is counted as unknown."""
+    return f"nothing proved within {silent_after_s:g} s of {targeted_at:%H:%M:%S} UTC"
