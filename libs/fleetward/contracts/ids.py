@@ -30,6 +30,7 @@ Digest = NewType("Digest", Annotated[str, Meta(pattern=DIGEST_PATTERN)])
 AlertName = NewType("AlertName", Annotated[str, Meta(pattern=ALERT_NAME_PATTERN)])
 
 _ID_RULE = "1 to 48 of a-z, 0-9, '-' and '_', beginning and ending with a letter or digit"
+_ALERT_RULE = "1 to 128 of letters, digits and '_', not beginning with a digit"
 _VERSION_RULE = "1 to 48 of a-z, 0-9, '.', '_', '+' and '-', beginning and ending alphanumeric"
 
 _Id = TypeVar("_Id")
@@ -74,6 +75,11 @@ def model_name(text: str) -> ModelName:
 def alias_name(text: str) -> AliasName:
     """Check ``text`` as an alias; raises InvalidIdError."""
     return AliasName(_checked("alias", text, ID_PATTERN, _ID_RULE))
+
+
+def alert_name(text: str) -> AlertName:
+    """Check ``text`` as an alert's name; raises InvalidIdError."""
+    return AlertName(_checked("alert name", text, ALERT_NAME_PATTERN, _ALERT_RULE))
 
 
 def version(text: str) -> Version:
