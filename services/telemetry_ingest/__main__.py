@@ -1,0 +1,90 @@
+"""Starts telemetry-ingest: builds every part, wires them, runs until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+
+from fleetward.bus import tracing
+from fleetward.bus.connection import close, connect
+from fleetward.bus.logs import log, setup_logging
+from fleetward.bus.pull import Pull
+from fleetward.bus.readiness import notify_ready
+from fleetward.bus.requests import answer
+from fleetward.contracts.errors import FleetwardError
+from fleetward.contracts.rows import Principal
+from fleetward.contracts.telemetry import QueryTelemetry
+from telemetry_ingest import segments
+from telemetry_ingest.catalog import Catalog
+from telemetry_ingest.dead_letters import CONSUMER
+from telemetry_ingest.handlers import Ingest
+from telemetry_ingest.housekeeping import Housekeeping
+from telemetry_ingest.query import Reader
+from telemetry_ingest.settings import Settings, settings_from
+from telemetry_ingest.store import Store
+
+_logger = logging.getLogger(__name__)
+
+NAME = Principal.INGEST.value
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT. What is not durable by then was not acknowledged either."""
+    catalog = open_catalog(settings)
+    store = Store(settings, catalog)
+    log(_logger, "history.recovered", removed_files=store.recover())
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    reader = Reader(settings)
+    connection = await connect(settings.bus)
+    ingest = Ingest(
+        settings, connection, store, Housekeeping(settings, catalog), reader, time.time_ns
+    )
+    pull = Pull(connection, CONSUMER, ingest.take, batch=settings.pull_batch_frames)
+    async with asyncio.TaskGroup() as tasks:
+        storing = tasks.create_task(ingest.store())
+        helpers = [tasks.create_task(ingest.announce()), tasks.create_task(ingest.tidy())]
+        await pull.start()
+        subscription = await answer(connection, QueryTelemetry, ingest.answer)
+        notify_ready()
+        log(_logger, "ingest.ready", state_dir=str(settings.state_dir))
+        await stopping.wait()
+        await subscription.unsubscribe()
+        await pull.stop()
+        await ingest.drain()
+        _, unfinished = await asyncio.wait({storing}, timeout=settings.stop_within_s)
+        for task in (*unfinished, *helpers):
+            task.cancel()
+    await close(connection)
+    reader.close()
+    catalog.close()
+
+
+def open_catalog(settings: Settings) -> Catalog:
+    """The catalog of ``state_dir``, whose folders are made when they are missing."""
+    settings.segments_dir.mkdir(parents=True, exist_ok=True)
+    catalog = Catalog(settings.state_dir)
+    segments.sync_directory(settings.state_dir)
+    return catalog
+
+
+def main() -> int:
+    """The process's exit status."""
+    setup_logging(NAME)
+    try:
+        settings = settings_from(os.environ)
+        tracing.setup_tracing(NAME, settings.traces_dir)
+        asyncio.run(serve(settings))
+    except FleetwardError as error:
+        log(_logger, "ingest.failed", level=logging.ERROR, error=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
