@@ -18,8 +18,9 @@ for candidate in "${PYTHON:-python3}" python3.13 python3.12 python3.11; do
     fi
 done
 if [ -z "$python" ]; then
-    found=$("${PYTHON:-python3}" --version 2>&1) || found='no python3'
-    fail "needs Python 3.11 or later, found: $found. Install one with: apt-get install python3.11 python3.11-venv (then: make setup PYTHON=python3.11)"
+    found=$("${PYTHON:-python3}" --version 2>&1) ||
+        fail "needs Python 3.11 or later. Install it with: apt-get install python3 python3-venv"
+    fail "needs Python 3.11 or later, found $found. Install one with: apt-get install python3.11 python3.11-venv (then: make setup PYTHON=python3.11)"
 fi
 version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 
@@ -37,7 +38,7 @@ fi
 if ! cmp -s tools/uv.lock .uv/installed; then
     echo 'setup: uv'
     "$python" -m venv --clear .uv/venv
-    .uv/venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    .uv/venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check \
         --require-hashes -r tools/uv.lock
     cp tools/uv.lock .uv/installed
 fi
