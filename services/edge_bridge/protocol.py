@@ -1,0 +1,88 @@
+"""What the bridge and a worker say to each other: one message per SEQPACKET datagram.
+
+The bridge sends Load once, then Infer; a worker answers Load with Ready or Refused and each Infer
+with one Inferred. Frames do not travel here: Infer says where in the ring they lie.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from edge_bridge.frames import FrameType
+from fleetward.contracts.ids import Digest
+
+MESSAGE_LIMIT_BYTES = 65_536
+"""The largest message; a socket's default buffer holds three of them."""
+
+
+class Load(Struct, frozen=True, kw_only=True, tag=True):
+    """Become the worker of this file, if its bytes have this digest. gentle: under SCHED_IDLE."""
+
+    path: str
+    digest: Digest
+    gentle: bool
+
+
+class Hasten(Struct, frozen=True, tag=True):
+    """Loading took long enough under SCHED_IDLE: compete for the processor."""
+
+
+class Infer(Struct, frozen=True, kw_only=True, tag=True):
+    """Answer the frame at ``offset`` bytes of the ring. captured_ns: CLOCK_MONOTONIC."""
+
+    frame: int
+    offset: int
+    shape: tuple[int, ...]
+    dtype: FrameType
+    captured_ns: int
+
+
+class Ready(Struct, frozen=True, kw_only=True, tag=True):
+    """Loaded and warm. digest_mapped: sha256 of the very bytes the session was made of."""
+
+    digest_mapped: Digest
+    load_ms: float
+    warm_up_ms: float
+
+
+class Refused(Struct, frozen=True, kw_only=True, tag=True):
+    """The model cannot be served; the worker ends."""
+
+    stage: Literal["load", "warm_up"]
+    reason: str
+
+
+class Output(Struct, frozen=True, kw_only=True):
+    """One output of a model. content: its bytes in row order when small, else None.
+
+    minimum, mean and maximum are None for an empty output and for one that is not numeric.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    minimum: float | None = None
+    mean: float | None = None
+    maximum: float | None = None
+    content: bytes | None = None
+
+
+class Inferred(Struct, frozen=True, kw_only=True, tag=True):
+    """One frame's answer. latency_s: pick-up to result; perception_s: capture to pick-up."""
+
+    frame: int
+    latency_s: float
+    perception_s: float
+    confidence: float | None = None
+    error: str | None = None
+    outputs: dict[str, Output] = {}
+
+
+Order: TypeAlias = Load | Hasten | Infer
+Answer: TypeAlias = Ready | Refused | Inferred
+
+encode = msgspec.msgpack.Encoder().encode
+decode_order = msgspec.msgpack.Decoder(Order).decode
+decode_answer = msgspec.msgpack.Decoder(Answer).decode

@@ -1,0 +1,176 @@
+"""The way of a frame: captured, into the ring, to the worker that serves, and to its one end.
+
+Latest wins: beside what the worker holds, one frame waits, and a newer one takes its place. Frames
+are accepted from the moment the first model serves; the ledger starts there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from edge_bridge.frames import Frame
+from edge_bridge.ledger import Ledger
+from edge_bridge.protocol import Inferred, Output
+from edge_bridge.ring import FrameRing
+from edge_bridge.slot import Ticket, WorkerSlot
+from edge_bridge.slot_settings import SlotSettings
+from fleetward.contracts.ids import Digest
+
+
+class InferenceDone(Struct, frozen=True, kw_only=True):
+    """One frame's result. captured_ns counts since the epoch; confidence is 0..1 or None.
+
+    latency_s: in the worker, pick-up to result. perception_s: capture to the worker's pick-up.
+    """
+
+    frame: int
+    digest: Digest
+    captured_ns: int
+    latency_s: float
+    perception_s: float
+    confidence: float | None
+    error: str | None
+    outputs_summary: dict[str, Output]
+
+
+def places_for(settings: SlotSettings) -> int:
+    """Two workers' frames, the one that waits, and the one being written."""
+    return 2 * settings.in_flight_limit + 2
+
+
+class FramePump:
+    """Feeds whichever worker it is aimed at, and keeps the ledger."""
+
+    def __init__(
+        self,
+        settings: SlotSettings,
+        ring: FrameRing,
+        ledger: Ledger,
+        on_result: Callable[[InferenceDone], None],
+    ) -> None:
+        self._settings = settings
+        self._ring = ring
+        self._ledger = ledger
+        self._on_result = on_result
+        self._target: WorkerSlot | None = None
+        self._began = False
+        self._reissued: deque[Ticket] = deque()
+        self._waiting: Ticket | None = None
+
+    def accept(self, frame: Frame) -> None:
+        """Take a frame that was captured now; raises FrameRefusedError and then keeps no trace."""
+        if not self._began:
+            return
+        offset = None if self._target is None else self._ring.claim()
+        if offset is None:
+            self._ledger.drop(self._ledger.capture())
+            return
+        try:
+            self._ring.write(offset, frame)
+        except BaseException:
+            self._ring.release(offset)
+            raise
+        self._replace_waiting(self._ticket(frame, offset))
+        self._dispatch()
+
+    def aim(self, slot: WorkerSlot | None) -> int:
+        """Give this worker every frame from now on, and return the first one's id.
+
+        None: nobody serves for the moment; frames are counted as dropped.
+        """
+        self._began = self._began or slot is not None
+        self._target = slot
+        first = self._first_undelivered()
+        if slot is None:
+            self._drop_undelivered()
+        self._dispatch()
+        return first
+
+    def complete(self, slot: WorkerSlot, ticket: Ticket, inferred: Inferred) -> None:
+        """End a frame with its answer, and let the next one go before anybody looks at it."""
+        self._ring.release(ticket.offset)
+        end = self._ledger.serve if inferred.error is None else self._ledger.fail
+        end(ticket.frame)
+        self._dispatch()
+        self._on_result(_done(slot, ticket, inferred))
+
+    def reissue(self, slot: WorkerSlot) -> int:
+        """Give the frames of a lost worker to the one that serves; returns how many went there.
+
+        Without one, or when a frame was tried often enough, it is dropped.
+        """
+        reissued = 0
+        for ticket in slot.take_back():
+            if self._target is None or ticket.reissues >= self._settings.reissue_limit:
+                self._drop(ticket)
+                continue
+            ticket.reissues += 1
+            self._ledger.reissue(ticket.frame)
+            self._reissued.append(ticket)
+            reissued += 1
+        self._dispatch()
+        return reissued
+
+    def stop(self) -> None:
+        """Accept nothing more and end what waits, so that the account closes."""
+        self._began = False
+        self._target = None
+        self._drop_undelivered()
+
+    def _ticket(self, frame: Frame, offset: int) -> Ticket:
+        return Ticket(
+            frame=self._ledger.capture(),
+            offset=offset,
+            shape=frame.shape,
+            dtype=frame.dtype,
+            captured_ns=time.time_ns(),
+            captured_monotonic_ns=time.monotonic_ns(),
+        )
+
+    def _replace_waiting(self, ticket: Ticket) -> None:
+        if self._waiting is not None:
+            self._drop(self._waiting)
+        self._waiting = ticket
+
+    def _dispatch(self) -> None:
+        while self._target is not None and self._target.has_room:
+            ticket = self._next()
+            if ticket is None:
+                return
+            self._target.give(ticket)
+
+    def _next(self) -> Ticket | None:
+        if self._reissued:
+            return self._reissued.popleft()
+        ticket, self._waiting = self._waiting, None
+        return ticket
+
+    def _first_undelivered(self) -> int:
+        if self._reissued:
+            return self._reissued[0].frame
+        return self._waiting.frame if self._waiting else self._ledger.next_frame
+
+    def _drop_undelivered(self) -> None:
+        while ticket := self._next():
+            self._drop(ticket)
+
+    def _drop(self, ticket: Ticket) -> None:
+        self._ring.release(ticket.offset)
+        self._ledger.drop(ticket.frame)
+
+
+def _done(slot: WorkerSlot, ticket: Ticket, inferred: Inferred) -> InferenceDone:
+    return InferenceDone(
+        frame=ticket.frame,
+        digest=slot.staged.digest,
+        captured_ns=ticket.captured_ns,
+        latency_s=inferred.latency_s,
+        perception_s=inferred.perception_s,
+        confidence=inferred.confidence,
+        error=inferred.error,
+        outputs_summary=inferred.outputs,
+    )

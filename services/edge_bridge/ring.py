@@ -1,0 +1,56 @@
+"""Frames cross to the workers through one block of shared memory that leaves nothing behind.
+
+The block is an anonymous memfd: it has no name to leak and no resource tracker to fight, and the
+kernel frees it when the last process that maps it is gone, kill -9 included. Workers get a
+read-only descriptor, and seals keep the block from being resized under a reader.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+
+from edge_bridge.frames import Frame
+from edge_bridge.slot_errors import FrameRefusedError
+
+
+class FrameRing:
+    """The bridge's side: claim a place, write a frame into it, release it when the frame ended."""
+
+    def __init__(self, places: int, place_bytes: int) -> None:
+        self.place_bytes = place_bytes
+        self.size_bytes = places * place_bytes
+        self._free = list(range(places))
+        self._writable = os.memfd_create("fleetward-frames", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(self._writable, self.size_bytes)
+        seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+        fcntl.fcntl(self._writable, fcntl.F_ADD_SEALS, seals)
+        self.read_only = os.open(f"/proc/self/fd/{self._writable}", os.O_RDONLY | os.O_CLOEXEC)
+        """The descriptor workers inherit."""
+        self._memory = mmap.mmap(self._writable, self.size_bytes)
+
+    def claim(self) -> int | None:
+        """The offset in bytes of a free place, or None when every place holds an open frame."""
+        return self._free.pop() * self.place_bytes if self._free else None
+
+    def release(self, offset: int) -> None:
+        """Give a place back; its frame ended."""
+        self._free.append(offset // self.place_bytes)
+
+    def write(self, offset: int, frame: Frame) -> None:
+        """Copy a frame into its place; raises FrameRefusedError."""
+        content = memoryview(frame.content)
+        if content.nbytes != frame.size_bytes or content.nbytes > self.place_bytes:
+            raise FrameRefusedError(
+                f"a frame of {content.nbytes} bytes, shape {frame.shape} and type {frame.dtype} "
+                f"was refused: shape and size must agree, and the limit is {self.place_bytes} "
+                "bytes. Resize it at its source, or raise frame_limit_bytes."
+            )
+        self._memory[offset : offset + content.nbytes] = content.cast("B")
+
+    def close(self) -> None:
+        """Give the memory back, as soon as no worker maps it either."""
+        self._memory.close()
+        os.close(self._writable)
+        os.close(self.read_only)

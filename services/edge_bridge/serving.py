@@ -1,0 +1,123 @@
+"""What a worker does once it exists: make a session of exactly the attested bytes, then answer."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import mmap
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_bridge.backend import Array, Backend, Inference, open_backend
+from edge_bridge.protocol import Infer, Inferred, Load, Output, Ready
+from edge_bridge.slot_errors import LoadFailedError, WarmUpFailedError
+from fleetward.contracts.ids import Digest
+
+if TYPE_CHECKING:
+    from edge_bridge.worker import WorkerArguments
+
+_NO_INFERENCE = Inference({}, None)
+
+
+class Served:
+    """A warm model and the frames it reads."""
+
+    def __init__(self, backend: Backend, frames: mmap.mmap, inline_limit_bytes: int) -> None:
+        self._backend = backend
+        self._frames = frames
+        self._inline_limit_bytes = inline_limit_bytes
+
+    def answer(self, order: Infer) -> Inferred:
+        """Answer one frame; what the runtime raises becomes the answer's error."""
+        picked_up_ns = time.monotonic_ns()
+        frame: Array = np.ndarray(order.shape, order.dtype, self._frames, order.offset)
+        inference, error = _NO_INFERENCE, None
+        try:
+            inference = self._backend.infer(frame)
+        except Exception as fault:  # noqa: BLE001  # a runtime's errors share no narrower root
+            error = f"{type(fault).__name__}: {fault}"
+        return Inferred(
+            frame=order.frame,
+            latency_s=(time.monotonic_ns() - picked_up_ns) / 1e9,
+            perception_s=(picked_up_ns - order.captured_ns) / 1e9,
+            confidence=inference.confidence,
+            error=error,
+            outputs=summarised(inference.outputs, self._inline_limit_bytes),
+        )
+
+
+def load(order: Load, arguments: WorkerArguments) -> tuple[Served, Ready]:
+    """Read the file once, attest those bytes, load them, warm up.
+
+    Raises LoadFailedError, WarmUpFailedError.
+    """
+    began = time.monotonic()
+    backend, digest = _attested(order, arguments.backend)
+    loaded = time.monotonic()
+    _warm_up(backend, order.path, arguments.warm_up_runs)
+    ready = Ready(
+        digest_mapped=digest,
+        load_ms=(loaded - began) * 1e3,
+        warm_up_ms=(time.monotonic() - loaded) * 1e3,
+    )
+    frames = mmap.mmap(arguments.ring_fd, arguments.ring_bytes, prot=mmap.PROT_READ)
+    ctypes.CDLL(None).malloc_trim(0)  # loading needed the file's bytes twice; serving does not
+    return Served(backend, frames, arguments.inline_output_limit_bytes), ready
+
+
+def summarised(outputs: dict[str, Array], inline_limit_bytes: int) -> dict[str, Output]:
+    """Every output's shape and range; the first ones whole while they fit the limit together."""
+    room_bytes = inline_limit_bytes
+    summary = {}
+    for name, values in outputs.items():
+        fits = values.dtype.kind in "biuf" and values.nbytes <= room_bytes
+        room_bytes -= values.nbytes if fits else 0
+        summary[name] = _summary(values, whole=fits)
+    return summary
+
+
+def _attested(order: Load, backend: str) -> tuple[Backend, Digest]:
+    try:
+        model = Path(order.path).read_bytes()
+    except OSError as error:
+        raise LoadFailedError(f"the model {order.path} cannot be read: {error}.") from error
+    digest = Digest("sha256:" + hashlib.sha256(model).hexdigest())
+    if digest != order.digest:
+        raise LoadFailedError(
+            f"the file {order.path} is {digest}, the model is {order.digest}: it changed on this "
+            "robot's disk. Remove the file, and the bridge fetches the model again."
+        )
+    try:
+        return open_backend(backend, model), digest
+    except LoadFailedError as error:
+        raise LoadFailedError(f"the model {order.path} cannot be loaded: {error}") from error
+
+
+def _warm_up(backend: Backend, path: str, runs: int) -> None:
+    frame = backend.sample()
+    for _ in range(runs):
+        try:
+            backend.infer(frame)
+        except Exception as error:  # a runtime's errors share no narrower root
+            raise WarmUpFailedError(
+                f"the model {path} loaded, and failed on an empty frame {frame.dtype}"
+                f"{list(frame.shape)}: {type(error).__name__}: {error}. Run it once with such a "
+                "frame where it was made, correct it, and push it under a new version."
+            ) from error
+
+
+def _summary(values: Array, *, whole: bool) -> Output:
+    shape, dtype = values.shape, str(values.dtype)
+    if values.size == 0 or values.dtype.kind not in "biuf":
+        return Output(shape=shape, dtype=dtype)
+    return Output(
+        shape=shape,
+        dtype=dtype,
+        minimum=float(values.min()),
+        mean=float(values.mean()),
+        maximum=float(values.max()),
+        content=values.tobytes() if whole else None,
+    )

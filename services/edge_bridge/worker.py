@@ -1,0 +1,130 @@
+"""One model in one process: it loads without disturbing, answers frames, and dies with its bridge.
+
+The model loads and warms up in a thread under SCHED_IDLE, and the main thread, which was never
+lowered, serves it. Lowering the whole process instead could not be undone: leaving SCHED_IDLE
+needs RLIMIT_NICE or CAP_SYS_NICE, which a robot's service rarely has.
+
+    python -m edge_bridge.worker BACKEND SOCKET_FD RING_FD RING_BYTES WARM_UP_RUNS INLINE_BYTES
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from edge_bridge import protocol
+from edge_bridge.protocol import Answer, Hasten, Load, Refused
+from edge_bridge.slot_errors import LoadFailedError, WarmUpFailedError
+
+if TYPE_CHECKING:
+    from edge_bridge.serving import Served
+
+_PR_SET_PDEATHSIG = 1
+_M_ARENA_MAX = -8
+
+
+class WorkerArguments(Struct, frozen=True, kw_only=True):
+    """The command line, in its order."""
+
+    backend: str
+    socket_fd: int
+    ring_fd: int
+    ring_bytes: int
+    warm_up_runs: int
+    inline_output_limit_bytes: int
+
+    def argv(self) -> list[str]:
+        return [str(getattr(self, name)) for name in self.__struct_fields__]
+
+    @classmethod
+    def of(cls, argv: list[str]) -> WorkerArguments:
+        backend, socket_fd, ring_fd, ring_bytes, warm_up_runs, inline_bytes = argv
+        return cls(
+            backend=backend,
+            socket_fd=int(socket_fd),
+            ring_fd=int(ring_fd),
+            ring_bytes=int(ring_bytes),
+            warm_up_runs=int(warm_up_runs),
+            inline_output_limit_bytes=int(inline_bytes),
+        )
+
+
+class Worker:
+    """The loop: orders in, answers out, until the bridge closes its end."""
+
+    def __init__(self, arguments: WorkerArguments) -> None:
+        self._arguments = arguments
+        self._connection = socket.socket(fileno=arguments.socket_fd)
+        self._loader: threading.Thread | None = None
+        self._served: Served | None = None
+
+    def run(self) -> None:
+        while order := self._connection.recv(protocol.MESSAGE_LIMIT_BYTES):
+            self._obey(protocol.decode_order(order))
+
+    def _obey(self, order: protocol.Order) -> None:
+        if isinstance(order, Load):
+            self._loader = threading.Thread(target=self._load, args=(order,), daemon=True)
+            self._loader.start()
+        elif isinstance(order, Hasten):
+            self._hasten()
+        else:
+            assert self._served is not None, "the bridge sends frames only after Ready"
+            self._send(self._served.answer(order))
+
+    def _load(self, order: Load) -> None:
+        if order.gentle:
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        # Imported here: the runtime's own start is a good part of the load.
+        from edge_bridge.serving import load
+
+        try:
+            self._served, ready = load(order, self._arguments)
+        except LoadFailedError as error:
+            self._send(Refused(stage="load", reason=str(error)))
+        except WarmUpFailedError as error:
+            self._send(Refused(stage="warm_up", reason=str(error)))
+        else:
+            self._send(ready)
+
+    def _hasten(self) -> None:
+        if self._loader is None or self._loader.native_id is None or not self._loader.is_alive():
+            return
+        try:
+            os.sched_setscheduler(self._loader.native_id, os.SCHED_OTHER, os.sched_param(0))
+        except (PermissionError, ProcessLookupError):
+            return  # not permitted here: it goes on gently, and load_timeout_s bounds it
+
+    def _send(self, answer: Answer) -> None:
+        self._connection.send(protocol.encode(answer))
+
+
+def _settle() -> None:
+    """Die with the bridge, leave Ctrl-C to it, and keep memory in one arena."""
+    library = ctypes.CDLL(None)
+    library.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    library.mallopt(_M_ARENA_MAX, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ[variable] = "1"  # written for libraries that know no other way; never read
+
+
+def main(argv: list[str]) -> None:
+    """Serve until the bridge's end of the socket closes, whatever a loader thread is doing."""
+    _settle()
+    try:
+        Worker(WorkerArguments.of(argv)).run()
+    except (BrokenPipeError, ConnectionResetError):
+        os._exit(0)  # the bridge went away while an answer was on its way
+    os._exit(0)  # a daemon thread inside the runtime must not hold the process up
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

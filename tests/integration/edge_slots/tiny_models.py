@@ -1,0 +1,79 @@
+"""Real ONNX models of a few hundred bytes, each with one property a test needs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from edge_bridge.slot import StagedModel
+from fleetward.contracts.ids import Digest, ModelRef, model_name, version
+
+SIDE_PX = 8
+
+
+def staged(path: Path, *, digest: Digest | None = None) -> StagedModel:
+    """The file as the bridge would hand it over; version: the file's own name."""
+    reference = ModelRef(model_name("tiny"), version(path.stem))
+    return StagedModel(model=reference, digest=digest or digest_of(path), path=path)
+
+
+def digest_of(path: Path) -> Digest:
+    return Digest("sha256:" + hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def brightness(directory: Path, name: str, *, gain: float = 1.0) -> StagedModel:
+    """Answers the mean of all pixels in 0..1, times ``gain``, which is also its confidence."""
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "gain"], ["y"]),
+    ]
+    gains = numpy_helper.from_array(np.array(gain, np.float32), "gain")
+    return _saved(directory, name, nodes, [gains], {"output": "y", "kind": "max"})
+
+
+def failing(directory: Path, name: str, *, on_black: bool) -> StagedModel:
+    """Loads, and fails at run time: on a black frame as well, or only on a bright one."""
+    first = 7 if on_black else 0
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "seven"], ["scaled"]),
+        helper.make_node("Cast", ["scaled"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Add", ["whole", "first"], ["index"]),
+        helper.make_node("Gather", ["table", "index"], ["y"]),
+    ]
+    constants = [
+        numpy_helper.from_array(np.array(7, np.float32), "seven"),
+        numpy_helper.from_array(np.array(first, np.int64), "first"),
+        numpy_helper.from_array(np.zeros(2, np.float32), "table"),
+    ]
+    return _saved(directory, name, nodes, constants, None)
+
+
+def _saved(
+    directory: Path,
+    name: str,
+    nodes: list[onnx.NodeProto],
+    constants: list[onnx.TensorProto],
+    confidence: dict[str, str] | None,
+) -> StagedModel:
+    shape = [1, 3, SIDE_PX, SIDE_PX]
+    graph = helper.make_graph(
+        nodes,
+        name,
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [])],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    if confidence:
+        helper.set_model_props(model, {"fleetward.confidence": json.dumps(confidence)})
+    onnx.checker.check_model(model)
+    path = directory / f"{name}.onnx"
+    onnx.save(model, path)
+    return staged(path)
