@@ -75,8 +75,7 @@ class Housekeeping:
     def _joined(self, sources: Sequence[Segment]) -> pa.Table:
         directory = self._settings.segments_dir
         tables = [pq.read_table(directory / one.name, schema=segments.SCHEMA) for one in sources]
-        joined = pa.concat_tables(tables).unify_dictionaries()
-        return joined.sort_by([(column, "ascending") for column in segments.SORTED_BY])
+        return segments.in_order(pa.concat_tables(tables))
 
     def _unlink(self, gone: Sequence[Segment]) -> None:
         for segment in gone:

@@ -89,6 +89,13 @@ def table_of(frames: Sequence[Columns]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
 
+def in_order(table: pa.Table) -> pa.Table:
+    """The rows of ``table`` in the order of SORTED_BY; equal ones keep their places."""
+    whole = table.unify_dictionaries().combine_chunks()
+    keys = [_sort_key(whole.column(name).combine_chunks()) for name in reversed(SORTED_BY)]
+    return whole.take(np.lexsort(keys))
+
+
 def write(directory: Path, name: str, table: pa.Table) -> Segment:
     """Make ``table`` durable as ``directory/name``; raises OSError and leaves no part behind."""
     place = directory / name
@@ -154,6 +161,16 @@ def _series_positions(frames: Sequence[Columns]) -> NDArray[np.int64]:
         [columns.series_index + start for columns, start in zip(frames, starts, strict=False)],
         np.int64,
     )
+
+
+def _sort_key(column: pa.Array) -> NDArray[Any]:
+    """Numbers that sort as the column does; pyarrow sorts no dictionary columns."""
+    if not pa.types.is_dictionary(column.type):
+        return np.asarray(column)
+    rank = np.empty(len(column.dictionary), dtype=np.int32)
+    rank[np.argsort(np.array(column.dictionary.to_pylist(), dtype=object))] = np.arange(len(rank))
+    ranks: NDArray[np.int32] = rank[np.asarray(column.indices)]
+    return ranks
 
 
 def _codes(names: Sequence[str]) -> tuple[NDArray[np.int32], pa.Array]:
