@@ -1,0 +1,83 @@
+"""What a supervisor tells whoever started it; ``str()`` of each is a line for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Union
+
+from msgspec import Struct
+
+
+class ProcessReady(Struct, frozen=True, kw_only=True):
+    """A process is ready, ``after_s`` after it was started; ``restarts`` counts earlier ends."""
+
+    name: str
+    pid: int
+    restarts: int
+    after_s: float
+
+    def __str__(self) -> str:
+        again = f", restart {self.restarts}" if self.restarts else ""
+        return f"{self.name} is ready (pid {self.pid}, {self.after_s:.2f} s{again})"
+
+
+class ProcessExited(Struct, frozen=True, kw_only=True):
+    """A process ended without being asked to, and is started again after ``retry_in_s``."""
+
+    name: str
+    pid: int
+    exit: str
+    restarts: int
+    retry_in_s: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} ended with {self.exit} (pid {self.pid}); "
+            f"restart {self.restarts} in {self.retry_in_s:.1f} s"
+        )
+
+
+class ProcessFailed(Struct, frozen=True, kw_only=True):
+    """A process is given up: it ended ``lives`` times in a row soon after it was started."""
+
+    name: str
+    exit: str
+    lives: int
+    log: Path
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} failed: it ended {self.lives} times in a row, at last with {self.exit}. "
+            f"The rest goes on without it. Its log: {self.log}"
+        )
+
+
+class SystemReady(Struct, frozen=True, kw_only=True):
+    """Every process is ready and connection.json is written."""
+
+    home: Path
+    nats_url: str
+    s3_endpoint: str
+    robots: tuple[str, ...]
+    after_s: float
+
+    def __str__(self) -> str:
+        return (
+            f"fleetward is up after {self.after_s:.1f} s: {len(self.robots)} robots, "
+            f"NATS at {self.nats_url}, S3 at {self.s3_endpoint}, state in {self.home}"
+        )
+
+
+class SystemStopped(Struct, frozen=True, kw_only=True):
+    """Every process has ended."""
+
+    home: Path
+
+    def __str__(self) -> str:
+        return f"fleetward has stopped; its state stays in {self.home}"
+
+
+# typing.Union: robots' Python 3.10 evaluates this at import.
+Happening = Union[ProcessReady, ProcessExited, ProcessFailed, SystemReady, SystemStopped]  # noqa: UP007
+Report = Callable[[Happening], None]
