@@ -152,9 +152,8 @@ class ModelObjects:
             IfMatch=upload.etag,
             Range=f"bytes={file.size_bytes}-",
         )
-        async with answer["Body"] as body:
-            while chunk := await body.read(self._settings.chunk_bytes):
-                await asyncio.to_thread(file.write, chunk)
+        async for chunk in answer["Body"].iter_chunks(self._settings.chunk_bytes):
+            await asyncio.to_thread(file.write, chunk)
 
     async def _expect_adopted(self, upload: Upload, digest: Digest) -> None:
         try:

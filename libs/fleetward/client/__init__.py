@@ -1,1 +1,32 @@
-"""What a program calls to publish models and steer rollouts."""
+"""The fleet from a program: publish models, roll them out, read telemetry, raise alerts."""
+
+from fleetward.client.alerts import AlertState, AlertStatus
+from fleetward.client.errors import (
+    ClientError,
+    FileRefusedError,
+    NoSystemError,
+    RolloutRefusedError,
+    RolloutTimeoutError,
+    UnknownModelError,
+    UnknownRolloutError,
+    UploadError,
+)
+from fleetward.client.fleet import Fleet
+from fleetward.client.robots import RobotStatus
+from fleetward.client.telemetry import samples_of
+
+__all__ = [
+    "AlertState",
+    "AlertStatus",
+    "ClientError",
+    "FileRefusedError",
+    "Fleet",
+    "NoSystemError",
+    "RobotStatus",
+    "RolloutRefusedError",
+    "RolloutTimeoutError",
+    "UnknownModelError",
+    "UnknownRolloutError",
+    "UploadError",
+    "samples_of",
+]

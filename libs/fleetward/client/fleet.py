@@ -1,0 +1,281 @@
+"""One object for a whole fleet: what the command line does, any program can do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from opentelemetry import trace
+
+from fleetward.bus import connection as bus
+from fleetward.bus.requests import ask
+from fleetward.bus.tracing import setup_tracing
+from fleetward.client import alerts, models, robots, rollouts
+from fleetward.client.access import DEFAULT_HOME, Access, read_access
+from fleetward.client.errors import ClientError, NoSystemError
+from fleetward.client.live import live_facts
+from fleetward.contracts.alerts import AlertFired, AlertResolved, Severity
+from fleetward.contracts.ids import (
+    ModelRef,
+    ModelSelector,
+    RobotId,
+    alert_name,
+    alias_name,
+    model_name,
+    model_selector,
+    robot_id,
+    rollout_id,
+    version,
+)
+from fleetward.contracts.registry import (
+    AliasMoved,
+    ModelRecord,
+    ModelRegistered,
+    ModelVersion,
+)
+from fleetward.contracts.rollouts import (
+    AbortMode,
+    ControlAction,
+    Rollout,
+    RolloutPolicy,
+    RolloutRequested,
+    Strategy,
+)
+from fleetward.contracts.rows import Principal
+from fleetward.contracts.telemetry import QueryTelemetry, TelemetryFrame, TelemetryQueried
+
+CONNECT_TIMEOUT_S = 5.0
+
+
+class Fleet:
+    """A connection to one running system. Made by ``Fleet.connect``.
+
+    Every method raises FleetwardError with a message for people: what, which, what to do.
+    """
+
+    def __init__(self, connection: Client, access: Access) -> None:
+        self.connection = connection
+        self._access = access
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls,
+        home: str | Path = DEFAULT_HOME,
+        *,
+        principal: Principal = Principal.OPERATOR,
+        access: Access | None = None,
+        timeout_s: float = CONNECT_TIMEOUT_S,
+    ) -> AsyncIterator[Fleet]:
+        """Connect as ``principal`` to the system whose state is in ``home``; raises NoSystemError.
+
+        OPERATOR publishes models and steers rollouts; APPLICATION reads, asks for rollouts and
+        raises own alerts. Once connected, a lost connection is taken up again for ever.
+        """
+        access = access or read_access(Path(home), principal)
+        _trace_unless_the_program_does(access)
+        connection = await _connected(access, timeout_s)
+        try:
+            yield cls(connection, access)
+        finally:
+            await bus.close(connection)
+
+    # --- models
+
+    async def push_model(
+        self,
+        path: str | Path,
+        name: str,
+        version_name: str,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        progress: models.Progress = lambda sent, total: None,
+    ) -> ModelRegistered:
+        """Upload, verify, sign and announce ``name:version_name``; the same bytes again are fine."""
+        model = ModelRef(model_name(name), version(version_name))
+        if self._access.store is None:
+            raise ClientError(
+                "Nothing says where to upload. Set FLEETWARD_S3_ENDPOINT, FLEETWARD_S3_ACCESS_KEY "
+                "and FLEETWARD_S3_SECRET_KEY, or connect to a home directory."
+            )
+        return await models.push(
+            self.connection, self._access.store, Path(path), model, metadata or {}, progress
+        )
+
+    async def models(self) -> list[ModelRecord]:
+        """Every model with its versions and aliases, by name."""
+        return await models.records(self.connection)
+
+    async def model_record(self, name: str) -> ModelRecord:
+        """One model with its versions and aliases."""
+        return await models.record(self.connection, model_name(name))
+
+    async def model(self, selector: str | ModelSelector) -> ModelVersion:
+        """The version that ``name:version`` or ``name@alias`` names."""
+        wanted = model_selector(selector) if isinstance(selector, str) else selector
+        return models.version_of(await models.record(self.connection, wanted.name), wanted)
+
+    async def move_alias(
+        self, name: str, alias: str, version_name: str, *, expected: str | None = None
+    ) -> AliasMoved:
+        """Let ``name@alias`` name a version, if it still names ``expected`` (None: it is new)."""
+        return await models.move_alias(
+            self.connection,
+            model_name(name),
+            alias_name(alias),
+            version(version_name),
+            version(expected) if expected is not None else None,
+        )
+
+    # --- rollouts
+
+    async def start_rollout(
+        self,
+        model: str | ModelSelector,
+        to: str,
+        *,
+        strategy: Strategy = Strategy.CANARY,
+        policy: RolloutPolicy = RolloutPolicy(),  # noqa: B008 (a frozen Struct)
+        rollout: str | None = None,
+        requested_by: str = "",
+        timeout_s: float = rollouts.DECISION_TIMEOUT_S,
+    ) -> Rollout:
+        """Start a rollout of ``model`` to the robots that ``to`` selects; its trace begins here.
+
+        Choose ``rollout`` (its id) yourself and asking twice is harmless. Raises
+        RolloutRefusedError with the coordinator's reason.
+        """
+        request = RolloutRequested(
+            rollout_id=rollout_id(rollout) if rollout else rollouts.new_rollout_id(),
+            model=model_selector(model) if isinstance(model, str) else model,
+            selector=to,
+            strategy=strategy,
+            policy=policy,
+            requested_by=requested_by,
+            requested_at=datetime.now(timezone.utc),
+        )
+        return await rollouts.start(self.connection, request, timeout_s=timeout_s)
+
+    async def control_rollout(
+        self,
+        rollout: str,
+        action: ControlAction,
+        *,
+        abort: AbortMode = AbortMode.REVERT,
+        requested_by: str = "",
+    ) -> None:
+        """Ask a rollout to pause, resume or abort."""
+        wanted = rollout_id(rollout)
+        await rollouts.control(
+            self.connection, wanted, action, abort=abort, requested_by=requested_by
+        )
+
+    async def rollout(self, rollout: str) -> Rollout:
+        """One rollout as it stands."""
+        return await rollouts.state(self.connection, rollout_id(rollout))
+
+    async def rollouts(self) -> list[Rollout]:
+        """Every rollout as it stands, the newest first."""
+        return await rollouts.states(self.connection)
+
+    def watch_rollout(self, rollout: str) -> AsyncIterator[Rollout]:
+        """A rollout as it stands, then each change, until it reached a final state."""
+        return rollouts.watch(self.connection, rollout_id(rollout))
+
+    async def wait_rollout(self, rollout: str, *, timeout_s: float | None = None) -> Rollout:
+        """The rollout in its final state; raises RolloutTimeoutError, which leaves it running."""
+        return await rollouts.wait(self.connection, rollout_id(rollout), timeout_s=timeout_s)
+
+    # --- robots, telemetry, alerts
+
+    async def robots(self) -> Sequence[robots.RobotStatus]:
+        """Every enrolled robot with what it last said about itself."""
+        return await robots.statuses(self.connection)
+
+    async def telemetry(
+        self,
+        signal: str,
+        *,
+        start: datetime,
+        end: datetime,
+        robot: str | None = None,
+        limit: int = 1000,
+    ) -> TelemetryQueried:
+        """Stored samples of one signal in [start, end), oldest first, at most ``limit``."""
+        query = QueryTelemetry(
+            signal=signal,
+            robot_id=robot_id(robot) if robot is not None else None,
+            start=start,
+            end=end,
+            limit=limit,
+        )
+        answer: TelemetryQueried = await ask(self.connection, query)
+        return answer
+
+    async def telemetry_stream(self, robot: str | None = None) -> AsyncIterator[TelemetryFrame]:
+        """Frames as robots send them, of one robot or all; ``samples_of`` unpacks them."""
+        fields: dict[str, str] = {"robot_id": robot_id(robot)} if robot is not None else {}
+        async with live_facts(self.connection, TelemetryFrame, **fields) as frames:
+            async for frame in frames:
+                yield frame
+
+    async def alerts(self) -> Sequence[alerts.AlertStatus]:
+        """The newest incident of every alert that ever fired, the newest first."""
+        return await alerts.statuses(self.connection)
+
+    async def raise_alert(
+        self,
+        robot: RobotId,
+        alert: str,
+        *,
+        value: float,
+        expression: str,
+        summary: str = "",
+        severity: Severity = Severity.WARNING,
+        labels: Mapping[str, str] | None = None,
+    ) -> AlertFired:
+        """Announce the next incident of an own alert (principal APPLICATION)."""
+        return await alerts.raise_alert(
+            self.connection,
+            robot_id(robot),
+            alert_name(alert),
+            value=value,
+            expression=expression,
+            summary=summary,
+            severity=severity,
+            labels=labels,
+        )
+
+    async def resolve_alert(self, fired: AlertFired) -> AlertResolved:
+        """Announce that an own alert no longer holds (principal APPLICATION)."""
+        return await alerts.resolve_alert(self.connection, fired)
+
+
+async def _connected(access: Access, timeout_s: float) -> Client:
+    """A connection, or NoSystemError: a person waits for an answer, not for a server."""
+    if not access.bus.credentials.is_file():
+        raise NoSystemError(
+            f"There are no credentials at {access.bus.credentials}. Start the system with "
+            "`fleetward up`, or name its home directory."
+        )
+    try:
+        return await asyncio.wait_for(bus.connect(access.bus, on_closed=_closed), timeout_s)
+    except (asyncio.TimeoutError, NatsError, OSError, ValueError) as error:
+        raise NoSystemError(
+            f"No system answers at {access.bus.url} within {timeout_s:g} s. "
+            "Is it running? Start it with `fleetward up`."
+        ) from error
+
+
+async def _closed() -> None:
+    """The server refused us for good: what is asked next says so, and the program decides."""
+
+
+def _trace_unless_the_program_does(access: Access) -> None:
+    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        setup_tracing("fleetward-client", access.traces_dir)

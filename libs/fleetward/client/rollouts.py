@@ -1,0 +1,172 @@
+"""Starts rollouts, steers them, and follows them to their end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime, timezone
+from secrets import token_hex
+
+from nats.aio.client import Client
+
+from fleetward.bus.errors import NoAnswerError
+from fleetward.bus.last_values import last_value, last_values
+from fleetward.bus.publish import publish
+from fleetward.bus.tracing import span
+from fleetward.client.errors import (
+    RolloutRefusedError,
+    RolloutTimeoutError,
+    UnknownRolloutError,
+)
+from fleetward.client.live import LiveFacts, live_facts
+from fleetward.contracts.ids import RolloutId, rollout_id
+from fleetward.contracts.rollouts import (
+    FINAL_STATES,
+    AbortMode,
+    ControlAction,
+    Rollout,
+    RolloutControlRequested,
+    RolloutRefused,
+    RolloutRequested,
+)
+
+DECISION_TIMEOUT_S = 30.0
+LOOK_AGAIN_S = 2.0
+"""How long a live view may be blind (a reconnect, a lost message) before the state is read."""
+
+
+def new_rollout_id() -> RolloutId:
+    """An id nobody else has chosen."""
+    return rollout_id(f"r-{token_hex(6)}")
+
+
+async def start(
+    connection: Client, request: RolloutRequested, *, timeout_s: float = DECISION_TIMEOUT_S
+) -> Rollout:
+    """Ask for a rollout and wait until the coordinator decided; asking twice is harmless.
+
+    The trace of the whole rollout begins here. Raises RolloutRefusedError with the reason,
+    NoAnswerError when no coordinator decided in time.
+    """
+    wanted = request.rollout_id
+    with span("rollout.start", rollout_id=wanted, model=str(request.model)):
+        async with (
+            live_facts(connection, Rollout, rollout_id=wanted) as states,
+            live_facts(connection, RolloutRefused, rollout_id=wanted) as refusals,
+        ):
+            await publish(connection, request, message_id=wanted)
+            try:
+                return await asyncio.wait_for(
+                    _decision(connection, wanted, states, refusals), timeout_s
+                )
+            except asyncio.TimeoutError:
+                raise NoAnswerError(
+                    f"No coordinator decided on rollout {wanted} within {timeout_s:g} s. Is "
+                    "rollout-coordinator running? The request is kept and will be decided then."
+                ) from None
+
+
+async def control(
+    connection: Client,
+    wanted: RolloutId,
+    action: ControlAction,
+    *,
+    abort: AbortMode = AbortMode.REVERT,
+    requested_by: str = "",
+) -> None:
+    """Ask a rollout to pause, resume or abort; raises UnknownRolloutError."""
+    await state(connection, wanted)
+    request = RolloutControlRequested(
+        rollout_id=wanted,
+        action=action,
+        abort=abort,
+        requested_by=requested_by,
+        requested_at=datetime.now(timezone.utc),
+    )
+    await publish(connection, request, message_id=token_hex(16))
+
+
+async def state(connection: Client, wanted: RolloutId) -> Rollout:
+    """A rollout as it stands; raises RolloutRefusedError or UnknownRolloutError."""
+    known = await _known(connection, wanted)
+    if known is None:
+        raise UnknownRolloutError(
+            f"No rollout has the id {wanted}. `fleetward rollout list` shows those that exist."
+        )
+    return known
+
+
+async def states(connection: Client) -> list[Rollout]:
+    """Every rollout as it stands, the newest first."""
+    values = await last_values(connection, Rollout)
+    return sorted((value.event for value in values), key=lambda held: held.started_at, reverse=True)
+
+
+async def watch(connection: Client, wanted: RolloutId) -> AsyncIterator[Rollout]:
+    """A rollout as it stands and then each change of it, until it reached a final state.
+
+    Live messages are shown at once; what a lost connection hid is read again every few seconds.
+    Raises RolloutRefusedError or UnknownRolloutError.
+    """
+    async with live_facts(connection, Rollout, rollout_id=wanted) as changes:
+        shown = await state(connection, wanted)
+        yield shown
+        while shown.state not in FINAL_STATES:
+            change = await changes.next(LOOK_AGAIN_S) or await _read(connection, wanted)
+            if change is not None and change.revision > shown.revision:
+                shown = change
+                yield shown
+
+
+async def wait(connection: Client, wanted: RolloutId, *, timeout_s: float | None = None) -> Rollout:
+    """The rollout in its final state; raises RolloutTimeoutError, which leaves it running."""
+    try:
+        return await asyncio.wait_for(_last(connection, wanted), timeout_s)
+    except asyncio.TimeoutError:
+        raise RolloutTimeoutError(
+            f"Rollout {wanted} did not end within {timeout_s:g} s; it goes on. "
+            f"Look at it with `fleetward rollout status {wanted}`."
+        ) from None
+
+
+async def _last(connection: Client, wanted: RolloutId) -> Rollout:
+    shown = [change async for change in watch(connection, wanted)]
+    return shown[-1]
+
+
+async def _decision(
+    connection: Client,
+    wanted: RolloutId,
+    states: LiveFacts[Rollout],
+    refusals: LiveFacts[RolloutRefused],
+) -> Rollout:
+    """The first word on a rollout: live when we hear it, else read (a second request is silent)."""
+    while True:
+        hearing = [asyncio.ensure_future(states.next()), asyncio.ensure_future(refusals.next())]
+        try:
+            await asyncio.wait(hearing, timeout=LOOK_AGAIN_S, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiting in hearing:
+                waiting.cancel()
+        known = await _known(connection, wanted)
+        if known is not None:
+            return known
+
+
+async def _known(connection: Client, wanted: RolloutId) -> Rollout | None:
+    value = await last_value(connection, Rollout, rollout_id=wanted)
+    if value is not None:
+        return value.event
+    refused = await last_value(connection, RolloutRefused, rollout_id=wanted)
+    if refused is not None:
+        raise RolloutRefusedError(refused.event.reason)
+    return None
+
+
+async def _read(connection: Client, wanted: RolloutId) -> Rollout | None:
+    """The stored state, or None while the server cannot be asked (it will be back)."""
+    try:
+        value = await last_value(connection, Rollout, rollout_id=wanted)
+    except NoAnswerError:
+        return None
+    return value.event if value is not None else None

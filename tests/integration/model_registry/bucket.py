@@ -1,0 +1,38 @@
+"""Looks into the bucket, and puts things there, with a key that may do all."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
+
+import aioboto3
+from aiobotocore.config import AioConfig
+
+from testkit.servers import ObjectStore
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.client import S3Client
+
+
+def _client(store: ObjectStore) -> AbstractAsyncContextManager[S3Client]:
+    key = store.keys.provisioner
+    session = aioboto3.Session(
+        aws_access_key_id=key.access_key,
+        aws_secret_access_key=key.secret_key,
+        region_name="us-east-1",
+    )
+    config = AioConfig(s3={"addressing_style": "path"})
+    return session.client("s3", endpoint_url=store.endpoint, config=config)
+
+
+async def keys_in(store: ObjectStore) -> set[str]:
+    """Every object's key."""
+    async with _client(store) as client:
+        page = await client.list_objects_v2(Bucket=store.bucket)
+    return {entry["Key"] for entry in page.get("Contents", ())}
+
+
+async def put(store: ObjectStore, key: str, contents: bytes) -> None:
+    """Put one object."""
+    async with _client(store) as client:
+        await client.put_object(Bucket=store.bucket, Key=key, Body=contents)

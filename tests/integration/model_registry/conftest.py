@@ -1,0 +1,75 @@
+"""A real registry process over a real server and a real store, and an operator's client to it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from fleetward.client import Fleet
+from fleetward.client.access import Access, StoreAccess
+from fleetward.contracts.rows import Principal
+from fleetward.local.readiness import Notified
+from fleetward.trust.signing import MANIFEST, SigningKey, TrustedKeys
+from testkit.servers import NatsSystem, ObjectStore, run_process
+
+READY_TIMEOUT_S = 20.0
+STOP_GRACE_S = 5.0
+
+
+@pytest.fixture(scope="module")
+def registry(
+    module_nats_server: NatsSystem,
+    object_store: ObjectStore,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[TrustedKeys]:
+    """A running model-registry; gives the keys that its manifests must verify under."""
+    directory = tmp_path_factory.mktemp("registry")
+    SigningKey.create(directory / "manifest.seed").publish(directory, MANIFEST)
+    notified = Notified()
+    environment = {
+        **notified.environment(),
+        "FLEETWARD_NATS_URL": module_nats_server.url,
+        "FLEETWARD_CREDENTIALS": str(module_nats_server.credentials(Principal.REGISTRY)),
+        "FLEETWARD_STATE_DIR": str(directory / "state"),
+        "FLEETWARD_SIGNING_KEY": str(directory / "manifest.seed"),
+        "FLEETWARD_S3_ENDPOINT": object_store.endpoint,
+        "FLEETWARD_S3_ACCESS_KEY": object_store.keys.registry.access_key,
+        "FLEETWARD_S3_SECRET_KEY": object_store.keys.registry.secret_key,
+    }
+    process = run_process([sys.executable, "-m", "model_registry"], directory, environment)
+    try:
+        asyncio.run(asyncio.wait_for(notified.ready(), READY_TIMEOUT_S))
+        yield TrustedKeys.load(directory)
+    finally:
+        ended = asyncio.run(process.stop(STOP_GRACE_S))
+    assert ended.status == 0, (directory / "log").read_text()
+
+
+@pytest.fixture
+def operator_access(
+    shared_nats_system: NatsSystem, object_store: ObjectStore, tmp_path: Path
+) -> Access:
+    """What an operator of the system under test has in hand."""
+    store_key = object_store.keys.operator
+    return Access(
+        bus=shared_nats_system.settings(Principal.OPERATOR),
+        store=StoreAccess(
+            endpoint=object_store.endpoint,
+            access_key=store_key.access_key,
+            secret_key=store_key.secret_key,
+            bucket=object_store.bucket,
+        ),
+        traces_dir=tmp_path / "traces",
+    )
+
+
+@pytest.fixture
+async def fleet(registry: TrustedKeys, operator_access: Access) -> AsyncIterator[Fleet]:
+    """An operator's client, connected while the registry runs."""
+    assert registry is not None
+    async with Fleet.connect(access=operator_access) as connected:
+        yield connected
