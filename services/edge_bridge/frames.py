@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, Protocol
+from collections.abc import Callable
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 from typing_extensions import Buffer
@@ -29,10 +30,8 @@ class Frame(Struct, frozen=True):
         return math.prod(self.shape) * _ITEM_BYTES[self.dtype]
 
 
-class FrameSink(Protocol):
-    """Takes a frame without waiting, on the event loop's thread, and copies what it keeps."""
-
-    def __call__(self, frame: Frame) -> None: ...
+FrameSink: TypeAlias = Callable[[Frame], None]
+"""Takes a frame without waiting, on the event loop's thread, and copies what it keeps."""
 
 
 def frame_of(array: Buffer) -> Frame:

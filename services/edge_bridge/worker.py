@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import signal
 import socket
 import sys
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from edge_bridge import protocol
-from edge_bridge.protocol import Answer, Hasten, Load, Refused
+from edge_bridge.protocol import Answer, Hasten, Load, Ready, Refused
 from edge_bridge.slot_errors import LoadFailedError, WarmUpFailedError
 
 if TYPE_CHECKING:
@@ -28,6 +29,14 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 _M_ARENA_MAX = -8
+_LIBRARIES = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    # From 1.29 on, ONNX Runtime's wheels report model names and hashes to their maker, and nothing
+    # but this, set before the import, keeps them from it (microsoft/onnxruntime#27379).
+    "ORT_DISABLE_TELEMETRY": "1",
+}
+"""Written for libraries that can be told no other way; the worker reads no environment."""
 
 
 class WorkerArguments(Struct, frozen=True, kw_only=True):
@@ -63,13 +72,27 @@ class Worker:
         self._arguments = arguments
         self._connection = socket.socket(fileno=arguments.socket_fd)
         self._loader: threading.Thread | None = None
+        self._load_ended = os.eventfd(0)
+        self._outcome: Ready | Refused | None = None
         self._served: Served | None = None
 
     def run(self) -> None:
-        while order := self._connection.recv(protocol.MESSAGE_LIMIT_BYTES):
-            self._obey(protocol.decode_order(order))
+        watched = select.poll()
+        watched.register(self._connection, select.POLLIN)
+        watched.register(self._load_ended, select.POLLIN)
+        while True:
+            for descriptor, _ in watched.poll():
+                if descriptor == self._load_ended:
+                    self._report_load()
+                elif not self._obey():
+                    return
 
-    def _obey(self, order: protocol.Order) -> None:
+    def _obey(self) -> bool:
+        """Carry out one order; False at the end of the socket."""
+        message = self._connection.recv(protocol.MESSAGE_LIMIT_BYTES)
+        if not message:
+            return False
+        order = protocol.decode_order(message)
         if isinstance(order, Load):
             self._loader = threading.Thread(target=self._load, args=(order,), daemon=True)
             self._loader.start()
@@ -78,6 +101,7 @@ class Worker:
         else:
             assert self._served is not None, "the bridge sends frames only after Ready"
             self._send(self._served.answer(order))
+        return True
 
     def _load(self, order: Load) -> None:
         if order.gentle:
@@ -86,13 +110,23 @@ class Worker:
         from edge_bridge.serving import load
 
         try:
-            self._served, ready = load(order, self._arguments)
+            self._served, self._outcome = load(order, self._arguments)
         except LoadFailedError as error:
-            self._send(Refused(stage="load", reason=str(error)))
+            self._outcome = Refused(stage="load", reason=str(error))
         except WarmUpFailedError as error:
-            self._send(Refused(stage="warm_up", reason=str(error)))
-        else:
-            self._send(ready)
+            self._outcome = Refused(stage="warm_up", reason=str(error))
+        finally:
+            os.eventfd_write(self._load_ended, 1)
+
+    def _report_load(self) -> None:
+        """Answer once the loader is gone: while it ends under SCHED_IDLE it may hold Python's lock,
+        and on a busy machine the first frames would wait for it."""
+        os.eventfd_read(self._load_ended)
+        assert self._loader is not None
+        self._loader.join()
+        if self._outcome is None:
+            sys.exit("the loader failed as no model makes it fail; its traceback is above")
+        self._send(self._outcome)
 
     def _hasten(self) -> None:
         if self._loader is None or self._loader.native_id is None or not self._loader.is_alive():
@@ -107,13 +141,12 @@ class Worker:
 
 
 def _settle() -> None:
-    """Die with the bridge, leave Ctrl-C to it, and keep memory in one arena."""
+    """Die with the bridge, leave Ctrl-C to it, keep memory in one arena, tell nobody."""
     library = ctypes.CDLL(None)
     library.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     library.mallopt(_M_ARENA_MAX, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
-        os.environ[variable] = "1"  # written for libraries that know no other way; never read
+    os.environ.update(_LIBRARIES)
 
 
 def main(argv: list[str]) -> None:
