@@ -16,6 +16,7 @@ from tools.sources import ROOT, Finding, report
 
 PURE = (
     "alerting.evaluate",
+    "alerting.fleet",
     "alerting.rules",
     "edge_bridge.converge",
     "edge_bridge.ledger",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("libs", "services", "tools", "tests", "examples")
+FOLDERS = ("libs", "services", "tools", "tests", "examples", "deploy")
 BUILT = {"build", "dist", "__pycache__"}
 
 
