@@ -1,4 +1,4 @@
-"""The small interface behind which an inference runtime hides: load, infer.
+"""The small interface behind which an inference runtime hides: load, infer, reset.
 
 A backend lives and ends with its worker process; there is no unload, because only the end of a
 process surely returns a runtime's memory.
@@ -32,6 +32,10 @@ class Backend(Protocol):
 
     def infer(self, frame: Array) -> Inference:
         """Answer one frame; raises whatever the runtime raises for a frame it cannot take."""
+        ...
+
+    def reset(self) -> None:
+        """Forget what earlier frames left behind, as recurrent state."""
         ...
 
 

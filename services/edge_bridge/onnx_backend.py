@@ -54,7 +54,8 @@ class OnnxBackend:
         self._type = _numpy_type(frame)
         self._image = self._image_input(metadata)
         constants = _described(metadata, CONSTANTS_KEY, dict[str, float])
-        self._further = {one.name: _filled(one, constants.get(one.name, 0)) for one in further}
+        self._at_first = {one.name: _filled(one, constants.get(one.name, 0)) for one in further}
+        self._further = dict(self._at_first)
 
     def sample(self) -> Array:
         """Black pixels [height, width, 3], or silence [samples]."""
@@ -72,6 +73,10 @@ class OnnxBackend:
         confidence = self._confidence
         sure = confidence.of(answers[confidence.output]) if confidence else None
         return Inference(answers, sure)
+
+    def reset(self) -> None:
+        """State is zero again; constants are what they were."""
+        self._further = dict(self._at_first)
 
     def _image_input(self, metadata: dict[str, str]) -> ImageInput | None:
         if len(self._frame.shape) != 4:
@@ -95,7 +100,7 @@ def _session(model: bytes) -> _Untyped:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what goes wrong comes as an exception, told once
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors share no narrower root

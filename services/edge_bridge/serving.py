@@ -107,6 +107,7 @@ def _warm_up(backend: Backend, path: str, runs: int) -> None:
                 f"{list(frame.shape)}: {type(error).__name__}: {error}. Run it once with such a "
                 "frame where it was made, correct it, and push it under a new version."
             ) from error
+    backend.reset()
 
 
 def _summary(values: Array, *, whole: bool) -> Output:

@@ -198,15 +198,16 @@ class WorkerSlot:
         return self._owner.answered(self, ticket, inferred)
 
     def _lost(self, reason: str) -> None:
-        self.kill()
-        if not self._ready.done():
-            return self._ready.set_exception(
-                LoadFailedError(
-                    f"the worker that loaded {self.staged.path} is gone: {reason}. The model may "
-                    "need more memory than there is, or crash the runtime; try it off the robot."
-                )
+        if self._ready.done():
+            self.kill()
+            return self._owner.died(self, reason)
+        self._ready.set_exception(
+            LoadFailedError(
+                f"the worker that loaded {self.staged.path} is gone: {reason}. The model may need "
+                "more memory than there is, or crash the runtime; try it off the robot."
             )
-        return self._owner.died(self, reason)
+        )
+        return self.kill()
 
     def _send(self, order: Order) -> None:
         if not self._connected:
@@ -232,6 +233,10 @@ class WorkerSlot:
             self._disarm_deadline()
             self._loop.remove_reader(self._connection)
             self._connection.close()
+        if not self._ready.done():
+            self._ready.set_exception(
+                LoadFailedError(f"loading {self.staged.path} was given up: its worker was stopped.")
+            )
 
     def _reap(self) -> None:
         self._process.wait()
@@ -258,6 +263,7 @@ def _spawn(
         process = subprocess.Popen(
             [sys.executable, "-m", "edge_bridge.worker", *arguments.argv()],
             stdin=subprocess.DEVNULL,
+            cwd="/",  # weights beside a model given as bytes are looked for here: there are none
             pass_fds=(theirs.fileno(), ring.read_only),
         )
     return ours, process

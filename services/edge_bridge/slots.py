@@ -84,6 +84,7 @@ class Slots:
         self._active: WorkerSlot | None = None
         self._warm: WorkerSlot | None = None
         self._staged: WorkerSlot | None = None
+        self._loading: WorkerSlot | None = None
         self._restart: asyncio.Task[None] | None = None
         self._restart_delay_s = 0.0
 
@@ -121,8 +122,11 @@ class Slots:
         Replaces what was staged before. Raises LoadFailedError, WarmUpFailedError.
         """
         await self.discard_staged()
-        green = self._start(model)
-        ready = await green.load(gentle=self.serving)
+        green = self._loading = self._start(model)
+        try:
+            ready = await green.load(gentle=self.serving)
+        finally:
+            self._loading = None
         self._staged = green
         return WarmUp(
             digest_mapped=ready.digest_mapped, load_ms=ready.load_ms, warm_up_ms=ready.warm_up_ms
@@ -167,16 +171,19 @@ class Slots:
             await retired.stop()
 
     async def discard_staged(self) -> None:
-        """Give up what is staged, if anything."""
-        discarded, self._staged = self._staged, None
+        """Give up what is staged or being staged, if anything; that ``stage`` fails."""
+        discarded, self._staged = self._staged or self._loading, None
         if discarded:
             await discarded.stop()
 
     async def close(self) -> None:
         """End every worker, close the account, give the shared memory back."""
+        restart = self._restart
         self._forget_restart()
-        slots = [slot for slot in (self._active, self._warm, self._staged) if slot]
-        self._active = self._warm = self._staged = None
+        await asyncio.gather(*[restart] if restart else [], return_exceptions=True)
+        await self.discard_staged()
+        slots = [slot for slot in (self._active, self._warm) if slot]
+        self._active = self._warm = None
         self._pump.stop()
         for slot in slots:
             await slot.stop()

@@ -159,6 +159,24 @@ async def test_cancelled_stage_leaves_no_worker_behind(tmp_path: Path) -> None:
         assert not loader.is_running()
 
 
+@pytest.mark.parametrize("doing", ["staging", "restarting"])
+async def test_close_ends_a_worker_that_is_still_loading(tmp_path: Path, doing: str) -> None:
+    async with running() as rig:
+        await rig.serve(brightness(tmp_path, "v1"))
+        active = rig.slots.worker_pids["active"]
+        staging = asyncio.create_task(rig.slots.stage(brightness(tmp_path, "v2")))
+        if doing == "restarting":
+            await staging
+            os.kill(active, signal.SIGKILL)
+            await rig.until(lambda: not rig.slots.serving)
+        await asyncio.sleep(0)
+
+    assert psutil.Process().children() == []
+    if doing == "staging":
+        with pytest.raises(LoadFailedError, match="given up"):
+            await staging
+
+
 async def test_close_returns_every_worker_and_the_shared_memory(tmp_path: Path) -> None:
     async with running() as rig:
         await rig.serve(brightness(tmp_path, "v1"))

@@ -54,6 +54,37 @@ def failing(directory: Path, name: str, *, on_black: bool) -> StagedModel:
     return _saved(directory, name, nodes, constants, None)
 
 
+def counting_audio(directory: Path, name: str, *, step: int) -> StagedModel:
+    """Answers the peak of its samples, and counts frames in steps of ``step``, by its own state."""
+    value = helper.make_tensor_value_info
+    nodes = [
+        helper.make_node("ReduceMax", ["samples"], ["peak"], keepdims=0),
+        helper.make_node("Cast", ["step"], ["wide"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["state", "wide"], ["count"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        name,
+        [
+            value("samples", TensorProto.FLOAT, [1, "length"]),
+            value("state", TensorProto.FLOAT, [1]),
+            value("step", TensorProto.INT64, []),
+        ],
+        [value("peak", TensorProto.FLOAT, []), value("count", TensorProto.FLOAT, [1])],
+    )
+    described = {"fleetward.state": {"state": "count"}, "fleetward.constants": {"step": step}}
+    return _written(directory, name, graph, described)
+
+
+def with_external_data(directory: Path, name: str) -> StagedModel:
+    """A model whose weights lie beside it, outside of the bytes that its digest covers."""
+    model = onnx.load(brightness(directory, name).path)
+    for constant in model.graph.initializer:
+        onnx.external_data_helper.set_external_data(constant, f"{name}.weights")
+    onnx.save(model, directory / f"{name}.onnx")
+    return staged(directory / f"{name}.onnx")
+
+
 def _saved(
     directory: Path,
     name: str,
@@ -69,10 +100,16 @@ def _saved(
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [])],
         constants,
     )
+    return _written(directory, name, graph, {"fleetward.confidence": confidence})
+
+
+def _written(
+    directory: Path, name: str, graph: onnx.GraphProto, described: dict[str, object]
+) -> StagedModel:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 8
-    if confidence:
-        helper.set_model_props(model, {"fleetward.confidence": json.dumps(confidence)})
+    texts = {key: json.dumps(value) for key, value in described.items() if value is not None}
+    helper.set_model_props(model, texts)
     onnx.checker.check_model(model)
     path = directory / f"{name}.onnx"
     onnx.save(model, path)
