@@ -29,7 +29,7 @@ BootKey = tuple[RobotId, BootId]
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS segment(
     name TEXT PRIMARY KEY, start_ns INTEGER NOT NULL, end_ns INTEGER NOT NULL,
-    samples INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
+    stored_at_ns INTEGER NOT NULL, samples INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
     robots TEXT NOT NULL, signals TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS segment_by_time ON segment(end_ns);
 CREATE TABLE IF NOT EXISTS boot(
@@ -91,11 +91,12 @@ class Catalog:
     def add_segment(self, segment: Segment) -> None:
         """Name a segment that is already on disk."""
         self._database.execute(
-            "INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO segment VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 segment.name,
                 segment.start_ns,
                 segment.end_ns,
+                segment.stored_at_ns,
                 segment.samples,
                 segment.size_bytes,
                 msgspec.json.encode(segment.robots).decode(),
@@ -110,7 +111,7 @@ class Catalog:
         )
 
     def segments(self) -> list[Segment]:
-        """Every segment, the one that ends first at the front."""
+        """Every segment, the one that was stored first at the front."""
         return [_segment(row) for row in self._rows(_ALL_SEGMENTS)]
 
     def segments_with(
@@ -150,8 +151,8 @@ class Catalog:
 
 
 _ALL_SEGMENTS = """
-SELECT name, start_ns, end_ns, samples, size_bytes, robots, signals FROM segment
-ORDER BY end_ns, name"""
+SELECT name, start_ns, end_ns, stored_at_ns, samples, size_bytes, robots, signals FROM segment
+ORDER BY stored_at_ns, name"""
 
 _SEGMENTS_WITH = """
 SELECT name FROM segment WHERE end_ns >= :start AND start_ns < :end
@@ -161,12 +162,13 @@ ORDER BY start_ns, name"""
 
 
 def _segment(row: tuple[Any, ...]) -> Segment:  # Any: see Catalog._rows
-    name, start_ns, end_ns, samples, size_bytes, robots, signals = row
+    name, start_ns, end_ns, stored_at_ns, samples, size_bytes, robots, signals = row
     return msgspec.convert(
         {
             "name": name,
             "start_ns": start_ns,
             "end_ns": end_ns,
+            "stored_at_ns": stored_at_ns,
             "samples": samples,
             "size_bytes": size_bytes,
             "robots": msgspec.json.decode(robots),

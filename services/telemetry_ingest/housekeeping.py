@@ -65,7 +65,10 @@ class Housekeeping:
         name = sha256("".join(one.name for one in sources).encode()).hexdigest()[:32]
         with naming_errors(f"a merged segment in {settings.segments_dir}"):
             table = self._joined(sources)
-            merged = segments.write(settings.segments_dir, name + segments.SUFFIX, table)
+            stored_at_ns = max(one.stored_at_ns for one in sources)
+            merged = segments.write(
+                settings.segments_dir, name + segments.SUFFIX, table, stored_at_ns
+            )
         with self._catalog.transaction():
             self._catalog.add_segment(merged)
             self._catalog.drop_segments(one.name for one in sources)

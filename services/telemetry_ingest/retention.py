@@ -13,16 +13,16 @@ _BITS_PER_TIER = 4
 def expired(
     segments: Sequence[Segment], now_ns: int, keep_s: float, keep_bytes: int
 ) -> list[Segment]:
-    """Segments wholly older than ``keep_s``, and the oldest ones beyond ``keep_bytes`` in all.
+    """Segments stored more than ``keep_s`` ago, and the oldest ones beyond ``keep_bytes`` in all.
 
-    ``segments`` come oldest first. The robot's clock dates the samples: one far in the future is
-    kept until the limit in bytes reaches it.
+    ``segments`` come oldest first. Age is counted from when they were stored: a robot whose clock
+    starts in 1970 keeps its history as long as any other.
     """
     oldest_ns = now_ns - int(keep_s * 1e9)
     excess_bytes = sum(segment.size_bytes for segment in segments) - keep_bytes
     gone: list[Segment] = []
     for segment in segments:
-        if segment.end_ns >= oldest_ns and excess_bytes <= 0:
+        if segment.stored_at_ns >= oldest_ns and excess_bytes <= 0:
             break
         gone.append(segment)
         excess_bytes -= segment.size_bytes

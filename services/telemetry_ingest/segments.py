@@ -43,11 +43,15 @@ SCHEMA = pa.schema(
 
 
 class Segment(Struct, frozen=True, kw_only=True):
-    """What the catalog knows of a segment. Times are unix ns, both ends inclusive."""
+    """What the catalog knows of a segment. Times are unix ns, both ends inclusive.
+
+    ``start_ns`` and ``end_ns`` are of the robots' clocks, ``stored_at_ns`` is of ours.
+    """
 
     name: str
     start_ns: int
     end_ns: int
+    stored_at_ns: int
     samples: int
     size_bytes: int
     robots: tuple[str, ...]
@@ -96,7 +100,7 @@ def in_order(table: pa.Table) -> pa.Table:
     return whole.take(np.lexsort(keys))
 
 
-def write(directory: Path, name: str, table: pa.Table) -> Segment:
+def write(directory: Path, name: str, table: pa.Table, stored_at_ns: int) -> Segment:
     """Make ``table`` durable as ``directory/name``; raises OSError and leaves no part behind."""
     place = directory / name
     unfinished = place.with_suffix(UNFINISHED_SUFFIX)
@@ -117,7 +121,7 @@ def write(directory: Path, name: str, table: pa.Table) -> Segment:
         unfinished.unlink(missing_ok=True)
         raise
     sync_directory(directory)
-    return _described(name, table, size_bytes)
+    return _described(name, table, size_bytes, stored_at_ns)
 
 
 def remove_orphans(directory: Path, known: Collection[str]) -> list[str]:
@@ -137,12 +141,13 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _described(name: str, table: pa.Table, size_bytes: int) -> Segment:
+def _described(name: str, table: pa.Table, size_bytes: int, stored_at_ns: int) -> Segment:
     at_ns = table.column("at_ns").to_numpy()
     return Segment(
         name=name,
         start_ns=int(at_ns.min()),
         end_ns=int(at_ns.max()),
+        stored_at_ns=stored_at_ns,
         samples=len(at_ns),
         size_bytes=size_bytes,
         robots=_distinct(table, "robot_id"),

@@ -73,7 +73,7 @@ class Store:
         """
         outcomes = {key: self._absorb(key, group) for key, group in _by_boot(arrived).items()}
         fresh = _fresh_columns(arrived, outcomes)
-        segment = self._write(fresh)
+        segment = self._write(fresh, now_ns)
         with self._catalog.transaction():
             if segment is not None:
                 self._catalog.add_segment(segment)
@@ -113,12 +113,12 @@ class Store:
                 return Absorbed(record, frozenset(), sequences, ())
         return absorb(record, frames)
 
-    def _write(self, fresh: list[Columns]) -> segments.Segment | None:
+    def _write(self, fresh: list[Columns], now_ns: int) -> segments.Segment | None:
         if not any(columns.samples for columns in fresh):
             return None
         with naming_errors(f"a segment in {self._directory}"):
             name = segments.name_of(fresh)
-            return segments.write(self._directory, name, segments.table_of(fresh))
+            return segments.write(self._directory, name, segments.table_of(fresh), now_ns)
 
 
 @contextmanager

@@ -8,12 +8,12 @@ from telemetry_ingest.segments import Segment
 DAY_NS = 86_400 * 10**9
 
 
-def segment(name: str, end_day: float, *, samples: int = 100, size_bytes: int = 1000) -> Segment:
-    end_ns = int(end_day * DAY_NS)
+def segment(name: str, stored_day: float, *, samples: int = 100, size_bytes: int = 1000) -> Segment:
     return Segment(
         name=name,
-        start_ns=end_ns - 1,
-        end_ns=end_ns,
+        start_ns=0,
+        end_ns=1,
+        stored_at_ns=int(stored_day * DAY_NS),
         samples=samples,
         size_bytes=size_bytes,
         robots=("r1",),
@@ -21,7 +21,7 @@ def segment(name: str, end_day: float, *, samples: int = 100, size_bytes: int = 
     )
 
 
-def test_only_segments_wholly_older_than_the_limit_expire() -> None:
+def test_only_segments_stored_before_the_limit_expire_whatever_their_samples_say() -> None:
     history = [segment("a", 1), segment("b", 9.5), segment("c", 19)]
     assert [one.name for one in expired(history, 20 * DAY_NS, 11 * 86_400, 10**9)] == ["a"]
 

@@ -18,7 +18,7 @@ from fleetward.contracts.telemetry import QueryTelemetry
 from telemetry_ingest.columns import columns_of
 from telemetry_ingest.errors import QueryRefusedError, StorageFullError
 from telemetry_ingest.housekeeping import Housekeeping
-from telemetry_ingest.query import Reader, nanoseconds
+from telemetry_ingest.query import Reader
 from telemetry_ingest.segments import SORTED_BY, table_of
 from telemetry_ingest.store import Arrived, Store
 from testkit.telemetry import digest_of, frame, inference_frames
@@ -175,7 +175,7 @@ def test_expired_history_leaves_the_disk(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     store, catalog = open_store(settings)
     store.commit([arrived(one) for one in FRAMES], NOW_NS)
-    late_ns = nanoseconds(START) + int((settings.keep_segments_s + 60) * 1e9)
+    late_ns = NOW_NS + int((settings.keep_segments_s + 60) * 1e9)
     housekeeping = Housekeeping(settings, catalog)
     assert housekeeping.round(late_ns).expired == 1
     housekeeping.round(late_ns)
