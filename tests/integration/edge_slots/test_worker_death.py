@@ -103,20 +103,27 @@ async def test_restart_is_tried_again_until_the_model_loads(
 async def test_frame_that_killed_two_workers_is_dropped_and_not_given_to_a_third(
     tmp_path: Path,
 ) -> None:
+    third = brightness(tmp_path, "v3")
     async with running() as rig:
         await rig.serve(brightness(tmp_path, "v1"))
         await rig.serve(brightness(tmp_path, "v2"))
+        await rig.slots.stage(third)
         pids = rig.slots.worker_pids
-        for pid in pids.values():
-            os.kill(pid, signal.SIGSTOP)
+        for role in ("active", "warm"):
+            os.kill(pids[role], signal.SIGSTOP)
         rig.push()
         os.kill(pids["active"], signal.SIGKILL)
         await rig.until_fallen_back()
+        swapping = asyncio.create_task(rig.slots.swap())
+        await asyncio.sleep(0)
         os.kill(pids["warm"], signal.SIGKILL)
-        await rig.until(lambda: rig.slots.ledger.unaccounted() == 0)
+        await swapping
+        rig.push()
+        (done,) = await rig.until_results(1)
 
+        assert (done.frame, done.digest) == (2, third.digest)
         assert rig.slots.ledger.frames_reissued == rig.slots.ledger.frames_dropped == 1
-        await rig.until(lambda: rig.slots.serving)
+        assert rig.slots.ledger.unaccounted() == 0
 
 
 async def test_death_of_the_warm_worker_does_not_disturb_the_active_one(tmp_path: Path) -> None:
