@@ -182,6 +182,7 @@ class ObjectStore:
         """Stop the store."""
         if self._child is not None and self._child.running:
             await self._child.stop(STOP_GRACE_S)
+        store.remove_sockets(self.ports)
 
     async def _launch(self) -> bool:
         log = self.directory / "seaweedfs.log"

@@ -72,6 +72,7 @@ def prepare(directory: Path, keys: StoreKeys) -> None:
     """Write the identities the store shall know."""
     make_private_dir(directory)
     make_private_dir(directory / "storage")
+    make_private_dir(directory / "temporary")
     write_private(directory / "identities.json", json.dumps(_identities(keys)).encode())
 
 
@@ -96,11 +97,20 @@ def command(directory: Path, ports: StorePorts, log: Path) -> Command:
             "-s3.config=identities.json",
             "-s3.localSocket=s3.sock",
             "-filer.localSocket=filer.sock",
+            "-volume.preStopSeconds=0",
             *flags,
         ],
+        environment={"TMPDIR": str(directory / "temporary")},
         directory=directory,
         log=log,
     )
+
+
+def remove_sockets(ports: StorePorts) -> None:
+    """Remove the sockets that SeaweedFS leaves in /tmp, whatever TMPDIR says."""
+    for server in SERVERS:
+        grpc_port = getattr(ports, server) + GRPC_OFFSET
+        Path(f"/tmp/seaweedfs-{server}-grpc-{grpc_port}.sock").unlink(missing_ok=True)  # noqa: S108
 
 
 async def listening(ports: StorePorts, keys: StoreKeys, bucket: str = BUCKET) -> None:

@@ -88,6 +88,7 @@ class LocalSystem:
         self.home.remove_connection()
         while self._started:
             await self._stop_last_group()
+        object_store.remove_sockets(self._addresses.store_ports)
         self._report(SystemStopped(home=self.home.path))
 
     async def _stop_last_group(self) -> None:
