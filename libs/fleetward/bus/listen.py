@@ -15,7 +15,7 @@ from faststream import AckPolicy, BaseMiddleware
 from faststream.exceptions import HandlerException, NackMessage, RejectMessage
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 
-from fleetward.bus.connection import BusSettings, connection_options, watch_reader
+from fleetward.bus.connection import BusSettings, connection_options, exit_process, watch_reader
 from fleetward.bus.dead_letters import bury
 from fleetward.bus.deliveries import Delivery, decode_from
 from fleetward.bus.logs import log
@@ -37,14 +37,23 @@ Handler = Callable[[Event, datetime], Awaitable[None]]
 
 
 async def connect_broker(settings: BusSettings) -> NatsBroker:
-    """A connected FastStream broker; ``broker.connection`` is the nats-py client beneath it."""
+    """A connected FastStream broker; ``broker.connection`` is the nats-py client beneath it.
+
+    The process exits when the server refuses its credentials for good: FastStream's pull loop
+    would spin on a closed connection.
+    """
 
     async def error(problem: Exception) -> None:
         log(_logger, "bus.error", level=logging.WARNING, name=settings.name, error=repr(problem))
 
+    async def closed() -> None:
+        if broker.running:  # else it is stopping on purpose
+            await exit_process()
+
     broker = NatsBroker(
         **connection_options(settings),
         error_cb=error,
+        closed_cb=closed,
         ack_policy=AckPolicy.NACK_ON_ERROR,
         middlewares=[_RetryOrDeadLetter],
         graceful_timeout=GRACEFUL_STOP_S,
@@ -75,6 +84,8 @@ def listen(broker: NatsBroker, consumer: ConsumerRow, handler: Handler) -> None:
         stream=stream,
         durable=consumer.durable,
         pull_sub=PullSub(batch_size=1, timeout=FETCH_TIMEOUT_S),
+        # Left out, FastStream listens below the shared _INBOX, which no principal may hear.
+        inbox_prefix=bytes(broker.connection._inbox_prefix) + b".",  # noqa: SLF001
         decoder=_undecoded,
     )
     subscriber(handle)
