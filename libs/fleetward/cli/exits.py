@@ -1,0 +1,59 @@
+"""How a command ends: codes a pipeline can act on, and one line that says why."""
+
+from __future__ import annotations
+
+import enum
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fleetward.contracts.errors import FleetwardError
+    from fleetward.contracts.rollouts import Rollout
+
+
+class Exit(enum.IntEnum):
+    """Every exit code of the command line."""
+
+    OK = 0
+    FAILED = 1
+    """It was understood and refused, or did not work."""
+    USAGE = 2
+    """The command line itself was wrong."""
+    UNREACHABLE = 3
+    """No system, or not the part of it that would have answered."""
+    REVERTED = 4
+    ABORTED = 5
+    TIMED_OUT = 6
+    INTERRUPTED = 130
+
+
+def exit_of_error(error: FleetwardError) -> Exit:
+    """The code for an expected error."""
+    from fleetward.bus.errors import NoAnswerError, PublishError
+    from fleetward.client.errors import NoSystemError, RolloutTimeoutError, UploadError
+    from fleetward.contracts.errors import InvalidIdError
+
+    if isinstance(error, (NoSystemError, NoAnswerError, PublishError, UploadError)):
+        return Exit.UNREACHABLE
+    if isinstance(error, InvalidIdError):
+        return Exit.USAGE
+    if isinstance(error, RolloutTimeoutError):
+        return Exit.TIMED_OUT
+    return Exit.FAILED
+
+
+def exit_of_rollout(rollout: Rollout) -> Exit:
+    """The code for a rollout in its final state."""
+    from fleetward.contracts.rollouts import RolloutState
+
+    ends = {
+        RolloutState.SUCCEEDED: Exit.OK,
+        RolloutState.REVERTED: Exit.REVERTED,
+        RolloutState.ABORTED: Exit.ABORTED,
+    }
+    return ends.get(rollout.state, Exit.FAILED)
+
+
+def complain(message: str) -> None:
+    """One line on standard error: what, which, what to do."""
+    print(f"fleetward: {' '.join(message.split())}", file=sys.stderr)

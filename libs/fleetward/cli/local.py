@@ -1,0 +1,75 @@
+"""``fleetward up`` and ``fleetward provision``: bring a system to life."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fleetward.cli.exits import Exit
+from fleetward.cli.session import DEFAULT_HOME, Home, Json, end_with, show_json
+
+if TYPE_CHECKING:
+    from fleetward.local.happenings import Happening
+
+
+def up(
+    robots: Annotated[int, typer.Option("--robots", min=0, help="How many edge-bridges.")] = 3,
+    home: Home = DEFAULT_HOME,
+    as_json: Json = False,
+) -> None:
+    """Run the whole system on this machine, until Ctrl-C."""
+
+    def report(happening: Happening) -> None:
+        if as_json:
+            show_json(_plain(happening))
+        else:
+            print(happening, flush=True)
+
+    async def work() -> Exit | None:
+        from fleetward.local.up import run_up
+
+        await run_up(home, robots, report=report)
+        return None
+
+    end_with(work)
+
+
+def provision(
+    url: Annotated[
+        str | None, typer.Option("--url", help="The server. Default: the one of --home.")
+    ] = None,
+    credentials: Annotated[
+        Path | None, typer.Option("--credentials", help="The provisioner's. Default: of --home.")
+    ] = None,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Make the server's streams and consumers what the catalog says; harmless when they are."""
+
+    async def work() -> Exit | None:
+        from fleetward.bus.connection import BusSettings
+        from fleetward.bus.provision import provision as provision_from_catalog
+        from fleetward.client import Fleet
+        from fleetward.client.access import Access, read_access
+        from fleetward.contracts.catalog import CONSUMERS, STREAMS
+        from fleetward.contracts.rows import Principal
+
+        access = None
+        if url is not None and credentials is not None:
+            name = Principal.PROVISIONER.value
+            access = Access(bus=BusSettings(url=url, credentials=credentials, name=name))
+        access = access or read_access(home, Principal.PROVISIONER)
+        async with Fleet.connect(access=access) as fleet:
+            await provision_from_catalog(fleet.connection)
+        print(f"{len(STREAMS)} streams and {len(CONSUMERS)} consumers are as the catalog says.")
+        return None
+
+    end_with(work)
+
+
+def _plain(happening: Happening) -> dict[str, object]:
+    import msgspec
+
+    fields: dict[str, object] = msgspec.to_builtins(happening, enc_hook=str)
+    return {"event": type(happening).__name__, **fields}

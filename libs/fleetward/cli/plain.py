@@ -1,0 +1,154 @@
+"""What ``--json`` prints: the same keys in every version of the command line."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from fleetward.client.alerts import AlertStatus
+from fleetward.client.robots import RobotStatus
+from fleetward.contracts.registry import AliasMoved, ModelRecord, ModelVersion, TensorSpec
+from fleetward.contracts.rollouts import CohortEvidence, RobotProgress, Rollout
+from fleetward.contracts.telemetry import Sample
+
+Plain = dict[str, Any]
+
+
+def model_version(version: ModelVersion) -> Plain:
+    """One published version."""
+    manifest = version.manifest
+    return {
+        "name": manifest.model.name,
+        "version": manifest.model.version,
+        "digest": manifest.digest,
+        "size_bytes": manifest.size_bytes,
+        "format": manifest.format,
+        "opset": manifest.opset,
+        "inputs": [_tensor(spec) for spec in manifest.inputs],
+        "outputs": [_tensor(spec) for spec in manifest.outputs],
+        "metadata": manifest.metadata,
+        "release": manifest.release,
+        "published_at": _time(manifest.published_at),
+        "key_id": version.signed.key_id,
+    }
+
+
+def model_record(record: ModelRecord) -> Plain:
+    """One model with all its versions and aliases."""
+    return {
+        "name": record.name,
+        "versions": [model_version(version) for version in record.versions],
+        "aliases": dict(record.aliases),
+        "alias_history": [
+            {"alias": move.alias, "version": move.version, "moved_at": _time(move.moved_at)}
+            for move in record.alias_history
+        ],
+    }
+
+
+def alias_moved(moved: AliasMoved) -> Plain:
+    """One move of an alias."""
+    return {
+        "name": moved.name,
+        "alias": moved.alias,
+        "version": moved.version,
+        "previous_version": moved.previous_version,
+        "moved_at": _time(moved.moved_at),
+    }
+
+
+def rollout(rollout: Rollout) -> Plain:
+    """One rollout with every robot and the evidence."""
+    return {
+        "rollout_id": rollout.rollout_id,
+        "model": str(rollout.model),
+        "digest": rollout.digest,
+        "strategy": rollout.strategy.value,
+        "state": rollout.state.value,
+        "reason": rollout.reason,
+        "wave": rollout.wave,
+        "waves": [list(wave) for wave in rollout.waves],
+        "robots": {robot: _progress(held) for robot, held in sorted(rollout.robots.items())},
+        "canary": _cohort(rollout.evidence.canary),
+        "control": _cohort(rollout.evidence.control),
+        "started_at": _time(rollout.started_at),
+        "ended_at": _time(rollout.ended_at),
+        "revision": rollout.revision,
+        "traceparent": rollout.traceparent,
+    }
+
+
+def robot(status: RobotStatus, now: datetime) -> Plain:
+    """One robot and what it last said."""
+    last = status.last
+    return {
+        "robot_id": status.enrolled.robot_id,
+        "labels": status.enrolled.labels,
+        "silent": status.is_silent(now),
+        "last_checked_in_at": _time(last.checked_in_at) if last else None,
+        "active_model": str(last.active_model) if last and last.active_model else None,
+        "active_digest": last.active_digest if last else None,
+        "generation": last.generation if last else 0,
+        "frames_served": last.frames_served if last else 0,
+        "frames_dropped": last.frames_dropped if last else 0,
+        "frames_reissued": last.frames_reissued if last else 0,
+        "bytes_fetched": last.bytes_fetched if last else 0,
+    }
+
+
+def alert(status: AlertStatus) -> Plain:
+    """The newest incident of one alert on one robot."""
+    fired = status.fired
+    return {
+        "robot_id": fired.robot_id,
+        "alert": fired.alert,
+        "state": status.state.value,
+        "severity": fired.severity.value,
+        "incident": fired.incident,
+        "value": fired.value,
+        "expression": fired.expression,
+        "summary": fired.summary,
+        "labels": fired.labels,
+        "digest": fired.digest,
+        "fired_at": _time(fired.fired_at),
+    }
+
+
+def sample(sample: Sample) -> Plain:
+    """One stored value; ``at_ns`` is unix time."""
+    return {
+        "robot_id": sample.robot_id,
+        "signal": sample.signal,
+        "attributes": sample.attributes,
+        "at_ns": sample.at_ns,
+        "value": sample.value,
+    }
+
+
+def _tensor(spec: TensorSpec) -> Plain:
+    return {"name": spec.name, "element_type": spec.element_type, "shape": list(spec.shape)}
+
+
+def _progress(progress: RobotProgress) -> Plain:
+    return {
+        "phase": progress.phase.value,
+        "generation": progress.generation,
+        "previous": str(progress.previous) if progress.previous else None,
+        "targeted_at": _time(progress.targeted_at),
+        "proved_at": _time(progress.proved_at),
+        "reason": progress.reason,
+    }
+
+
+def _cohort(cohort: CohortEvidence) -> Plain:
+    latency, confidence = cohort.latency_ms, cohort.confidence
+    return {
+        "inferences": cohort.inferences,
+        "errors": cohort.errors,
+        "latency_ms_mean": latency.total / latency.count if latency.count else None,
+        "confidence_mean": confidence.total / confidence.count if confidence.count else None,
+    }
+
+
+def _time(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

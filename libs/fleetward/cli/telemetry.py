@@ -1,0 +1,62 @@
+"""``fleetward telemetry``: stored samples."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fleetward.cli.durations import seconds
+from fleetward.cli.session import DEFAULT_HOME, Home, Json, show_json, with_fleet
+
+if TYPE_CHECKING:
+    from fleetward.client import Fleet
+    from fleetward.contracts.telemetry import Sample
+
+app = typer.Typer(help="What robots measured.", no_args_is_help=True)
+
+NANOSECONDS = 1_000_000_000
+
+
+@app.command("query")
+def query(
+    signal: Annotated[
+        str, typer.Argument(help="OpenTelemetry name, for example model.inference.duration.")
+    ],
+    last: Annotated[
+        float, typer.Option("--last", parser=seconds, metavar="DURATION", help="How far back.")
+    ] = 60.0,
+    robot: Annotated[str | None, typer.Option("--robot", help="Only this robot.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many samples.")] = 1000,
+    home: Home = DEFAULT_HOME,
+    as_json: Json = False,
+) -> None:
+    """Stored samples of one signal, oldest first."""
+    from fleetward.cli import plain
+    from fleetward.cli.exits import complain
+    from fleetward.cli.tables import show_table
+
+    async def work(fleet: Fleet) -> None:
+        end = datetime.now(timezone.utc)
+        start = end - timedelta(seconds=last)
+        found = await fleet.telemetry(signal, start=start, end=end, robot=robot, limit=limit)
+        if as_json:
+            samples = [plain.sample(sample) for sample in found.samples]
+            show_json({"matched": found.matched, "samples": samples})
+            return
+        show_table(
+            ["AT", "ROBOT", "VALUE", "ATTRIBUTES"],
+            [_row(sample) for sample in found.samples],
+            when_empty=f"No sample of {signal} in the last {last:g} s.",
+        )
+        if found.matched > len(found.samples):
+            complain(f"{found.matched} samples matched; --limit shows the first {limit}.")
+
+    with_fleet(home, work)
+
+
+def _row(sample: Sample) -> list[str]:
+    at = datetime.fromtimestamp(sample.at_ns / NANOSECONDS, timezone.utc)
+    attributes = " ".join(f"{key}={value}" for key, value in sorted(sample.attributes.items()))
+    return [f"{at:%H:%M:%S.%f}"[:-3], sample.robot_id, f"{sample.value:.6g}", attributes]
