@@ -24,6 +24,9 @@ PURE = (
     "rollout_coordinator.plan",
     "rollout_coordinator.selector",
     "rollout_coordinator.verdict",
+    "telemetry_ingest.boots",
+    "telemetry_ingest.summaries",
+    "telemetry_ingest.watermark",
 )
 
 FORBIDDEN = frozenset(

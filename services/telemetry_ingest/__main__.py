@@ -9,6 +9,8 @@ import signal
 import sys
 import time
 
+from nats.aio.client import Client
+
 from fleetward.bus import tracing
 from fleetward.bus.connection import close, connect
 from fleetward.bus.logs import log, setup_logging
@@ -40,8 +42,10 @@ async def serve(settings: Settings) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    connection = await connect_unless(stopping, settings)
+    if connection is None:
+        return
     reader = Reader(settings)
-    connection = await connect(settings.bus)
     ingest = Ingest(
         settings, connection, store, Housekeeping(settings, catalog), reader, time.time_ns
     )
@@ -51,6 +55,7 @@ async def serve(settings: Settings) -> None:
         helpers = [tasks.create_task(ingest.announce()), tasks.create_task(ingest.tidy())]
         await pull.start()
         subscription = await answer(connection, QueryTelemetry, ingest.answer)
+        await connection.flush()  # ready means that the server knows of both
         notify_ready()
         log(_logger, "ingest.ready", state_dir=str(settings.state_dir))
         await stopping.wait()
@@ -63,6 +68,18 @@ async def serve(settings: Settings) -> None:
     await close(connection)
     reader.close()
     catalog.close()
+
+
+async def connect_unless(stopping: asyncio.Event, settings: Settings) -> Client | None:
+    """The connection, however long the server takes to come up; None when told to stop first."""
+    connecting = asyncio.create_task(connect(settings.bus))
+    told = asyncio.create_task(stopping.wait())
+    await asyncio.wait({connecting, told}, return_when=asyncio.FIRST_COMPLETED)
+    told.cancel()
+    if connecting.done():
+        return connecting.result()
+    connecting.cancel()
+    return None
 
 
 def open_catalog(settings: Settings) -> Catalog:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
-import json
 import os
 import resource
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,14 +16,18 @@ from fleetward.contracts.rows import Principal
 from telemetry_ingest.dead_letters import CONSUMER
 from testkit.servers import NatsSystem
 from testkit.telemetry import digest_of, inference_frames
-from tests.integration.telemetry_ingest.ingest_process import IngestProcess, Robot, running_ingest
+from tests.integration.telemetry_ingest.ingest_process import (
+    IngestProcess,
+    Robot,
+    logged,
+    running_ingest,
+)
 from tests.unit.telemetry_ingest.histories import rows_of, rows_on_disk
 
 START = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 FRAMES = list(inference_frames("r1", "b1", START, digest_of("a"), count=80))
 DISK_BYTES = 512 * 1024
 FILE_LIMIT_BYTES = 4096
-LOG_TIMEOUT_S = 20.0
 
 
 @pytest.fixture
@@ -51,17 +52,6 @@ def fill_up(filler: Path) -> None:
         assert error.errno == errno.ENOSPC  # noqa: PT017 (the loop ends in no other way)
     finally:
         os.close(descriptor)
-
-
-async def logged(ingest: IngestProcess, event: str) -> dict[str, Any]:  # Any: a log line's fields
-    """Wait until ``event`` stands in the log; returns its line."""
-    async with asyncio.timeout(LOG_TIMEOUT_S):
-        while True:
-            for line in ingest.log().splitlines():
-                if f'"event": "{event}"' in line:
-                    fields: dict[str, Any] = json.loads(line)
-                    return fields
-            await asyncio.sleep(0.05)  # a log file has nothing to wait on
 
 
 async def unacknowledged(system: NatsSystem) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 import socket
 import sys
@@ -28,6 +29,7 @@ from testkit.servers import NatsSystem, run_process
 
 READY_TIMEOUT_S = 20.0
 STORED_TIMEOUT_S = 60.0
+LOG_TIMEOUT_S = 20.0
 
 
 class IngestProcess:
@@ -77,7 +79,8 @@ class IngestProcess:
 
     def log(self) -> str:
         """Everything it wrote."""
-        return (self._directory / "log").read_text()
+        log = self._directory / "log"
+        return log.read_text() if log.exists() else ""
 
 
 @contextlib.asynccontextmanager
@@ -92,6 +95,17 @@ async def running_ingest(
     finally:
         if process.child is not None and process.child.running:
             await process.stop()
+
+
+async def logged(ingest: IngestProcess, event: str) -> dict[str, Any]:  # Any: a log line's fields
+    """Wait until ``event`` stands in the log; returns its line."""
+    async with asyncio.timeout(LOG_TIMEOUT_S):
+        while True:
+            for line in ingest.log().splitlines():
+                if f'"event": "{event}"' in line:
+                    fields: dict[str, Any] = json.loads(line)
+                    return fields
+            await asyncio.sleep(0.05)  # a log file has nothing to wait on
 
 
 class Robot:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -18,7 +19,13 @@ from fleetward.contracts.rows import Principal
 from fleetward.contracts.telemetry import InferenceSummarized, QueryTelemetry
 from testkit.servers import NatsSystem
 from testkit.telemetry import digest_of, inference_frames
-from tests.integration.telemetry_ingest.ingest_process import Heard, Robot, running_ingest
+from tests.integration.telemetry_ingest.ingest_process import (
+    Heard,
+    IngestProcess,
+    Robot,
+    logged,
+    running_ingest,
+)
 from tests.unit.telemetry_ingest.histories import rows_of, rows_on_disk
 
 START = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
@@ -106,3 +113,14 @@ async def test_a_query_outside_its_limits_is_refused_with_the_reason(
     async with running_ingest(nats_system, tmp_path / "ingest"):
         with pytest.raises(RefusedError, match="is not before end"):
             await ask(people, QueryTelemetry(signal="link.rtt", start=START, end=START))
+
+
+async def test_a_stop_while_the_bus_is_away_is_obeyed(
+    nats_system: NatsSystem, tmp_path: Path
+) -> None:
+    ingest = IngestProcess(nats_system, tmp_path / "ingest")
+    await nats_system.kill()
+    starting = asyncio.create_task(ingest.start())
+    await logged(ingest, "history.recovered")
+    assert await ingest.stop() == 0
+    starting.cancel()
