@@ -69,7 +69,7 @@ async def connect(
     ``on_closed`` runs when the server refuses these credentials for good (expired, revoked);
     by default the process exits so that its supervisor starts it afresh.
     """
-    closed = on_closed or _exit_process
+    closed = on_closed or exit_process
 
     async def error(problem: Exception) -> None:
         log(_logger, "bus.error", level=logging.WARNING, name=settings.name, error=repr(problem))
@@ -120,6 +120,7 @@ def watch_reader(connection: Client, check_s: float) -> None:
     connection.fleetward_watch = task  # type: ignore[attr-defined]  # keeps the task referenced
 
 
-async def _exit_process() -> None:
+async def exit_process() -> None:
+    """Leave at once, so that a supervisor starts this process afresh."""
     log(_logger, "bus.closed", level=logging.ERROR)
     os._exit(EXIT_CONNECTION_CLOSED)
