@@ -1,6 +1,11 @@
 """All or nothing: several facts of one stream in one write, with compare-and-set.
 
 The server's atomic batch publish (NATS ADR-50): nats-py has the stream flag but no publisher.
+
+All or nothing holds for the stream, not for live subscribers: the server hands every message of
+a batch to core subscriptions as it passes, also when the stream then refuses the batch. So what
+a plain subscription hears on an ``atomic`` stream means only "look now"; what counts is read
+from the stream (``last_values``) or comes through a durable consumer.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from msgspec import Struct
 from nats.aio.client import Client
 
 from fleetward.bus.errors import BusError, ConflictError, PublishError
+from fleetward.bus.publish import publish_core
 from fleetward.bus.tracing import headers_of_span
 from fleetward.contracts.catalog import row_of
 from fleetward.contracts.codec import encode_within
@@ -25,6 +31,8 @@ MAX_BATCH_MESSAGES = 1000
 BATCH_TIMEOUT_S = 10.0
 
 _CONFLICT_CODES = frozenset({10071, 10164})
+_INCOMPLETE_CODE = 10176
+"""The server lost a part: it restarted, or we reconnected, in the middle."""
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 
 
@@ -56,7 +64,7 @@ async def write_atomically(
         if position in {1, last}:
             sequence = await _acknowledged(connection, subject, payload, headers, timeout_s)
         else:
-            await connection.publish(subject, payload, headers=headers)
+            await publish_core(connection, subject, payload, headers)
     return sequence
 
 
@@ -83,6 +91,11 @@ async def _acknowledged(
     if "error" in answer:
         error = answer["error"]
         if error.get("err_code") in _CONFLICT_CODES:
-            raise ConflictError(f"another writer moved {subject} first: {error['description']}.")
+            raise ConflictError(
+                f"another writer moved a subject of the batch that ends at {subject} first: "
+                f"{error['description']}."
+            )
+        if error.get("err_code") == _INCOMPLETE_CODE:
+            raise PublishError("a part of the batch was lost on the way; load and retry.")
         raise BusError(f"the server refused the batch at {subject}: {error['description']}.")
     return int(answer.get("seq", 0))

@@ -36,7 +36,7 @@ async def publish(
     subject = row.subject_of(event)
     headers = headers_of_span()
     if row.stream is None:
-        await connection.publish(subject, payload, headers=headers or None)
+        await publish_core(connection, subject, payload, headers)
         return 0
     if message_id is not None:
         headers[MESSAGE_ID] = message_id
@@ -55,3 +55,13 @@ async def publish(
             "with the same message id."
         ) from problem
     return int(acknowledgement.seq)
+
+
+async def publish_core(
+    connection: Client, subject: str, payload: bytes, headers: dict[str, str]
+) -> None:
+    """Hand a message to the connection; raises PublishError when it takes none any more."""
+    try:
+        await connection.publish(subject, payload, headers=headers or None)
+    except nats.errors.Error as problem:
+        raise PublishError(f"{subject} could not be sent ({problem!r}).") from problem
