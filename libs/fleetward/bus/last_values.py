@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
 from typing import Generic, TypeVar
 
 import nats.errors
 from msgspec import Struct
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.js.errors import APIError
 
 from fleetward.bus.errors import BusError, NoAnswerError
 from fleetward.bus.tracing import traceparent_in
@@ -31,11 +34,19 @@ _STATUS_TOO_MANY = "413"
 _E = TypeVar("_E", bound=Event)
 
 
+class _Page(Struct, frozen=True):
+    """One answer, in stream order, and how many more there are."""
+
+    replies: tuple[Msg, ...]
+    left: int
+
+
 class Value(Struct, Generic[_E], frozen=True):
-    """A stored fact with its stream sequence, to compare and set by."""
+    """A stored fact with its stream sequence, to compare and set by, and when it was stored."""
 
     event: _E
     sequence: int
+    stored_at: datetime
     traceparent: str = ""
 
 
@@ -99,49 +110,89 @@ async def _last_of(
 async def _multi_get(
     connection: Client, row: EventRow, subjects: Sequence[str], timeout_s: float
 ) -> list[Msg] | None:
-    """Every last message of ``subjects``; None when there are more than one answer can hold."""
-    if not subjects:
-        return []
+    """Every last message of ``subjects``; None when there are more than one answer can hold.
+
+    The server sends at most 64 MiB at once and says how many are left; they are read on from
+    the sequence where it stopped. A subject that moved in between is taken as it stands last.
+    """
+    found: dict[str, Msg] = {}
+    first = 1
+    while subjects:
+        page = await _page(connection, row, {"multi_last": list(subjects), "seq": first}, timeout_s)
+        if page is None:
+            return None
+        for reply in page.replies:
+            found[reply.headers["Nats-Subject"]] = reply  # type: ignore[index]  # direct gets carry it
+        if not (page.left and page.replies):
+            break
+        first = _sequence(page.replies[-1]) + 1
+    return list(found.values())
+
+
+async def _page(
+    connection: Client, row: EventRow, wanted: dict[str, object], timeout_s: float
+) -> _Page | None:
     inbox = connection.new_inbox()
-    subscription = await connection.subscribe(inbox)
     try:
-        await connection.publish(
-            f"{_DIRECT_GET}.{_stream(row)}",
-            json.dumps({"multi_last": list(subjects)}).encode(),
-            reply=inbox,
-        )
-        replies: list[Msg] = []
-        while True:
-            reply = await subscription.next_msg(timeout=timeout_s)
-            status = (reply.headers or {}).get("Status")
-            if status is None:
-                replies.append(reply)
-            elif status in {_STATUS_END_OF_BATCH, _STATUS_NOT_FOUND}:
-                return replies
-            elif status == _STATUS_TOO_MANY:
-                return None
-            else:
-                raise BusError(f"reading {subjects[0]} was refused with status {status}.")
+        subscription = await connection.subscribe(inbox)
+        try:
+            await connection.publish(
+                f"{_DIRECT_GET}.{_stream(row)}", json.dumps(wanted).encode(), reply=inbox
+            )
+            return await _replies(subscription, row, timeout_s)
+        finally:
+            await subscription.unsubscribe()
     except (nats.errors.Error, asyncio.TimeoutError) as problem:
-        raise NoAnswerError(
-            f"the server did not answer for {subjects[0]} ({problem!r})."
-        ) from problem
-    finally:
-        await subscription.unsubscribe()
+        raise NoAnswerError(f"the server did not answer for {row.kind} ({problem!r}).") from problem
+
+
+async def _replies(subscription: Subscription, row: EventRow, timeout_s: float) -> _Page | None:
+    replies: list[Msg] = []
+    while True:
+        reply = await subscription.next_msg(timeout=timeout_s)
+        headers = reply.headers or {}
+        status = headers.get("Status")
+        if status is None:
+            replies.append(reply)
+        elif status in {_STATUS_END_OF_BATCH, _STATUS_NOT_FOUND}:
+            return _Page(tuple(replies), int(headers.get("Nats-Num-Pending", 0)))
+        elif status == _STATUS_TOO_MANY:
+            return None
+        else:
+            raise BusError(f"reading {row.kind} was refused with status {status}.")
 
 
 async def _subjects_matching(
     connection: Client, row: EventRow, pattern: str, timeout_s: float
 ) -> list[str]:
-    information = await connection.jetstream(timeout=timeout_s).stream_info(
-        _stream(row), subjects_filter=pattern
-    )
+    try:
+        information = await connection.jetstream(timeout=timeout_s).stream_info(
+            _stream(row), subjects_filter=pattern
+        )
+    except (nats.errors.Error, asyncio.TimeoutError, APIError) as problem:
+        raise NoAnswerError(f"the server did not list {pattern} ({problem!r}).") from problem
     return sorted(information.state.subjects or {})
 
 
 def _value(reply: Msg, event: type[_E]) -> Value[_E]:
     headers = reply.headers or {}
-    return Value(decode(reply.data, event), int(headers["Nats-Sequence"]), traceparent_in(headers))
+    return Value(
+        decode(reply.data, event),
+        _sequence(reply),
+        _stored_at(headers["Nats-Time-Stamp"]),
+        traceparent_in(headers),
+    )
+
+
+def _sequence(reply: Msg) -> int:
+    return int((reply.headers or {})["Nats-Sequence"])
+
+
+def _stored_at(stamp: str) -> datetime:
+    """RFC 3339 with up to nine decimals, cut to microseconds (Python 3.10 reads no more)."""
+    whole, _, fraction = stamp.rstrip("Z").partition(".")
+    microseconds = int(fraction[:6].ljust(6, "0"))
+    return datetime.fromisoformat(whole).replace(microsecond=microseconds, tzinfo=timezone.utc)
 
 
 def _stream(row: EventRow) -> str:
