@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from fleetward.bus.dead_letters import bury
 from fleetward.bus.deliveries import NANOSECONDS, Delivery
+from fleetward.bus.errors import BusError
 from fleetward.bus.logs import log
 from fleetward.contracts.rows import ConsumerRow
 
@@ -28,6 +30,7 @@ REARM_CHECK_S = 0.5
 RETRY_DELAY_S = 1.0
 PENDING_BYTES = 64 * 1024 * 1024
 _STATUS_HEARTBEAT = "100"
+_STATUS_EXPIRED = "408"
 
 Handler = Callable[[Sequence[Delivery]], Awaitable[None]]
 
@@ -103,20 +106,39 @@ class Pull:
         else:
             unused = int((message.headers or {}).get("Nats-Pending-Messages", self._batch))
             self._outstanding = max(0, self._outstanding - unused)
+            if status != _STATUS_EXPIRED:  # asking again at once would only spin: _rearm does
+                log(_logger, "pull.refused", level=logging.WARNING, status=status)
+                return
         if self._outstanding <= self._batch // 2 and self._arrived.qsize() < 4 * self._batch:
             await self._request()
 
     async def _feed(self) -> None:
         while True:
             messages = await self._gather()
-            deliveries = [Delivery(self._connection, message) for message in messages]
-            try:
-                await self._handler(deliveries)
-            except Exception:  # the batch comes again; a handler that fails must not end the feed
-                _logger.exception("pull.handler_failed", extra={"fields": self._fields()})
-                await self._give_back(deliveries)
+            for deliveries in self._portions(messages):
+                try:
+                    await self._handler(deliveries)
+                except (
+                    Exception
+                ) as error:  # it comes again; a failing handler must not end the feed
+                    _logger.exception("pull.handler_failed", extra={"fields": self._fields()})
+                    await self._give_back(deliveries, error)
             if self._outstanding == 0 and self._arrived.empty():
-                await self._request()
+                await self._ask_again()
+
+    def _portions(self, messages: Sequence[Msg]) -> Iterator[Sequence[Delivery]]:
+        """What was never refused goes together; a last chance goes alone.
+
+        So a message that breaks its handler takes no neighbour along to the dead letters.
+        """
+        deliveries = [Delivery(self._connection, message) for message in messages]
+        together = [delivery for delivery in deliveries if not self._is_last_chance(delivery)]
+        if together:
+            yield together
+        yield from ([delivery] for delivery in deliveries if self._is_last_chance(delivery))
+
+    def _is_last_chance(self, delivery: Delivery) -> bool:
+        return 0 < self._consumer.max_deliver <= delivery.deliveries
 
     async def _gather(self) -> list[Msg]:
         messages = [await self._arrived.get()]
@@ -134,13 +156,24 @@ class Pull:
                     break
         return messages
 
-    async def _give_back(self, deliveries: Sequence[Delivery]) -> None:
+    async def _give_back(self, deliveries: Sequence[Delivery], error: Exception) -> None:
+        """Have it delivered again; what had its last chance is dead-lettered, never dropped."""
         try:
             for delivery in deliveries:
-                if not delivery.answered:
+                if delivery.answered:
+                    continue
+                if self._is_last_chance(delivery):
+                    await bury(self._connection, delivery, error)
+                else:
                     await delivery.nak(RETRY_DELAY_S)
+        except (nats.errors.Error, BusError) as problem:
+            log(_logger, "pull.give_back_failed", level=logging.WARNING, error=repr(problem))
+
+    async def _ask_again(self) -> None:
+        try:
+            await self._request()
         except nats.errors.Error as problem:
-            log(_logger, "pull.nak_failed", level=logging.WARNING, error=repr(problem))
+            log(_logger, "pull.request_failed", level=logging.WARNING, error=repr(problem))
 
     async def _rearm(self) -> None:
         """A request is lost with its connection, or with a server that was killed: ask again."""
@@ -154,10 +187,7 @@ class Pull:
                 self._reconnects = reconnects
                 self._outstanding = 0
                 log(_logger, "pull.rearmed", consumer=self._consumer.durable)
-                try:
-                    await self._request()
-                except nats.errors.Error as problem:
-                    log(_logger, "pull.rearm_failed", level=logging.WARNING, error=repr(problem))
+                await self._ask_again()
 
     def _fields(self) -> dict[str, object]:
         return {"consumer": self._consumer.durable, "stream": self._consumer.stream.value}
