@@ -20,7 +20,7 @@ from rollout_coordinator.handlers import Handlers
 from rollout_coordinator.interest import Interest
 from rollout_coordinator.ledger import RolloutLedger
 from rollout_coordinator.settings import CoordinatorSettings, settings_from
-from rollout_coordinator.watch import keep_time, watch_rollouts
+from rollout_coordinator.watch import keep_time, utc_now, watch_rollouts
 
 
 async def run(settings: CoordinatorSettings) -> None:
@@ -32,7 +32,7 @@ async def run(settings: CoordinatorSettings) -> None:
     connection = broker.connection
     ledger = RolloutLedger(connection, SigningKey.load(settings.signing_key))
     interest = Interest()
-    handlers = Handlers(connection, ledger, interest, settings)
+    handlers = Handlers(connection, ledger, interest, settings, utc_now)
     await watch_rollouts(connection, ledger, interest)
     pulls: list[Pull] = []
     for consumer in consumers_of(Principal.COORDINATOR):
@@ -51,9 +51,12 @@ async def run(settings: CoordinatorSettings) -> None:
     await broker.start()
     for pull in pulls:
         await pull.start()
-    ticking = asyncio.create_task(keep_time(handlers, ledger, interest, settings))
+    ticking = asyncio.create_task(keep_time(connection, handlers, ledger, interest, settings))
+    asked_to_stop = asyncio.create_task(stopping.wait())
     notify_ready()
-    await stopping.wait()
+    await asyncio.wait({ticking, asked_to_stop}, return_when=asyncio.FIRST_COMPLETED)
+    if ticking.done():
+        ticking.result()  # a coordinator without a clock must not linger: raise, be restarted
     ticking.cancel()
     for pull in pulls:
         await pull.stop()

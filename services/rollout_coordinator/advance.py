@@ -10,7 +10,7 @@ rollout goes no further but is judged all the same.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import assert_never
 
 from msgspec.structs import replace
@@ -24,10 +24,8 @@ from fleetward.contracts.robots import (
 )
 from fleetward.contracts.rollouts import (
     FINAL_STATES,
-    MAX_TARGETS_PER_STEP,
     AbortMode,
     ControlAction,
-    Evidence,
     RobotPhase,
     Rollout,
     RolloutControlRequested,
@@ -36,7 +34,6 @@ from fleetward.contracts.rollouts import (
     RolloutStarted,
     RolloutState,
     WaveCompleted,
-    WaveStarted,
 )
 from fleetward.contracts.telemetry import InferenceSummarized
 from rollout_coordinator.evidence import with_summary
@@ -45,15 +42,14 @@ from rollout_coordinator.robot_facts import RobotFact, progressed
 from rollout_coordinator.step import (
     RobotTaken,
     Step,
-    TargetOrder,
     Tick,
     count,
     in_wave,
     reached,
-    waiting_reason,
     with_robots,
 )
 from rollout_coordinator.verdict import condemnation
+from rollout_coordinator.waves import targeted, wave_started, with_silent
 
 Fact = RobotFact | InferenceSummarized | RolloutControlRequested | RobotTaken | Tick
 
@@ -71,26 +67,31 @@ def begun(rollout: Rollout, now: datetime) -> Step:
         started_at=now,
     )
     started = Step(rollout=rollout, events=(announced,))
-    return started.then(_wave_started(rollout, 0, now))
+    return started.then(wave_started(rollout, 0, now))
 
 
-def advance(rollout: Rollout, fact: Fact, now: datetime) -> Step:
-    """What ``fact`` changes. A fact told twice, late, or about something else changes nothing."""
+def advance(rollout: Rollout, fact: Fact, stored_at: datetime, now: datetime) -> Step:
+    """What ``fact`` changes. A fact told twice, late, or about something else changes nothing.
+
+    ``stored_at`` orders what was said: when the server stored the fact, the same for every copy.
+    ``now`` is when it is decided: deadlines and bake times run from here, so that a fact read
+    late, after an outage, starts no clock in the past.
+    """
     unchanged = Step(rollout=rollout)
     if rollout.state in FINAL_STATES:
         return unchanged
     match fact:
         case RolloutControlRequested():
-            return _controlled(rollout, fact, now)
+            return _controlled(rollout, fact, stored_at, now)
         case InferenceSummarized():
             evidence = with_summary(rollout, fact)
             if evidence is rollout.evidence:
                 return unchanged
             return _judged(replace(rollout, evidence=evidence), now)
         case RobotTaken():
-            return _taken(rollout, fact, now)
+            return _taken(rollout, fact)
         case Tick():
-            return _judged(_with_silent(rollout, now), now)
+            return _judged(with_silent(rollout, fact, now), now)
         case (
             ModelActivated()
             | ActivationFailed()
@@ -98,7 +99,7 @@ def advance(rollout: Rollout, fact: Fact, now: datetime) -> Step:
             | RobotCheckedIn()
             | AlertFired()
         ):
-            progress = progressed(rollout, fact, now)
+            progress = progressed(rollout, fact, stored_at)
             if progress is None:
                 return unchanged
             return _judged(with_robots(rollout, {fact.robot_id: progress}), now)
@@ -116,7 +117,7 @@ def _judged(rollout: Rollout, now: datetime) -> Step:
     if rollout.state is RolloutState.PAUSED:
         return Step(rollout=rollout)
     if count(rollout, in_wave(rollout), RobotPhase.WAITING):
-        return _targeted(rollout, now)
+        return targeted(rollout, now)
     if count(rollout, in_wave(rollout), *_UNSETTLED):
         return Step(rollout=rollout)
     return _baked(rollout, now)
@@ -160,7 +161,7 @@ def _baked(rollout: Rollout, now: datetime) -> Step:
     )
     done = Step(rollout=rollout, events=(completed,))
     if rollout.wave + 1 < len(rollout.waves):
-        return done.then(_wave_started(rollout, rollout.wave + 1, now))
+        return done.then(wave_started(rollout, rollout.wave + 1, now))
     proved = count(rollout, reached(rollout), RobotPhase.PROVED)
     reason = f"{proved} of {len(rollout.robots)} robots proved {rollout.model} and did well"
     return done.then(ended(rollout, RolloutState.SUCCEEDED, now, reason))
@@ -180,62 +181,8 @@ def _without_evidence(rollout: Rollout, baked_s: float, now: datetime) -> Step:
     )
 
 
-def _wave_started(rollout: Rollout, wave: int, now: datetime) -> Step:
-    entered = replace(
-        rollout, wave=wave, wave_started_at=now, baking_since=None, evidence=Evidence()
-    )
-    announced = WaveStarted(
-        rollout_id=rollout.rollout_id, wave=wave, robots=in_wave(entered), started_at=now
-    )
-    return Step(rollout=entered, events=(announced,)).then(_targeted(entered, now))
-
-
-def _targeted(rollout: Rollout, now: datetime) -> Step:
-    """Give the model to the wave's waiting robots, a bounded number at a time."""
-    waiting = [
-        robot for robot in in_wave(rollout) if rollout.robots[robot].phase is RobotPhase.WAITING
-    ][:MAX_TARGETS_PER_STEP]
-    changed = {
-        robot: replace(
-            rollout.robots[robot],
-            phase=RobotPhase.TARGETED,
-            generation=rollout.robots[robot].generation + 1,
-            targeted_at=now,
-        )
-        for robot in waiting
-    }
-    orders = tuple(
-        TargetOrder(
-            robot_id=robot,
-            generation=progress.generation,
-            model=rollout.model,
-            digest=rollout.digest,
-            fallback=progress.previous,
-            fallback_digest=progress.previous_digest,
-        )
-        for robot, progress in changed.items()
-    )
-    return Step(rollout=with_robots(rollout, changed), targets=orders)
-
-
-def _with_silent(rollout: Rollout, now: datetime) -> Rollout:
-    """Robots that were given the model and stayed silent past the deadline become unknown."""
-    wait_s = rollout.policy.silent_after_s
-    overdue = {
-        robot: replace(
-            progress,
-            phase=RobotPhase.UNKNOWN,
-            reason=waiting_reason(progress.targeted_at, wait_s),
-        )
-        for robot, progress in rollout.robots.items()
-        if progress.phase is RobotPhase.TARGETED
-        and progress.targeted_at is not None
-        and now - progress.targeted_at >= timedelta(seconds=wait_s)
-    }
-    return with_robots(rollout, overdue) if overdue else rollout
-
-
-def _taken(rollout: Rollout, fact: RobotTaken, now: datetime) -> Step:
+def _taken(rollout: Rollout, fact: RobotTaken) -> Step:
+    """The robot is not ours any more. Judged with whatever comes next: several come together."""
     progress = rollout.robots.get(fact.robot_id)
     if progress is None or progress.phase is RobotPhase.UNKNOWN:
         return Step(rollout=rollout)
@@ -246,17 +193,16 @@ def _taken(rollout: Rollout, fact: RobotTaken, now: datetime) -> Step:
         previous_digest=None,
         reason=f"{fact.by} gave it another target first",
     )
-    return _judged(with_robots(rollout, {fact.robot_id: lost}), now)
+    return Step(rollout=with_robots(rollout, {fact.robot_id: lost}))
 
 
-def _controlled(rollout: Rollout, asked: RolloutControlRequested, now: datetime) -> Step:
-    """An operator's word, obeyed once: ``now`` is when it was stored, the same for every copy."""
-    if rollout.controlled_at is not None and now <= rollout.controlled_at:
+def _controlled(
+    rollout: Rollout, asked: RolloutControlRequested, stored_at: datetime, now: datetime
+) -> Step:
+    """An operator's word, heard once and in order: a copy of it is stored at the same instant."""
+    if rollout.controlled_at is not None and stored_at <= rollout.controlled_at:
         return Step(rollout=rollout)
-    step = _obeyed(rollout, asked, now)
-    if step.rollout is rollout:
-        return step
-    return replace(step, rollout=replace(step.rollout, controlled_at=now))
+    return _obeyed(replace(rollout, controlled_at=stored_at), asked, now)
 
 
 def _obeyed(rollout: Rollout, asked: RolloutControlRequested, now: datetime) -> Step:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from msgspec.structs import replace
 
 from fleetward.contracts.rollouts import (
@@ -27,7 +29,7 @@ def with_summary(rollout: Rollout, summary: InferenceSummarized) -> Evidence:
     until = evidence.counted_until.get(summary.robot_id)
     if progress is None or (until is not None and summary.started_at <= until):
         return evidence
-    if summary.started_at < rollout.wave_started_at:
+    if summary.started_at < rollout.wave_started_at or not _is_finite(summary):
         return evidence
     counted = {**evidence.counted_until, summary.robot_id: summary.started_at}
     if progress.phase in _CANARY_PHASES and summary.digest == rollout.digest:
@@ -37,6 +39,19 @@ def with_summary(rollout: Rollout, summary: InferenceSummarized) -> Evidence:
         control = _added(evidence.control, summary)
         return replace(evidence, control=control, counted_until=counted)
     return evidence
+
+
+def _is_finite(summary: InferenceSummarized) -> bool:
+    """One window with a NaN would make every later comparison a NaN."""
+    return all(
+        math.isfinite(value)
+        for value in (
+            summary.latency_ms_sum,
+            summary.latency_ms_sum_of_squares,
+            summary.confidence_sum,
+            summary.confidence_sum_of_squares,
+        )
+    )
 
 
 def _added(cohort: CohortEvidence, summary: InferenceSummarized) -> CohortEvidence:

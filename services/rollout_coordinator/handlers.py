@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from weakref import WeakValueDictionary
 
 from nats.aio.client import Client
 
@@ -27,8 +29,9 @@ from fleetward.contracts.rollouts import (
     RolloutRefused,
     RolloutRequested,
 )
-from rollout_coordinator.advance import Fact, advance, begun
+from rollout_coordinator.advance import begun
 from rollout_coordinator.errors import ContestedRolloutError, PlanRefusedError, SelectorError
+from rollout_coordinator.fold import Told, folded
 from rollout_coordinator.interest import Interest
 from rollout_coordinator.ledger import RolloutLedger
 from rollout_coordinator.plan import Fleet, planned
@@ -37,12 +40,13 @@ from rollout_coordinator.step import Step, Tick
 
 _logger = logging.getLogger(__name__)
 
-Told = tuple[Fact, datetime]
-"""A fact, and when the server stored it: the same for every copy and every replica."""
-
 
 class Handlers:
-    """One coordinator replica; any number may run, the compare-and-set keeps them apart."""
+    """One coordinator replica; any number may run, the compare-and-set keeps them apart.
+
+    Within one replica a rollout is decided by one task at a time: a write that is refused costs
+    a reading, and live listeners hear of it (see ``fleetward.bus.batch``).
+    """
 
     def __init__(
         self,
@@ -50,16 +54,19 @@ class Handlers:
         ledger: RolloutLedger,
         interest: Interest,
         settings: CoordinatorSettings,
+        now: Callable[[], datetime],
     ) -> None:
         self._connection = connection
         self._ledger = ledger
         self._interest = interest
         self._settings = settings
+        self._now = now
+        self._turns: WeakValueDictionary[RolloutId, asyncio.Lock] = WeakValueDictionary()
 
     async def on_request(self, event: Event, stored_at: datetime) -> None:
         """A RolloutRequested or RolloutControlRequested."""
         if isinstance(event, RolloutRequested):
-            await self._on_requested(event, stored_at)
+            await self._on_requested(event)
         elif isinstance(event, RolloutControlRequested):
             await self.apply(event.rollout_id, [(event, stored_at)])
 
@@ -80,49 +87,57 @@ class Handlers:
             if not delivery.answered:
                 await delivery.ack()
 
-    async def on_tick(self, now: datetime) -> None:
-        """Time passes for every open rollout."""
-        for rollout_id in self._interest.open_rollouts():
-            await self.apply(rollout_id, [(Tick(), now)])
+    async def on_tick(self, rollout_id: RolloutId, tick: Tick) -> None:
+        """Time passes for an open rollout."""
+        await self.apply(rollout_id, [(tick, self._now())])
 
     async def apply(self, rollout_id: RolloutId, told: Sequence[Told]) -> None:
-        """Fold facts into a rollout and write the outcome; decide again when it moved meanwhile."""
-        facts = list(told)
+        """Fold facts into a rollout, one write after the other."""
+        left = told
+        async with self._turns.setdefault(rollout_id, asyncio.Lock()):
+            while left:
+                left = left[await self._decide(rollout_id, left) :]
+
+    async def _decide(self, rollout_id: RolloutId, told: Sequence[Told]) -> int:
+        """Write one decision, again when the rollout moved meanwhile; how many facts it took in."""
+        lost: list[Told] = []
         for _ in range(self._settings.max_conflicts):
             current = await self._ledger.load(rollout_id)
             if current is None:
-                return
-            step = _folded(current.event, facts)
+                return len(told)
+            now = self._now()
+            step, used = folded(current.event, [*lost, *told], now)
             if step.rollout is current.event:
                 self._interest.note(current.event)
-                return
+                return len(told)
             try:
-                taken = await self._ledger.write(step, current.sequence, facts[-1][1])
+                taken = await self._ledger.write(step, current.sequence, now)
             except ConflictError:
                 continue
             if not taken:
                 self._decided(step)
-                return
-            facts += [(lost, facts[-1][1]) for lost in taken]
+                return used - len(lost)
+            lost += [(fact, now) for fact in taken]
         raise ContestedRolloutError(
             f"rollout {rollout_id} moved {self._settings.max_conflicts} times while it was being "
             "decided; the facts are delivered again."
         )
 
-    async def _on_requested(self, request: RolloutRequested, stored_at: datetime) -> None:
+    async def _on_requested(self, request: RolloutRequested) -> None:
         if await self._ledger.load(request.rollout_id) is not None:
             return
+        now = self._now()
         with span("coordinator.plan", rollout=request.rollout_id):
             try:
-                rollout = await self._planned(request, stored_at)
+                rollout = await self._planned(request, now)
             except (PlanRefusedError, SelectorError) as error:
-                await self._refuse(request, str(error), stored_at)
+                await self._refuse(request, str(error), now)
                 return
-            step = begun(rollout, stored_at)
-            taken = await self._ledger.write(step, 0, stored_at)
+            step = begun(rollout, now)
+            taken = await self._ledger.write(step, 0, now)
             if taken:
                 reason = f"{taken[0].robot_id} was just given another target by {taken[0].by}."
-                await self._refuse(request, reason, stored_at)
+                await self._refuse(request, reason, now)
                 return
             self._decided(step)
 
@@ -131,11 +146,10 @@ class Handlers:
         enrolled = await last_values(self._connection, RobotEnrolled)
         robots = tuple(value.event for value in enrolled)
         known = await self._ledger.targets([robot.robot_id for robot in robots])
-        open_rollouts = await self._ledger.open_rollouts()
         fleet = Fleet(
             robots=robots,
             targets={robot: entry.target for robot, entry in known.items()},
-            open_rollouts={rollout.rollout_id: rollout.state for rollout in open_rollouts},
+            open_rollouts=tuple(await self._ledger.open_rollouts()),
         )
         return planned(request, record.event if record else None, fleet, now, current_traceparent())
 
@@ -156,13 +170,3 @@ class Handlers:
                 reason=step.rollout.reason,
                 targets=len(step.targets),
             )
-
-
-def _folded(rollout: Rollout, told: Iterable[Told]) -> Step:
-    """Every fact in turn, as one step; the same object when none of them changed anything."""
-    step = Step(rollout=rollout)
-    for fact, at in told:
-        following = advance(step.rollout, fact, at)
-        if following.rollout is not step.rollout:
-            step = step.then(following)
-    return step

@@ -15,10 +15,11 @@ class Interest:
     def __init__(self) -> None:
         self._open: set[RolloutId] = set()
         self._robots: dict[RobotId, set[RolloutId]] = {}
+        self._noted: dict[RolloutId, Rollout] = {}
 
     def note(self, rollout: Rollout) -> None:
         """Learn of a rollout's state, from the stream, a peer, or our own decision."""
-
+        self._noted[rollout.rollout_id] = rollout
         if rollout.state in FINAL_STATES:
             self._forget(rollout)
         elif rollout.rollout_id not in self._open:
@@ -26,12 +27,17 @@ class Interest:
             for robot in rollout.robots:
                 self._robots.setdefault(robot, set()).add(rollout.rollout_id)
 
+    def begin_refresh(self) -> None:
+        """The stream is about to be read: what is noted from now on is newer than the reading."""
+        self._noted.clear()
+
     def replace(self, rollouts: Iterable[Rollout]) -> None:
-        """Start over from what the stream holds."""
-        self._open.clear()
-        self._robots.clear()
-        for rollout in rollouts:
+        """Start over from what the stream held, and from what was noted since ``begin_refresh``."""
+        newer = self._noted
+        self._open, self._robots, self._noted = set(), {}, {}
+        for rollout in (*rollouts, *newer.values()):
             self.note(rollout)
+        self._noted.clear()
 
     def of(self, fact: Event) -> tuple[RolloutId, ...]:
         """The rollout that the fact names, and the open ones that its robot takes part in."""

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from nats.aio.client import Client
 
 from fleetward.bus.batch import Write, write_atomically
+from fleetward.bus.errors import ConflictError
 from fleetward.bus.last_values import Value, last_value, last_values, last_values_of
 from fleetward.bus.publish import publish
 from fleetward.contracts.codec import decode, encode
@@ -58,7 +59,8 @@ class RolloutLedger:
         nothing was written, and they are facts to decide on. Raises ConflictError, PublishError.
         """
         known = await self.targets([order.robot_id for order in step.targets])
-        taken = [lost for order in step.targets if (lost := _taken(order, known))]
+        here = step.rollout.rollout_id
+        taken = [lost for order in step.targets if (lost := _taken(order, known, here))]
         if taken:
             return taken
         rollout = replace(step.rollout, revision=step.rollout.revision + 1)
@@ -96,9 +98,14 @@ class RolloutLedger:
         )
 
 
-def _taken(order: TargetOrder, known: dict[RobotId, Known]) -> RobotTaken | None:
-    """Whether the robot is already at or beyond the generation that ``order`` would write."""
+def _taken(order: TargetOrder, known: dict[RobotId, Known], here: RolloutId) -> RobotTaken | None:
+    """Whether another rollout gave the robot the generation that ``order`` would write.
+
+    Raises ConflictError when this rollout did: another replica decided the same before us.
+    """
     current = known.get(order.robot_id)
     if current is None or current.target.generation == order.generation - 1:
         return None
+    if current.target.rollout_id == here:
+        raise ConflictError(f"another replica already gave {order.robot_id} its target.")
     return RobotTaken(order.robot_id, f"rollout {current.target.rollout_id}")

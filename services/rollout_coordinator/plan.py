@@ -10,11 +10,10 @@ from itertools import pairwise
 
 from msgspec import Struct
 
-from fleetward.contracts.ids import ModelSelector, RobotId, RolloutId, Version
+from fleetward.contracts.ids import ModelSelector, RobotId, Version
 from fleetward.contracts.registry import ModelManifest, ModelRecord
 from fleetward.contracts.robots import RobotEnrolled, RobotTarget
 from fleetward.contracts.rollouts import (
-    FINAL_STATES,
     MAX_ROBOTS_PER_ROLLOUT,
     RobotProgress,
     Rollout,
@@ -28,6 +27,21 @@ from rollout_coordinator.selector import parse_selector
 
 ALL_PERCENT = 100
 MIN_WAVE_PERCENT = 1
+_WEEK_S = 7 * 86_400.0
+_POLICY_BOUNDS: tuple[tuple[str, float, float], ...] = (
+    ("bake_s", 0, _WEEK_S),
+    ("silent_after_s", 0.1, _WEEK_S),
+    ("min_success_percent", 0, ALL_PERCENT),
+    ("max_error_percent", 0, ALL_PERCENT),
+    ("latency_tolerance", 0, 1000),
+    ("confidence_tolerance", 0, 1),
+    ("max_added_error_rate", 0, 1),
+    ("alpha", 1e-12, 0.5),
+    ("min_inferences", 1, 1e9),
+    ("proof_inferences", 1, 1e6),
+    ("health_window_s", 0, _WEEK_S),
+)
+"""Smallest and largest of each number that a rollout is judged by; a NaN is neither."""
 
 
 class Fleet(Struct, frozen=True):
@@ -35,7 +49,7 @@ class Fleet(Struct, frozen=True):
 
     robots: tuple[RobotEnrolled, ...]
     targets: Mapping[RobotId, RobotTarget]
-    open_rollouts: Mapping[RolloutId, RolloutState]
+    open_rollouts: tuple[Rollout, ...]
 
 
 def planned(
@@ -117,13 +131,11 @@ def _check_policy(policy: RolloutPolicy) -> None:
             f"wave percents {list(percents)} are not valid: give rising numbers from 1 that end "
             "with 100, for example 20,50,100."
         )
-    for name in ("bake_s", "silent_after_s", "alpha", "min_inferences", "proof_inferences"):
-        if not getattr(policy, name) > 0 and name != "bake_s":
-            raise PlanRefusedError(f"policy {name} is {getattr(policy, name)}; it must be above 0.")
-    for name in ("min_success_percent", "max_error_percent"):
-        if not 0 <= getattr(policy, name) <= ALL_PERCENT:
+    for name, smallest, largest in _POLICY_BOUNDS:
+        value = getattr(policy, name)
+        if not smallest <= value <= largest:
             raise PlanRefusedError(
-                f"policy {name} is {getattr(policy, name)}; it must be from 0 to 100."
+                f"policy {name} is {value}; it must be from {smallest:g} to {largest:g}."
             )
 
 
@@ -164,13 +176,14 @@ def _without_up_to_date(
 
 
 def _check_owners(robots: Sequence[RobotId], fleet: Fleet) -> None:
+    """A robot belongs to an open rollout from its start, also while it waits for its wave."""
+    owners = {robot: rollout for rollout in fleet.open_rollouts for robot in rollout.robots}
     for robot in robots:
-        target = fleet.targets.get(robot)
-        state = fleet.open_rollouts.get(target.rollout_id) if target else None
-        if target is not None and state is not None and state not in FINAL_STATES:
+        owner = owners.get(robot)
+        if owner is not None:
             raise PlanRefusedError(
-                f"{robot} belongs to rollout {target.rollout_id}, which is {state.value}. Wait for "
-                f"it, or end it with `fleetward rollout abort {target.rollout_id}`."
+                f"{robot} belongs to rollout {owner.rollout_id}, which is {owner.state.value}. "
+                f"Wait for it, or end it with `fleetward rollout abort {owner.rollout_id}`."
             )
 
 

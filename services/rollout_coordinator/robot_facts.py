@@ -15,36 +15,38 @@ from fleetward.contracts.robots import (
 )
 from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout
 
+MAX_REASON_CHARACTERS = 200
+
 _HAS_NEW_MODEL = frozenset({RobotPhase.TARGETED, RobotPhase.PROVED, RobotPhase.UNKNOWN})
 _AWAITS_PROOF = frozenset({RobotPhase.TARGETED, RobotPhase.UNKNOWN})
 
 RobotFact = ModelActivated | ActivationFailed | ModelFellBack | RobotCheckedIn | AlertFired
 
 
-def progressed(rollout: Rollout, fact: RobotFact, now: datetime) -> RobotProgress | None:
+def progressed(rollout: Rollout, fact: RobotFact, stored_at: datetime) -> RobotProgress | None:
     """The robot's new progress, or None when the fact changes nothing.
 
     Facts about another generation than the robot's newest say nothing about it: they are late,
-    or belong to another rollout.
+    or belong to another rollout. ``stored_at`` is when the server stored the fact.
     """
     progress = rollout.robots.get(fact.robot_id)
-    if progress is None:
+    if progress is None or getattr(fact, "rollout_id", rollout.rollout_id) != rollout.rollout_id:
         return None
     match fact:
         case ModelActivated():
-            return _activated(rollout, progress, fact, now)
+            return _activated(rollout, progress, fact, stored_at)
         case ActivationFailed():
             return _not_activated(progress, fact)
         case ModelFellBack():
             return _fell_back(progress, fact)
         case RobotCheckedIn():
-            return _checked_in(rollout, progress, fact)
+            return _checked_in(rollout, progress, fact, stored_at)
         case AlertFired():
-            return _alerted(rollout, progress, fact, now)
+            return _alerted(rollout, progress, fact, stored_at)
 
 
 def _activated(
-    rollout: Rollout, progress: RobotProgress, fact: ModelActivated, now: datetime
+    rollout: Rollout, progress: RobotProgress, fact: ModelActivated, stored_at: datetime
 ) -> RobotProgress | None:
     if fact.generation != progress.generation:
         return None
@@ -54,7 +56,7 @@ def _activated(
         return None
     if fact.digest != rollout.digest:
         return _failed(progress, f"it attests {fact.digest}, not the digest it was given")
-    return replace(progress, phase=RobotPhase.PROVED, proved_at=now, reason="")
+    return replace(progress, phase=RobotPhase.PROVED, proved_at=stored_at, reason="")
 
 
 def _not_activated(progress: RobotProgress, fact: ActivationFailed) -> RobotProgress | None:
@@ -63,8 +65,8 @@ def _not_activated(progress: RobotProgress, fact: ActivationFailed) -> RobotProg
     reason = f"{fact.stage.value}: {fact.reason}"
     if progress.phase in _HAS_NEW_MODEL:
         return _failed(progress, reason)
-    if progress.phase is RobotPhase.REVERTING and progress.reason != reason:
-        return replace(progress, reason=reason)
+    if progress.phase is RobotPhase.REVERTING and progress.reason != _short(reason):
+        return replace(progress, reason=_short(reason))
     return None
 
 
@@ -75,33 +77,44 @@ def _fell_back(progress: RobotProgress, fact: ModelFellBack) -> RobotProgress | 
 
 
 def _checked_in(
-    rollout: Rollout, progress: RobotProgress, fact: RobotCheckedIn
+    rollout: Rollout, progress: RobotProgress, fact: RobotCheckedIn, stored_at: datetime
 ) -> RobotProgress | None:
-    """The heartbeat is the truth: it acknowledges a revert, or takes a proof back."""
+    """The heartbeat is the truth: it acknowledges a revert, or takes a proof back.
+
+    A robot checks in with its new generation before it swaps. Such a heartbeat may be delivered
+    after the proof that it preceded, and then says nothing against it.
+    """
     if fact.generation != progress.generation or fact.active_digest is None:
         return None
     if progress.phase is RobotPhase.REVERTING and fact.active_digest == progress.previous_digest:
         return replace(progress, phase=RobotPhase.REVERTED)
+    if progress.proved_at is not None and stored_at <= progress.proved_at:
+        return None
     if progress.phase is RobotPhase.PROVED and fact.active_digest != rollout.digest:
         return _failed(progress, f"it proved the model but now serves {fact.active_digest}")
     return None
 
 
 def _alerted(
-    rollout: Rollout, progress: RobotProgress, fact: AlertFired, now: datetime
+    rollout: Rollout, progress: RobotProgress, fact: AlertFired, stored_at: datetime
 ) -> RobotProgress | None:
     """A critical alert counts when the new model may be its cause: its samples, and its time.
 
-    ``now`` is when the server stored the alert; the robot's own clock may be days off.
+    The time is the server's; the robot's own clock may be days off.
     """
     if fact.severity is not Severity.CRITICAL or progress.phase not in _HAS_NEW_MODEL:
         return None
     if fact.digest is not None and fact.digest != rollout.digest:
         return None
-    if progress.targeted_at is None or now < progress.targeted_at:
+    if progress.targeted_at is None or stored_at < progress.targeted_at:
         return None
     return _failed(progress, f"alert {fact.alert}: {fact.summary or fact.expression}")
 
 
 def _failed(progress: RobotProgress, reason: str) -> RobotProgress:
-    return replace(progress, phase=RobotPhase.FAILED, reason=reason)
+    return replace(progress, phase=RobotPhase.FAILED, reason=_short(reason))
+
+
+def _short(reason: str) -> str:
+    """A robot's words, bounded: ten thousand of them must fit into one rollout's state."""
+    return reason[:MAX_REASON_CHARACTERS]

@@ -25,7 +25,9 @@ class TargetOrder(Struct, frozen=True, kw_only=True):
 
 
 class Tick(Struct, frozen=True):
-    """Time went by."""
+    """Time went by. Silence before ``listening_since`` was ours: we could not hear anybody."""
+
+    listening_since: datetime | None = None
 
 
 class RobotTaken(Struct, frozen=True):
