@@ -1,0 +1,263 @@
+"""The bridge a robot's own process can hold: models arrive, serve and are reported by themselves.
+
+async with Bridge(settings, source=camera) as bridge:
+    bridge.record("robot.control_loop.duration", turn_s)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from datetime import datetime, timezone
+from secrets import token_hex
+from types import TracebackType
+from typing import IO, Any
+
+import aiohttp
+
+from edge_bridge.errors import BridgeError, FetchRefusedError, TransientError
+from edge_bridge.fetch import Fetcher
+from edge_bridge.handlers import Converger
+from edge_bridge.journal import Journal
+from edge_bridge.link import Link
+from edge_bridge.measuring import Measuring
+from edge_bridge.reporting import CheckIns, Reporter
+from edge_bridge.sending import FrameSender
+from edge_bridge.settings import Settings
+from edge_bridge.slots import FellBack, InferenceDone, Slots, StagedModel
+from edge_bridge.sources import Source
+from edge_bridge.spool import Spool
+from edge_bridge.steps import Steps
+from edge_bridge.store import ModelStore
+from edge_bridge.targets import TargetWatch
+from edge_bridge.telemetry import Recorder
+from edge_bridge.watch import InferenceWatch
+from fleetward.bus.errors import BusError, RefusedError
+from fleetward.bus.logs import log
+from fleetward.bus.requests import ask
+from fleetward.contracts.ids import BootId, Digest
+from fleetward.contracts.registry import FetchGranted, GrantFetch
+from fleetward.contracts.robots import RobotCheckedIn
+from fleetward.contracts.telemetry import TelemetryStored
+from fleetward.trust.signing import TrustedKeys
+
+_logger = logging.getLogger(__name__)
+
+_REFUSED_FOR_GOOD = frozenset({"UnknownModelError"})
+"""The registry's refusals that another attempt does not change."""
+
+
+class AlreadyRunningError(BridgeError):
+    """Another bridge of this robot uses the same state directory."""
+
+
+class Bridge:
+    """One robot's bridge. Enter it on the event loop; leaving it stops everything within 2 s.
+
+    ``on_result`` is called for every inference, on the event loop, and must not block.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        source: Source,
+        on_result: Callable[[InferenceDone], None] | None = None,
+    ) -> None:
+        settings.state_dir.mkdir(parents=True, exist_ok=True)
+        self._settings = settings
+        self._source = source
+        self._on_result = on_result
+        self.boot_id = BootId(token_hex(12))
+        self._recorder = Recorder(settings.robot_id, self.boot_id, settings.frames)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def record(
+        self, signal: str, value: float, attributes: Mapping[str, str] | None = None
+    ) -> None:
+        """Report one sample of a signal (``contracts/signals.py``), now; from any thread."""
+        self._recorder.record(signal, value, attributes or {})
+
+    @property
+    def active(self) -> StagedModel | None:
+        """The model that serves, None before the first."""
+        return self._slots.active
+
+    @property
+    def frames_served(self) -> int:
+        """Frames answered since this bridge started."""
+        return self._slots.ledger.frames_served
+
+    @property
+    def connected(self) -> bool:
+        """Whether the hub can be reached."""
+        return self._link.is_up
+
+    async def ready(self) -> None:
+        """Until the hub is reached, or for ``ready_offline_after_s``: a robot boots without it."""
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._link.connected(), self._settings.ready_offline_after_s)
+
+    async def failed(self) -> None:
+        """Wait for ever, unless a part of the bridge breaks: then raise what broke it."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+
+    async def __aenter__(self) -> Bridge:
+        self._lock = _locked(self._settings)
+        try:
+            self._build()
+        except BaseException:
+            self._lock.close()
+            raise
+        for name, part in self._parts().items():
+            self._tasks.append(asyncio.get_running_loop().create_task(part, name=name))
+        self._measuring.start()
+        log(_logger, "bridge.started", robot_id=self._settings.robot_id, boot_id=self.boot_id)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._measuring.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks, timeout=self._settings.stop_timeout_s)
+        await self._slots.close()
+        await self._link.close(self._settings.stop_timeout_s / 3)
+        await self._session.close()
+        self._journal.close()
+        self._spool.close()
+        self._lock.close()
+        log(_logger, "bridge.stopped", robot_id=self._settings.robot_id)
+
+    def _build(self) -> None:
+        """Every part, each with what it needs and nothing else."""
+        settings = self._settings
+        trusted = TrustedKeys.load(settings.trust_dir)
+        self._journal = Journal(settings.state_dir / "journal.db")
+        self._spool = Spool(settings.state_dir / "spool.db", settings.store.spool_bytes)
+        self._store = ModelStore(
+            settings.state_dir / "models",
+            limit_bytes=settings.store.models_bytes,
+            reserve_bytes=settings.store.reserve_bytes,
+        )
+        self._session = aiohttp.ClientSession(auto_decompress=False)
+        self._link = Link(settings.bus)
+        self._reporter = Reporter(self._journal, self._link, settings.uplink)
+        self._sender = FrameSender(self._spool, self._link, settings.uplink)
+        self._check_ins = CheckIns(self._reporter, self._check_in, settings.check_in_s)
+        self._fetcher = Fetcher(self._session, self._grant, self._store, trusted, settings.fetch)
+        self._watch = InferenceWatch(settings.health)
+        self._slots = Slots(
+            settings.slots, self._source, on_result=self._inferred, on_fallback=self._fell_back
+        )
+        self._steps = Steps(
+            settings,
+            slots=self._slots,
+            store=self._store,
+            fetcher=self._fetcher,
+            trusted=trusted,
+            watch=self._watch,
+        )
+        self._converger = Converger(
+            settings,
+            self._journal.memory(),
+            steps=self._steps,
+            reporter=self._reporter,
+            on_change=self._check_ins.changed,
+        )
+        self._targets = TargetWatch(
+            settings.robot_id,
+            self._link,
+            trusted,
+            poll_s=settings.poll_s,
+            look_spacing_s=settings.look_spacing_s,
+            on_offered=self._converger.offer,
+            on_distrusted=self._converger.distrust,
+        )
+        self._measuring = Measuring(
+            settings, self._recorder, self._spool, self._sender, self._link, self._slots
+        )
+
+    def _parts(self) -> dict[str, Coroutine[Any, Any, None]]:
+        return {
+            "link": self._link.open(),
+            "watermarks": self._hear_watermarks(),
+            "frames": self._slots.run(),
+            "converger": self._converger.run(),
+            "targets": self._targets.run(),
+            "reporter": self._reporter.run(),
+            "check-ins": self._check_ins.run(),
+            "sender": self._sender.run(),
+            **self._measuring.parts(),
+        }
+
+    async def _hear_watermarks(self) -> None:
+        example = TelemetryStored(
+            robot_id=self._settings.robot_id, boot_id=self.boot_id, sequence=0
+        )
+        await self._link.listen(example, self._sender.stored)
+
+    async def _grant(self, digest: Digest) -> FetchGranted:
+        connection = await self._link.connected()
+        try:
+            granted: FetchGranted = await ask(
+                connection, GrantFetch(robot_id=self._settings.robot_id, digest=digest)
+            )
+        except RefusedError as refusal:
+            if refusal.code in _REFUSED_FOR_GOOD:
+                raise FetchRefusedError(f"the registry refused: {refusal}") from refusal
+            raise TransientError(f"the registry refused for now: {refusal}") from refusal
+        except BusError as problem:
+            raise TransientError(str(problem)) from problem
+        return granted
+
+    def _inferred(self, done: InferenceDone) -> None:
+        self._watch.count(done.digest, done.latency_s, done.error)
+        self._steps.first_result(done.digest, done.frame)
+        self._measuring.inferred(done)
+        if self._on_result is not None:
+            self._on_result(done)
+
+    def _fell_back(self, fall: FellBack) -> None:
+        self._converger.fell_back(fall)
+
+    def _check_in(self, sequence: int) -> RobotCheckedIn:
+        slots, ledger = self._slots, self._slots.ledger
+        return RobotCheckedIn(
+            robot_id=self._settings.robot_id,
+            boot_id=self.boot_id,
+            sequence=sequence,
+            generation=self._converger.memory.generation,
+            active_model=slots.active.model if slots.active else None,
+            active_digest=slots.active.digest if slots.active else None,
+            warm_digest=slots.warm.digest if slots.warm else None,
+            cached_digests=tuple(sorted(self._store.digests())),
+            frames_served=ledger.frames_served,
+            frames_dropped=ledger.frames_dropped,
+            frames_reissued=ledger.frames_reissued,
+            bytes_fetched=self._fetcher.received_bytes,
+            checked_in_at=datetime.fromtimestamp(time.time(), timezone.utc),
+        )
+
+
+def _locked(settings: Settings) -> IO[str]:
+    """Hold the state directory for this process; the kernel lets go of it on a kill -9."""
+    lock = (settings.state_dir / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as problem:
+        lock.close()
+        raise AlreadyRunningError(
+            f"another bridge runs in {settings.state_dir}. Stop it, or give this robot its own."
+        ) from problem
+    return lock

@@ -1,0 +1,190 @@
+"""Decides a robot's next step from what is desired and what is so; it never acts.
+
+Level-triggered: nothing is remembered of the way here, so after a crash, a lost nudge or a
+week in the dark the same function finds the same way. The commit point is explicit: a model
+counts as the robot's own only once ``commit`` put it into ``Memory`` after its proof.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fleetward.contracts.ids import Digest, ModelRef, RobotId
+from fleetward.contracts.robots import RobotTarget
+
+
+class Placed(Struct, frozen=True):
+    """A model and the digest of its bytes."""
+
+    model: ModelRef
+    digest: Digest
+
+
+class Memory(Struct, frozen=True, kw_only=True):
+    """What a robot must still know after a power cut.
+
+    ``target`` is the newest accepted one, ``settled_generation`` the newest whose outcome was
+    reported: it is never tried again. ``activated`` is the last target that was proved.
+    ``bytes_fetched`` is what the newest target cost so far, ``traceparent`` the trace it came by.
+    """
+
+    target: RobotTarget | None = None
+    settled_generation: int = 0
+    activated: RobotTarget | None = None
+    active: Placed | None = None
+    previous: Placed | None = None
+    bytes_fetched: int = 0
+    traceparent: str = ""
+
+    @property
+    def generation(self) -> int:
+        """The highest generation this robot ever accepted; 0 before the first."""
+        return self.target.generation if self.target else 0
+
+
+class Slotted(Struct, frozen=True, kw_only=True):
+    """What is so right now: which digests the slots hold, and which are on disk."""
+
+    active: Digest | None = None
+    warm: Digest | None = None
+    staged: Digest | None = None
+    stored: frozenset[Digest] = frozenset()
+
+
+class Rest(Struct, frozen=True):
+    """Nothing to do until something changes."""
+
+
+class Fetch(Struct, frozen=True):
+    """Bring the target's bytes into the store."""
+
+
+class Stage(Struct, frozen=True):
+    """Verify the stored bytes, start a green worker with them and warm it up."""
+
+
+class DiscardStaged(Struct, frozen=True):
+    """A green worker waits with a model that is no longer wanted: end it."""
+
+
+class Swap(Struct, frozen=True):
+    """Let the warm green worker serve."""
+
+
+class SwapBack(Struct, frozen=True):
+    """Return to the warm model, moving no bytes: it is wanted, or what serves was never proved."""
+
+
+class Prove(Struct, frozen=True):
+    """The wanted model serves: count good inferences, then commit and report."""
+
+
+Action = Rest | Fetch | Stage | DiscardStaged | Swap | SwapBack | Prove
+
+
+def refusal_reason(robot_id: RobotId, target: RobotTarget, memory: Memory) -> str | None:
+    """Why this robot does not take ``target``, or None when it does (or has it already)."""
+    if target.robot_id != robot_id:
+        return f"it is for {target.robot_id}, this robot is {robot_id}"
+    if target.generation < 1:
+        return f"generation {target.generation} is not positive"
+    if target.generation < memory.generation:
+        return f"generation {target.generation} is older than {memory.generation}"
+    if target.generation == memory.generation and target != memory.target:
+        return f"generation {target.generation} was already accepted with other contents"
+    return None
+
+
+def accept(memory: Memory, target: RobotTarget, traceparent: str) -> Memory:
+    """Remember a target that was not refused. What is under way for an older one is void."""
+    if target.generation == memory.generation:
+        return memory
+    return replace(memory, target=target, traceparent=traceparent, bytes_fetched=0)
+
+
+def charge(memory: Memory, target: RobotTarget, fetched_bytes: int) -> Memory:
+    """Count bytes towards ``target``, unless a newer one took its place meanwhile."""
+    if memory.target != target:
+        return memory
+    return replace(memory, bytes_fetched=memory.bytes_fetched + fetched_bytes)
+
+
+def next_action(memory: Memory, slotted: Slotted) -> Action:
+    """The one next step towards the accepted target; Rest when its outcome was reported."""
+    wanted = _open_digest(memory)
+    if slotted.staged is not None and (slotted.staged != wanted or _is_served(wanted, slotted)):
+        return DiscardStaged()
+    if wanted is not None and slotted.active == wanted:
+        return Prove()
+    if _is_unproved(memory, slotted) or (wanted is not None and slotted.warm == wanted):
+        return SwapBack()
+    if wanted is None:
+        return Rest()
+    if slotted.staged == wanted:
+        return Swap()
+    return Stage() if wanted in slotted.stored else Fetch()
+
+
+def _open_digest(memory: Memory) -> Digest | None:
+    """The digest still to be reached; None when the newest target's outcome was reported."""
+    target = memory.target
+    if target is None or target.generation <= memory.settled_generation:
+        return None
+    return target.digest
+
+
+def _is_served(digest: Digest | None, slotted: Slotted) -> bool:
+    return digest in {slotted.active, slotted.warm}
+
+
+def _is_unproved(memory: Memory, slotted: Slotted) -> bool:
+    """Whether something serves that never passed its proof while the robot's own model is warm."""
+    own = memory.active
+    return own is not None and slotted.active != own.digest and slotted.warm == own.digest
+
+
+def commit(memory: Memory) -> Memory:
+    """The commit point: the proved target is the robot's own model from here on.
+
+    Written in one transaction with the report. A crash before it starts the model before, a
+    crash after it starts this one.
+    """
+    target = memory.target
+    assert target is not None, "only an accepted target can be proved"
+    proved = Placed(target.model, target.digest)
+    kept = memory.previous if memory.active == proved else memory.active
+    return replace(
+        memory,
+        active=proved,
+        previous=kept,
+        activated=target,
+        settled_generation=target.generation,
+    )
+
+
+def give_up(memory: Memory) -> Memory:
+    """This generation failed for good; the robot serves on what it served before."""
+    return replace(memory, settled_generation=memory.generation)
+
+
+def return_to(memory: Memory, placed: Placed) -> Memory:
+    """The robot fell back: ``placed`` is its own model again. A newer target stays open."""
+    if memory.active == placed:
+        return memory
+    return replace(memory, active=placed, previous=memory.active)
+
+
+def forget_own(memory: Memory) -> Memory:
+    """Neither of the robot's own models starts any more: its target is open again."""
+    return replace(
+        memory, active=None, previous=None, settled_generation=max(0, memory.generation - 1)
+    )
+
+
+def pinned(memory: Memory) -> frozenset[Digest]:
+    """The digests that must stay on disk: served, wanted, or needed to return to."""
+    target = memory.target
+    wanted = (target.digest, target.fallback_digest) if target else ()
+    placed = tuple(place.digest for place in (memory.active, memory.previous) if place)
+    return frozenset(digest for digest in (*wanted, *placed) if digest is not None)

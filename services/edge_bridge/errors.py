@@ -1,0 +1,73 @@
+"""What can go wrong on a robot, named by its cause; transient causes are retried for ever."""
+
+from __future__ import annotations
+
+from fleetward.contracts.errors import FleetwardError
+from fleetward.contracts.robots import ActivationStage
+
+
+class BridgeError(FleetwardError):
+    """The root of every error the edge bridge raises."""
+
+
+class SettingsError(BridgeError):
+    """The environment does not say what a bridge must know."""
+
+
+class TransientError(BridgeError):
+    """The network, the hub or the object store: nothing is wrong with the model; try again."""
+
+
+class FetchInterruptedError(TransientError):
+    """A transfer stopped half-way; what arrived is kept and the rest is asked for again."""
+
+
+class ActivationError(BridgeError):
+    """This target cannot be reached on this robot: reported once, tried again never.
+
+    ``stage`` says how far it came; a newer generation begins afresh.
+    """
+
+    stage = ActivationStage.TARGET
+
+
+class FetchRefusedError(ActivationError):
+    """The registry or the object store will not give these bytes."""
+
+    stage = ActivationStage.FETCH
+
+
+class DiskFullError(ActivationError):
+    """The model does not fit, even after everything that may go is gone."""
+
+    stage = ActivationStage.FETCH
+
+
+class ManifestRefusedError(ActivationError):
+    """The manifest is not signed by the registry, or describes another model."""
+
+    stage = ActivationStage.VERIFY
+
+
+class DigestMismatchError(ActivationError):
+    """The bytes are not the model that the target names."""
+
+    stage = ActivationStage.VERIFY
+
+
+class LoadFailedError(ActivationError):
+    """The runtime could not open the model."""
+
+    stage = ActivationStage.LOAD
+
+
+class WarmUpFailedError(ActivationError):
+    """The model opened and then failed, or hung, on its first inferences."""
+
+    stage = ActivationStage.WARM_UP
+
+
+class ProofFailedError(ActivationError):
+    """The model was swapped in and did not serve enough good inferences."""
+
+    stage = ActivationStage.PROOF

@@ -1,0 +1,151 @@
+"""A fact is on the robot's disk, together with what the robot now believes, before anybody hears it.
+
+One SQLite file (WAL, synchronous FULL) holds the memory and the facts not yet acknowledged. They
+change in one transaction, so no crash separates "v2 is mine" from "I report that v2 is mine".
+The outbox stays small by itself: a newer check-in replaces an older one that was never sent, and
+the other facts come at most twice per target.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from secrets import token_hex
+
+from msgspec import Struct
+
+from edge_bridge.converge import Memory
+from edge_bridge.errors import BridgeError
+from fleetward.contracts.codec import decode, encode
+from fleetward.contracts.event import Event
+from fleetward.contracts.robots import (
+    ActivationFailed,
+    ModelActivated,
+    ModelFellBack,
+    RobotCheckedIn,
+)
+
+REPORTED: dict[str, type[Event]] = {
+    event.__name__: event
+    for event in (ActivationFailed, ModelActivated, ModelFellBack, RobotCheckedIn)
+}
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS memory (only INTEGER PRIMARY KEY CHECK (only = 1), body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS outbox (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    message_id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    body BLOB NOT NULL,
+    traceparent TEXT NOT NULL
+);
+"""
+
+
+class JournalError(BridgeError):
+    """The journal cannot be read or written."""
+
+
+class Unsent(Struct, frozen=True, kw_only=True):
+    """A fact on its way out. ``message_id`` is random and the same at every attempt."""
+
+    place: int
+    message_id: str
+    event: Event
+    traceparent: str
+
+
+class Journal:
+    """The robot's memory and outbox in one file. Calls block for an fsync; any thread may call."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        try:
+            self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=FULL")
+            self._database.executescript(_SCHEMA)
+        except sqlite3.Error as problem:
+            raise JournalError(
+                f"the journal {path} cannot be opened: {problem}. Free space on its disk; if the "
+                "file is damaged, move it away and the robot takes its target afresh."
+            ) from problem
+
+    def memory(self) -> Memory:
+        """What the robot remembers; an empty Memory on a new robot."""
+        with self._lock:
+            row = self._database.execute("SELECT body FROM memory").fetchone()
+        return decode(row[0], Memory) if row else Memory()
+
+    def write(
+        self, memory: Memory | None = None, facts: Sequence[Event] = (), traceparent: str = ""
+    ) -> None:
+        """Remember and report, both or neither. Durable when this returns; raises JournalError."""
+        with self._lock:
+            try:
+                with self._transaction():
+                    if memory is not None:
+                        self._database.execute(
+                            "INSERT OR REPLACE INTO memory VALUES (1, ?)", (encode(memory),)
+                        )
+                    for fact in facts:
+                        self._append(fact, traceparent)
+            except sqlite3.Error as problem:
+                raise JournalError(
+                    f"the journal cannot be written: {problem}. Free space on the robot's disk."
+                ) from problem
+
+    def unsent(self, limit: int = 64) -> list[Unsent]:
+        """The oldest facts not yet acknowledged, in the order they happened."""
+        with self._lock:
+            rows = self._database.execute(
+                "SELECT place, message_id, kind, body, traceparent FROM outbox "
+                "ORDER BY place LIMIT ?",
+                (limit,),
+            ).fetchall()
+        return [
+            Unsent(
+                place=place,
+                message_id=message_id,
+                event=decode(body, REPORTED[kind]),
+                traceparent=traceparent,
+            )
+            for place, message_id, kind, body, traceparent in rows
+        ]
+
+    def sent(self, unsent: Unsent) -> None:
+        """The server acknowledged it: it need never be sent again."""
+        with self._lock:
+            self._database.execute("DELETE FROM outbox WHERE place = ?", (unsent.place,))
+
+    def close(self) -> None:
+        """Close the file; what was written is durable already."""
+        with self._lock:
+            self._database.close()
+
+    def _append(self, fact: Event, traceparent: str) -> None:
+        kind = type(fact).__name__
+        if isinstance(fact, RobotCheckedIn):
+            self._database.execute("DELETE FROM outbox WHERE kind = ?", (kind,))
+        self._database.execute(
+            "INSERT INTO outbox (message_id, kind, body, traceparent) VALUES (?, ?, ?, ?)",
+            (token_hex(16), kind, encode(fact), traceparent),
+        )
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._database)
+
+
+class _Transaction:
+    """BEGIN IMMEDIATE ... COMMIT, or ROLLBACK on any error."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def __enter__(self) -> None:
+        self._database.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._database.execute("ROLLBACK" if kind else "COMMIT")

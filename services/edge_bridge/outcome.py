@@ -1,0 +1,74 @@
+"""The facts a robot reports about a target, from what it knows when they happen."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from edge_bridge.slots import FellBack
+from fleetward.contracts.robots import (
+    ActivationFailed,
+    ActivationStage,
+    ModelActivated,
+    ModelFellBack,
+    RobotTarget,
+)
+
+
+class Proof(Struct, frozen=True, kw_only=True):
+    """What a model showed before it counted as the robot's own."""
+
+    inferences: int
+    swap_ms: float
+    warm_up_ms: float
+
+
+def activated(
+    target: RobotTarget, proof: Proof, bytes_fetched: int, now: datetime
+) -> ModelActivated:
+    """The target is reached and proved."""
+    return ModelActivated(
+        robot_id=target.robot_id,
+        rollout_id=target.rollout_id,
+        generation=target.generation,
+        model=target.model,
+        digest=target.digest,
+        inferences=proof.inferences,
+        swap_ms=proof.swap_ms,
+        warm_up_ms=proof.warm_up_ms,
+        bytes_fetched=bytes_fetched,
+        activated_at=now,
+    )
+
+
+def failed(
+    target: RobotTarget, stage: ActivationStage, reason: str, now: datetime
+) -> ActivationFailed:
+    """The target cannot be reached."""
+    return ActivationFailed(
+        robot_id=target.robot_id,
+        rollout_id=target.rollout_id,
+        generation=target.generation,
+        model=target.model,
+        stage=stage,
+        reason=reason[:REASON_LIMIT_CHARACTERS],
+        failed_at=now,
+    )
+
+
+def fell_back(target: RobotTarget, fall: FellBack, now: datetime) -> ModelFellBack:
+    """The model that ``target`` had brought was left again."""
+    return ModelFellBack(
+        robot_id=target.robot_id,
+        rollout_id=target.rollout_id,
+        generation=target.generation,
+        from_digest=fall.from_digest,
+        to_digest=fall.to_digest,
+        reason=fall.reason[:REASON_LIMIT_CHARACTERS],
+        fell_back_at=now,
+    )
+
+
+REASON_LIMIT_CHARACTERS = 2_000
+"""A runtime's error may be as long as a graph; the catalog's size limit is 16 KiB."""

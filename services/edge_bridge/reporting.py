@@ -1,0 +1,105 @@
+"""What a robot says about itself: on disk first, then to the hub, in order, once acknowledged gone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from opentelemetry import context as opentelemetry_context
+
+from edge_bridge.converge import Memory
+from edge_bridge.journal import Journal, JournalError, Unsent
+from edge_bridge.link import Link
+from edge_bridge.settings import UplinkLimits
+from fleetward.bus.errors import PublishError
+from fleetward.bus.logs import log
+from fleetward.bus.publish import publish
+from fleetward.bus.tracing import context_of, current_traceparent
+from fleetward.contracts.event import Event
+from fleetward.contracts.robots import RobotCheckedIn
+
+_logger = logging.getLogger(__name__)
+_LOOK_AGAIN_S = 5.0
+
+
+class Reporter:
+    """Writes facts down and gets them to the hub. ``report`` returns once a fact is durable."""
+
+    def __init__(self, journal: Journal, link: Link, limits: UplinkLimits) -> None:
+        self._journal = journal
+        self._link = link
+        self._limits = limits
+        self._fresh = asyncio.Event()
+
+    async def report(self, memory: Memory | None, facts: Sequence[Event] = ()) -> None:
+        """Remember and report in one transaction; raises JournalError."""
+        await asyncio.to_thread(self._journal.write, memory, facts, current_traceparent())
+        self._fresh.set()
+
+    async def run(self) -> None:
+        """Publish for ever, the oldest fact first; nothing overtakes a fact that did not get through."""
+        failures = 0
+        while True:
+            self._fresh.clear()
+            try:
+                unsent = await asyncio.to_thread(self._journal.unsent)
+                for one in unsent:
+                    await self._send(one)
+                failures = 0
+            except (PublishError, JournalError) as problem:
+                failures += 1
+                log(_logger, "report.unsent", level=logging.WARNING, reason=str(problem))
+                await asyncio.sleep(self._wait_s(failures))
+                continue
+            if not unsent:
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._fresh.wait(), _LOOK_AGAIN_S)
+
+    async def _send(self, unsent: Unsent) -> None:
+        connection = await self._link.connected()
+        token = opentelemetry_context.attach(context_of(unsent.traceparent))
+        try:
+            await publish(
+                connection,
+                unsent.event,
+                message_id=unsent.message_id,
+                timeout_s=self._limits.publish_timeout_s,
+            )
+        finally:
+            opentelemetry_context.detach(token)
+        await asyncio.to_thread(self._journal.sent, unsent)
+
+    def _wait_s(self, failures: int) -> float:
+        doubled = self._limits.retry_wait_s * 2.0 ** (failures - 1)
+        return min(doubled, self._limits.retry_wait_limit_s)
+
+
+class CheckIns:
+    """A check-in every ``period_s`` and after every change."""
+
+    def __init__(
+        self, reporter: Reporter, check_in: Callable[[int], RobotCheckedIn], period_s: float
+    ) -> None:
+        self._reporter = reporter
+        self._check_in = check_in
+        self._period_s = period_s
+        self._changed = asyncio.Event()
+        self._sequence = 0
+
+    def changed(self) -> None:
+        """Something a check-in would say is different now."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Check in for ever; a disk that cannot keep a check-in costs only that one."""
+        while True:
+            self._changed.clear()
+            self._sequence += 1
+            try:
+                await self._reporter.report(None, [self._check_in(self._sequence)])
+            except JournalError as problem:
+                log(_logger, "check_in.unwritten", level=logging.ERROR, reason=str(problem))
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), self._period_s)

@@ -1,0 +1,129 @@
+"""Every bound of the bridge with its unit, in one frozen Struct, read once at the start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from edge_bridge.errors import SettingsError
+from edge_bridge.fetch import FetchLimits
+from edge_bridge.health import HealthBounds
+from edge_bridge.slot_settings import SlotSettings
+from edge_bridge.telemetry import FrameLimits
+from fleetward.bus.connection import BusSettings
+from fleetward.contracts.ids import RobotId, robot_id
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+
+class StoreLimits(Struct, frozen=True, kw_only=True):
+    """How much disk models and telemetry may take."""
+
+    models_bytes: int = 8 * GIB
+    reserve_bytes: int = 64 * MIB
+    """Stays free on the disk, so that the journal can always be written."""
+    models_unpinned: int = 2
+    """Models nothing needs that stay anyway: a later target may want them again."""
+    spool_bytes: int = 64 * MIB
+
+
+class UplinkLimits(Struct, frozen=True, kw_only=True):
+    """How telemetry and reports leave the robot."""
+
+    publish_timeout_s: float = 5.0
+    retry_wait_s: float = 0.5
+    retry_wait_limit_s: float = 10.0
+    frames_in_flight: int = 32
+    frames_numbered: int = 1024
+    """Frames sent and not yet known to be stored; they can no longer be thinned."""
+    resend_after_s: float = 30.0
+    """Sent frames that nobody reports stored for so long are sent again."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What one robot's bridge needs to know."""
+
+    robot_id: RobotId
+    nats_url: str
+    credentials: Path
+    state_dir: Path
+    trust_dir: Path
+    traces_dir: Path | None = None
+    frames_dir: Path | None = None
+    frame_rate_hz: float = 10.0
+    frame_height_px: int = 320
+    frame_width_px: int = 320
+    poll_s: float = 5.0
+    """How often the target is read without a nudge."""
+    look_spacing_s: float = 0.1
+    """The least time between two looks: a nudge carries no meaning and may come from anywhere."""
+    check_in_s: float = 5.0
+    round_trip_s: float = 2.0
+    """How often the way to the hub and back is measured."""
+    vitals_s: float = 1.0
+    control_probe_hz: float = 20.0
+    """0 leaves the probe out: the robot's own control loop reports instead."""
+    ready_offline_after_s: float = 10.0
+    """A robot boots without its hub: it counts as ready after so long anyway."""
+    stop_timeout_s: float = 1.5
+    proof_timeout_s: float = 60.0
+    """How long a swapped model may take to its last proving inference while frames arrive."""
+    retry_wait_s: float = 0.5
+    """The first wait after a transient failure; it doubles."""
+    retry_wait_limit_s: float = 30.0
+    slots: SlotSettings = SlotSettings()
+    health: HealthBounds = HealthBounds()
+    fetch: FetchLimits = FetchLimits()
+    frames: FrameLimits = FrameLimits()
+    store: StoreLimits = StoreLimits()
+    uplink: UplinkLimits = UplinkLimits()
+
+    @property
+    def bus(self) -> BusSettings:
+        """How this robot connects."""
+        return BusSettings(url=self.nats_url, credentials=self.credentials, name=self.robot_id)
+
+
+def settings_from(environment: Mapping[str, str]) -> Settings:
+    """The settings in FLEETWARD_ variables; raises SettingsError or InvalidIdError."""
+    state_dir = Path(_needed(environment, "STATE_DIR"))
+    traces, frames = _optional(environment, "TRACES_DIR"), _optional(environment, "FRAMES_DIR")
+    return Settings(
+        robot_id=robot_id(_needed(environment, "ROBOT_ID")),
+        nats_url=_needed(environment, "NATS_URL"),
+        credentials=Path(_needed(environment, "CREDENTIALS")),
+        state_dir=state_dir,
+        trust_dir=Path(_needed(environment, "TRUST_DIR")),
+        traces_dir=Path(traces) if traces else None,
+        frames_dir=Path(frames) if frames else None,
+        frame_rate_hz=_number(environment, "FRAME_RATE_HZ", 10.0),
+        frame_height_px=int(_number(environment, "FRAME_HEIGHT_PX", 320)),
+        frame_width_px=int(_number(environment, "FRAME_WIDTH_PX", 320)),
+        poll_s=_number(environment, "POLL_S", 5.0),
+        check_in_s=_number(environment, "CHECK_IN_S", 5.0),
+    )
+
+
+def _needed(environment: Mapping[str, str], name: str) -> str:
+    value = _optional(environment, name)
+    if not value:
+        raise SettingsError(f"FLEETWARD_{name} is not set. Set it in the bridge's environment.")
+    return value
+
+
+def _optional(environment: Mapping[str, str], name: str) -> str:
+    return environment.get(f"FLEETWARD_{name}", "")
+
+
+def _number(environment: Mapping[str, str], name: str, default: float) -> float:
+    text = _optional(environment, name)
+    try:
+        number = float(text) if text else default
+    except ValueError as problem:
+        raise SettingsError(f"FLEETWARD_{name}={text!r} is not a number.") from problem
+    if not 0 < number < 1e9:
+        raise SettingsError(f"FLEETWARD_{name}={text!r} must be positive and finite.")
+    return number

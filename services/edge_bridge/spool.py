@@ -1,0 +1,194 @@
+"""Telemetry waits here until it is stored at the other end; a full spool thins its oldest half.
+
+A frame is numbered when it is first sent, not when it is made. So frames may be thinned while
+they wait and the numbers that leave the robot still have no gap, which is what the watermark of
+telemetry-ingest counts on. SQLite in WAL mode, synchronous NORMAL: a killed process loses
+nothing; a power cut may lose the newest second of samples.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from edge_bridge.errors import BridgeError
+from fleetward.contracts.codec import decode, encode
+from fleetward.contracts.ids import BootId
+from fleetward.contracts.telemetry import TelemetryFrame
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS frames (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    boot TEXT NOT NULL,
+    sequence INTEGER,
+    started_at_ns INTEGER NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS numbered ON frames (boot, sequence) WHERE sequence IS NOT NULL;
+CREATE TABLE IF NOT EXISTS boots (boot TEXT PRIMARY KEY, last_sequence INTEGER NOT NULL);
+"""
+_UNNUMBERED = "sequence IS NULL"
+
+
+class SpoolError(BridgeError):
+    """The spool cannot be read or written."""
+
+
+class Waiting(Struct, frozen=True):
+    """A numbered frame that is not known to be stored. ``place`` orders all boots' frames."""
+
+    place: int
+    frame: TelemetryFrame
+
+
+class Spool:
+    """Frames of this boot and of those before it. Any thread may call."""
+
+    def __init__(self, path: Path, limit_bytes: int) -> None:
+        self._lock = threading.Lock()
+        self._limit_bytes = limit_bytes
+        self.frames_thinned = 0
+        """Frames given up since this process started, because the spool was full."""
+        try:
+            self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=NORMAL")
+            self._database.executescript(_SCHEMA)
+            self._database.execute(
+                "DELETE FROM boots WHERE boot NOT IN (SELECT DISTINCT boot FROM frames)"
+            )
+        except sqlite3.Error as problem:
+            raise SpoolError(
+                f"the spool {path} cannot be opened: {problem}. Free space on its disk; if the "
+                "file is damaged, move it away: only telemetry is in it."
+            ) from problem
+        self.size_bytes = self._measured_bytes()
+
+    def append(self, frame: TelemetryFrame) -> int:
+        """Keep ``frame`` (its sequence is ignored); return how many frames were thinned for it."""
+        body = encode(frame)
+        with self._locked():
+            thinned = self._make_room(len(body))
+            self._database.execute(
+                "INSERT INTO frames (boot, started_at_ns, body) VALUES (?, ?, ?)",
+                (frame.boot_id, frame.started_at_ns, body),
+            )
+            self.size_bytes += len(body)
+        return thinned
+
+    def waiting(self, after_place: int, limit: int, number_up_to: int) -> list[Waiting]:
+        """The oldest frames past ``after_place``, numbered on the way.
+
+        At most ``number_up_to`` frames are numbered and not yet stored at any time: those can no
+        longer be thinned.
+        """
+        with self._locked():
+            self._number(number_up_to)
+            rows = self._database.execute(
+                f"SELECT place, sequence, body FROM frames WHERE NOT {_UNNUMBERED} "  # noqa: S608 (a constant)
+                "AND place > ? ORDER BY place LIMIT ?",
+                (after_place, limit),
+            ).fetchall()
+        return [
+            Waiting(place, replace(decode(body, TelemetryFrame), sequence=sequence))
+            for place, sequence, body in rows
+        ]
+
+    def stored(self, boot: BootId, sequence: int, sent_place: int) -> int:
+        """Forget this boot's frames up to ``sequence``, none past ``sent_place``; return how many.
+
+        ``sent_place`` keeps a watermark that runs ahead of us from erasing what was never sent.
+        """
+        which = "boot = ? AND sequence <= ? AND place <= ?"
+        with self._locked():
+            (freed_bytes,) = self._database.execute(
+                f"SELECT coalesce(sum(length(body)), 0) FROM frames WHERE {which}",  # noqa: S608 (a constant)
+                (boot, sequence, sent_place),
+            ).fetchone()
+            forgotten = self._database.execute(
+                f"DELETE FROM frames WHERE {which}",  # noqa: S608 (a constant)
+                (boot, sequence, sent_place),
+            ).rowcount
+            self.size_bytes -= freed_bytes
+        return forgotten
+
+    def oldest_started_at_ns(self) -> int | None:
+        """When the oldest frame not yet stored began, unix ns; None when all are stored."""
+        with self._locked():
+            row = self._database.execute(
+                "SELECT started_at_ns FROM frames ORDER BY place LIMIT 1"
+            ).fetchone()
+        return int(row[0]) if row else None
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._database.close()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One thread at a time; what SQLite raises becomes a SpoolError and changes nothing."""
+        with self._lock:
+            try:
+                yield
+            except sqlite3.Error as problem:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise SpoolError(
+                    f"the telemetry spool failed: {problem}. Free space on the robot's disk."
+                ) from problem
+
+    def _number(self, limit: int) -> None:
+        (numbered,) = self._database.execute(
+            f"SELECT count(*) FROM frames WHERE NOT {_UNNUMBERED}"  # noqa: S608 (a constant)
+        ).fetchone()
+        fresh = self._database.execute(
+            f"SELECT place, boot FROM frames WHERE {_UNNUMBERED} ORDER BY place LIMIT ?",  # noqa: S608 (a constant)
+            (max(0, limit - numbered),),
+        ).fetchall()
+        if not fresh:
+            return
+        self._database.execute("BEGIN IMMEDIATE")
+        for place, boot in fresh:
+            (sequence,) = self._database.execute(
+                "INSERT INTO boots VALUES (?, 1) ON CONFLICT (boot) "
+                "DO UPDATE SET last_sequence = last_sequence + 1 RETURNING last_sequence",
+                (boot,),
+            ).fetchone()
+            self._database.execute(
+                "UPDATE frames SET sequence = ? WHERE place = ?", (sequence, place)
+            )
+        self._database.execute("COMMIT")
+
+    def _make_room(self, wanted_bytes: int) -> int:
+        """Drop every second frame of the oldest half that has no number yet, as often as needed."""
+        thinned = 0
+        while self.size_bytes + wanted_bytes > self._limit_bytes:
+            places = [
+                place
+                for (place,) in self._database.execute(
+                    f"SELECT place FROM frames WHERE {_UNNUMBERED} ORDER BY place"  # noqa: S608 (a constant)
+                )
+            ]
+            doomed = places[1 : len(places) // 2 : 2] or places[:1]
+            if not doomed:
+                break
+            self._database.executemany(
+                "DELETE FROM frames WHERE place = ?", [(place,) for place in doomed]
+            )
+            self.size_bytes = self._measured_bytes()
+            thinned += len(doomed)
+        self.frames_thinned += thinned
+        return thinned
+
+    def _measured_bytes(self) -> int:
+        (size_bytes,) = self._database.execute(
+            "SELECT coalesce(sum(length(body)), 0) FROM frames"
+        ).fetchone()
+        return int(size_bytes)

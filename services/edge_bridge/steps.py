@@ -1,0 +1,169 @@
+"""The single steps towards a target: each does one thing to the store or the slots, or says why not."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from edge_bridge.converge import Memory, Placed, Slotted, pinned
+from edge_bridge.errors import DigestMismatchError, ProofFailedError, TransientError
+from edge_bridge.fetch import Fetcher
+from edge_bridge.outcome import Proof
+from edge_bridge.settings import Settings
+from edge_bridge.slots import Slots, StagedModel, WarmUp
+from edge_bridge.store import ModelStore
+from edge_bridge.verify import verified_manifest
+from edge_bridge.watch import InferenceWatch
+from fleetward.bus.tracing import context_of, current_traceparent, span, tracer
+from fleetward.contracts.codec import UnreadableMessageError
+from fleetward.contracts.ids import Digest
+from fleetward.contracts.robots import RobotTarget
+from fleetward.trust.signing import TrustedKeys
+
+_NEWS_TIMEOUT_S = 0.5
+
+
+class Steps:
+    """Acts on store, slots and watch; knows nothing of memory, reports or what comes next."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        slots: Slots,
+        store: ModelStore,
+        fetcher: Fetcher,
+        trusted: TrustedKeys,
+        watch: InferenceWatch,
+    ) -> None:
+        self.slots = slots
+        self.watch = watch
+        self.store = store
+        self._settings = settings
+        self._fetcher = fetcher
+        self._trusted = trusted
+        self._warm_up_ms = 0.0
+        self._swap_ms = 0.0
+        self._awaited_first: tuple[Digest, str, int] | None = None
+        """Digest, trace and start (unix ns) of a swap whose first result is still to come."""
+
+    def slotted(self) -> Slotted:
+        """What is so right now."""
+        return Slotted(
+            active=_digest(self.slots.active),
+            warm=_digest(self.slots.warm),
+            staged=_digest(self.slots.staged),
+            stored=self.store.digests(),
+        )
+
+    async def fetch(self, target: RobotTarget, memory: Memory) -> int:
+        """Bring the bytes into the store; return how many came over the network for it."""
+        with span("bridge.fetch", **self._attributes(target)):
+            fetched = await self._fetcher.fetch(target, pinned(memory))
+        return fetched.received_bytes + fetched.resumed_bytes
+
+    async def stage(self, target: RobotTarget) -> None:
+        """Verify what is stored and warm a green worker up with it."""
+        with span("bridge.stage", **self._attributes(target)):
+            await self._verify_stored(target)
+            warm_up = await self._load(Placed(target.model, target.digest))
+        self._warm_up_ms = warm_up.warm_up_ms
+
+    async def place(self, placed: Placed) -> None:
+        """Serve a model of the robot's own that is in the store already."""
+        await self._load(placed)
+        await self.slots.swap()
+        self.watch.begin(placed.digest, keep=())
+
+    async def swap(self, target: RobotTarget) -> None:
+        """Let green serve; blue stays warm."""
+        with span("bridge.swap", **self._attributes(target)):
+            self._await_first(target.digest)
+            blue = _digest(self.slots.active)
+            self.watch.begin(target.digest, keep=[blue] if blue else [])
+            swapped = await self.slots.swap()
+        self._swap_ms = swapped.swap_ms
+
+    async def swap_back(self, reason: str) -> None:
+        """Return to the warm model; no byte moves."""
+        started_s = time.monotonic()
+        with span("bridge.swap", robot_id=self._settings.robot_id, reason=reason):
+            if self.slots.warm is None:
+                return
+            self._await_first(self.slots.warm.digest)
+            await self.slots.fall_back(reason)
+        self._swap_ms, self._warm_up_ms = (time.monotonic() - started_s) * 1e3, 0.0
+
+    async def prove(self, target: RobotTarget) -> Proof:
+        """Wait for good inferences of the target's digest; raises ProofFailedError."""
+        outcomes = self.watch.of(target.digest)
+        before = outcomes.good
+        started_s = time.monotonic()
+        captured = self.slots.ledger.frames_captured
+        while (good := outcomes.good - before) < target.proof_inferences:
+            frames = self.slots.ledger.frames_captured - captured
+            late = time.monotonic() - started_s > self._settings.proof_timeout_s
+            reason = self._trouble(target)
+            if reason is None and late and frames > target.proof_inferences:
+                reason = f"{frames} frames arrived within {self._settings.proof_timeout_s:g} s"
+            if reason is not None:
+                raise ProofFailedError(
+                    f"{target.model} gave {good} of {target.proof_inferences} good inferences: {reason}."
+                )
+            await self.watch.news(_NEWS_TIMEOUT_S)
+        return Proof(inferences=good, swap_ms=self._swap_ms, warm_up_ms=self._warm_up_ms)
+
+    def first_result(self, digest: Digest, frame: int) -> None:
+        """The worker answered a frame: the first one after a swap ends the trace."""
+        awaited = self._awaited_first
+        if awaited is None or awaited[0] != digest:
+            return
+        self._awaited_first = None
+        _, traceparent, started_ns = awaited
+        tracer().start_span(
+            "bridge.first_frame",
+            context=context_of(traceparent),
+            start_time=started_ns,
+            attributes={
+                "robot_id": self._settings.robot_id,
+                "digest": digest,
+                "frame": frame,
+            },
+        ).end()
+
+    def _trouble(self, target: RobotTarget) -> str | None:
+        if _digest(self.slots.active) != target.digest:
+            return "its worker died and the model before serves again"
+        return self.watch.reason_against(target.digest, _digest(self.slots.warm))
+
+    async def _verify_stored(self, target: RobotTarget) -> None:
+        """A model that rotted on disk is fetched again; one that is not signed is refused."""
+        try:
+            await asyncio.to_thread(self.store.verify, target.digest)
+            verified_manifest(self._trusted, self.store.manifest(target.digest), target)
+        except (DigestMismatchError, UnreadableMessageError, OSError) as problem:
+            self.store.remove(target.digest)
+            raise TransientError(f"{target.model} must be fetched again: {problem}") from problem
+
+    async def _load(self, placed: Placed) -> WarmUp:
+        staged = StagedModel(
+            model=placed.model, digest=placed.digest, path=self.store.path(placed.digest)
+        )
+        warm_up = await self.slots.stage(staged)
+        if warm_up.digest_mapped != placed.digest:
+            await self.slots.discard_staged()
+            raise DigestMismatchError(
+                f"the worker mapped {warm_up.digest_mapped}, the model is {placed.digest}: the "
+                "file changed between verification and loading."
+            )
+        return warm_up
+
+    def _await_first(self, digest: Digest) -> None:
+        self._awaited_first = (digest, current_traceparent(), time.time_ns())
+
+    def _attributes(self, target: RobotTarget) -> dict[str, str]:
+        return {"robot_id": target.robot_id, "digest": target.digest, "model": str(target.model)}
+
+
+def _digest(model: StagedModel | None) -> Digest | None:
+    return model.digest if model else None

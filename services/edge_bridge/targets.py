@@ -1,0 +1,110 @@
+"""Finds this robot's target: woken by a nudge, a timer or a reconnect; believed only when signed."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from edge_bridge.link import Link
+from edge_bridge.verify import verified_target
+from fleetward.bus.errors import BusError
+from fleetward.bus.last_values import last_value
+from fleetward.bus.logs import log
+from fleetward.contracts.codec import UnreadableMessageError, decode
+from fleetward.contracts.ids import RobotId
+from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
+from fleetward.trust.signing import SignatureError, TrustedKeys
+
+_logger = logging.getLogger(__name__)
+
+
+class Offered(Struct, frozen=True):
+    """A target whose signature holds, and the trace it belongs to."""
+
+    target: RobotTarget
+    traceparent: str
+
+
+class Distrusted(Struct, frozen=True):
+    """What an unsigned or wrongly signed target claims to be, and why it is refused."""
+
+    claimed: RobotTarget
+    reason: str
+
+
+class TargetWatch:
+    """Looks at ``robot.target`` and hands on what it finds, each signed payload once."""
+
+    def __init__(
+        self,
+        robot_id: RobotId,
+        link: Link,
+        trusted: TrustedKeys,
+        *,
+        poll_s: float,
+        look_spacing_s: float,
+        on_offered: Callable[[Offered], None],
+        on_distrusted: Callable[[Distrusted], None],
+    ) -> None:
+        self._robot_id = robot_id
+        self._link = link
+        self._trusted = trusted
+        self._poll_s = poll_s
+        self._look_spacing_s = look_spacing_s
+        self._on_offered = on_offered
+        self._on_distrusted = on_distrusted
+        self._wake = asyncio.Event()
+        self._seen = b""
+        link.on_up.append(self.look_now)
+
+    def look_now(self) -> None:
+        """Look as soon as the spacing between two looks allows."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Look for ever."""
+        await self._link.listen(RobotNudged(robot_id=self._robot_id), lambda _: self.look_now())
+        while True:
+            self._wake.clear()
+            await self._look()
+            await asyncio.sleep(self._look_spacing_s)
+            try:
+                await asyncio.wait_for(self._wake.wait(), self._poll_s)
+            except asyncio.TimeoutError:
+                continue
+
+    async def _look(self) -> None:
+        connection = await self._link.connected()
+        try:
+            value = await last_value(connection, SignedTarget, robot_id=self._robot_id)
+        except (BusError, UnreadableMessageError) as problem:
+            log(_logger, "target.unread", level=logging.WARNING, reason=str(problem))
+            return
+        if value is not None:
+            self._hand_on(value.event)
+
+    def _hand_on(self, signed: SignedTarget) -> None:
+        """A payload seen before is not handed on again: whoever got it kept it."""
+        name = hashlib.sha256(signed.payload + signed.signature).digest()
+        if name == self._seen:
+            return
+        self._seen = name
+        try:
+            target = verified_target(self._trusted, signed)
+        except (SignatureError, UnreadableMessageError) as problem:
+            log(_logger, "target.distrusted", level=logging.ERROR, reason=str(problem))
+            self._tell_distrust(signed, str(problem))
+        else:
+            self._on_offered(Offered(target, signed.traceparent))
+
+    def _tell_distrust(self, signed: SignedTarget, reason: str) -> None:
+        try:
+            claimed = decode(signed.payload, RobotTarget)
+        except UnreadableMessageError:
+            return  # nothing that could be reported about: the log has it
+        if claimed.robot_id == self._robot_id:
+            self._on_distrusted(Distrusted(claimed, reason))

@@ -1,0 +1,36 @@
+"""Believes nothing of a target or a manifest before its signature, its audience and its digest."""
+
+from __future__ import annotations
+
+from edge_bridge.errors import ManifestRefusedError
+from fleetward.contracts.codec import UnreadableMessageError, decode
+from fleetward.contracts.registry import ModelManifest, SignedManifest
+from fleetward.contracts.robots import RobotTarget, SignedTarget
+from fleetward.trust.signing import MANIFEST, TARGET, SignatureError, TrustedKeys
+
+
+def verified_target(trusted: TrustedKeys, signed: SignedTarget) -> RobotTarget:
+    """The target in ``signed``; raises SignatureError or UnreadableMessageError."""
+    trusted.verify(TARGET, signed.payload, signed.key_id, signed.signature)
+    return decode(signed.payload, RobotTarget)
+
+
+def verified_manifest(
+    trusted: TrustedKeys, signed: SignedManifest, target: RobotTarget
+) -> ModelManifest:
+    """The manifest of exactly the model ``target`` names; raises ManifestRefusedError."""
+    try:
+        trusted.verify(MANIFEST, signed.payload, signed.key_id, signed.signature)
+        manifest = decode(signed.payload, ModelManifest)
+    except (SignatureError, UnreadableMessageError) as problem:
+        raise ManifestRefusedError(
+            f"the manifest of {target.model} is refused: {problem}"
+        ) from problem
+    if (manifest.digest, manifest.model) != (target.digest, target.model):
+        raise ManifestRefusedError(
+            f"the target names {target.model} ({target.digest}) and the manifest describes "
+            f"{manifest.model} ({manifest.digest}). Roll the model out again."
+        )
+    if manifest.size_bytes < 1:
+        raise ManifestRefusedError(f"the manifest of {target.model} has no bytes.")
+    return manifest

@@ -1,0 +1,220 @@
+"""One robot's surroundings on a real NATS server: a coordinator, a registry and an ingest to hear it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TypeVar
+
+from nats.aio.client import Client
+
+from edge_bridge.health import HealthBounds
+from edge_bridge.settings import Settings
+from edge_bridge.slot import StagedModel
+from fleetward.bus.deliveries import Delivery
+from fleetward.bus.publish import publish
+from fleetward.bus.pull import Pull
+from fleetward.bus.requests import answer
+from fleetward.contracts.catalog import CONSUMERS
+from fleetward.contracts.codec import encode
+from fleetward.contracts.event import Event
+from fleetward.contracts.ids import Digest, RobotId, RolloutId
+from fleetward.contracts.registry import FetchGranted, GrantFetch, ModelManifest, SignedManifest
+from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
+from fleetward.contracts.rows import Principal
+from fleetward.contracts.telemetry import TelemetryFrame, TelemetryStored
+from fleetward.trust.signing import MANIFEST, TARGET, SigningKey
+from testkit.servers import NatsSystem
+from tests.unit.edge_bridge_bus.object_server import Objects, serving
+
+ROBOT = RobotId("r1")
+NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
+WAIT_S = 20.0
+_Fact = TypeVar("_Fact", bound=Event)
+
+
+class Fleet:
+    """Writes targets, grants fetches, hears every report, acknowledges telemetry."""
+
+    def __init__(self, system: NatsSystem, directory: Path, objects: Objects, url: str) -> None:
+        self.system = system
+        self.directory = directory
+        self.objects = objects
+        self.heard: list[Event] = []
+        self.frames: dict[tuple[str, int], TelemetryFrame] = {}
+        self.stores_telemetry = True
+        self._news = asyncio.Event()
+        self._url = url
+        self._pulls: list[Pull] = []
+        self._keys = {
+            purpose: SigningKey.create(directory / f"{purpose}.seed")
+            for purpose in (MANIFEST, TARGET)
+        }
+        (directory / "trust").mkdir()
+        for purpose, key in self._keys.items():
+            key.publish(directory / "trust", purpose)
+        self._models: dict[Digest, tuple[StagedModel, bytes]] = {}
+        self.coordinator: Client
+        self.ingest: Client
+
+    def settings(self, **changes: object) -> Settings:
+        fixed = {
+            "robot_id": ROBOT,
+            "nats_url": self.system.url,
+            "credentials": self.system.credentials(ROBOT),
+            "state_dir": self.directory / "robot",
+            "trust_dir": self.directory / "trust",
+            "poll_s": 0.5,
+            "check_in_s": 0.5,
+            "control_probe_hz": 0.0,
+            "proof_timeout_s": 5.0,
+            "health": HealthBounds(min_inferences=5),
+        }
+        return Settings(**{**fixed, **changes})  # type: ignore[arg-type]  # a test names its own
+
+    def publish_model(self, model: StagedModel) -> None:
+        """The registry has this model from now on."""
+        self._models[model.digest] = (model, model.path.read_bytes())
+
+    async def start(self) -> None:
+        self.coordinator = await self.system.connect(Principal.COORDINATOR)
+        self.ingest = await self.system.connect(Principal.INGEST)
+        registry = await self.system.connect(Principal.REGISTRY)
+        await answer(registry, GrantFetch, self._grant)
+        for connection, durable, handler in (
+            (self.coordinator, "coordinator-robots", self._hear),
+            (self.ingest, "ingest-telemetry", self._store),
+        ):
+            (row,) = (row for row in CONSUMERS if row.durable == durable)
+            pull = Pull(connection, row, handler)
+            await pull.start()
+            self._pulls.append(pull)
+
+    async def stop(self) -> None:
+        for pull in self._pulls:
+            await pull.stop()
+
+    async def aim(
+        self,
+        model: StagedModel,
+        generation: int,
+        *,
+        robot: RobotId = ROBOT,
+        key: str = TARGET,
+        traceparent: str = "",
+        health_window_s: float = 1.0,
+    ) -> RobotTarget:
+        """Write the robot's target and nudge it."""
+        target = RobotTarget(
+            robot_id=robot,
+            generation=generation,
+            rollout_id=RolloutId("ro1"),
+            model=model.model,
+            digest=model.digest,
+            proof_inferences=10,
+            health_window_s=health_window_s,
+            issued_at=NOW,
+        )
+        payload = encode(target)
+        signature = self._keys[key].sign(TARGET, payload)
+        signed = SignedTarget(
+            robot_id=ROBOT,
+            payload=payload,
+            key_id=signature.key_id,
+            signature=signature.signature,
+            traceparent=traceparent,
+        )
+        await publish(self.coordinator, signed)
+        await publish(self.coordinator, RobotNudged(robot_id=ROBOT))
+        return target
+
+    async def hears(
+        self, kind: type[_Fact], matching: Callable[[_Fact], bool] = lambda _: True
+    ) -> _Fact:
+        """The first ``kind`` the robot reported, ever, that matches."""
+
+        async def found() -> _Fact:
+            while True:
+                self._news.clear()
+                for fact in list(self.heard):
+                    if isinstance(fact, kind) and matching(fact):
+                        return fact
+                await self._news.wait()
+
+        return await asyncio.wait_for(found(), WAIT_S)
+
+    async def stored(self, holds: Callable[[dict[tuple[str, int], TelemetryFrame]], bool]) -> None:
+        """Until what ingest has of this robot's telemetry ``holds``."""
+
+        async def waiting() -> None:
+            while not holds(self.frames):
+                self._news.clear()
+                await self._news.wait()
+
+        await asyncio.wait_for(waiting(), WAIT_S)
+
+    def count(self, kind: type[Event]) -> int:
+        return sum(isinstance(fact, kind) for fact in self.heard)
+
+    async def _hear(self, deliveries: list[Delivery]) -> None:
+        for delivery in deliveries:
+            self.heard.append(delivery.decode())
+            await delivery.ack()
+        self._news.set()
+
+    async def _store(self, deliveries: list[Delivery]) -> None:
+        """As telemetry-ingest does: the watermark is the end of the run from frame 1."""
+        for delivery in deliveries:
+            frame = delivery.decode()
+            self.frames[(frame.boot_id, frame.sequence)] = frame
+            await delivery.ack()
+            if self.stores_telemetry:
+                sequence = 1
+                while (frame.boot_id, sequence + 1) in self.frames:
+                    sequence += 1
+                await publish(
+                    self.ingest,
+                    TelemetryStored(robot_id=ROBOT, boot_id=frame.boot_id, sequence=sequence),
+                )
+        self._news.set()
+
+    async def _grant(self, request: GrantFetch) -> FetchGranted:
+        model, content = self._models[request.digest]
+        self.objects.content = content
+        manifest = ModelManifest(
+            model=model.model,
+            digest=model.digest,
+            size_bytes=len(content),
+            format="onnx",
+            opset=17,
+            inputs=(),
+            outputs=(),
+            release=1,
+            object_key="x",
+            published_at=NOW,
+        )
+        payload = encode(manifest)
+        signature = self._keys[MANIFEST].sign(MANIFEST, payload)
+        return FetchGranted(
+            url=f"{self._url}/object",
+            expires_at=datetime.now(timezone.utc) + timedelta(minutes=5),
+            signed=SignedManifest(
+                payload=payload, key_id=signature.key_id, signature=signature.signature
+            ),
+        )
+
+
+@asynccontextmanager
+async def running_fleet(system: NatsSystem, directory: Path) -> AsyncIterator[Fleet]:
+    """A fleet of one robot, ready for its bridge."""
+    objects = Objects(b"")
+    async with serving(objects) as url:
+        fleet = Fleet(system, directory, objects, url)
+        await fleet.start()
+        try:
+            yield fleet
+        finally:
+            await fleet.stop()

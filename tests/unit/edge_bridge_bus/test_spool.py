@@ -1,0 +1,125 @@
+"""Telemetry waits in order, is numbered without a gap, and is thinned before it is lost."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from edge_bridge.spool import Spool
+from fleetward.contracts.ids import BootId, RobotId
+from fleetward.contracts.telemetry import TelemetryFrame
+
+MIB = 1024 * 1024
+
+
+def frame(at: int, boot: str = "b1", padding: int = 0) -> TelemetryFrame:
+    return TelemetryFrame(
+        robot_id=RobotId("r1"),
+        boot_id=BootId(boot),
+        sequence=0,
+        started_at_ns=at,
+        series=(),
+        series_index=b"",
+        offsets_us=b"",
+        values=bytes(padding),
+    )
+
+
+def sequences(spool: Spool, numbered: int = 1000) -> list[tuple[str, int, int]]:
+    return [
+        (one.frame.boot_id, one.frame.sequence, one.frame.started_at_ns)
+        for one in spool.waiting(0, 10_000, numbered)
+    ]
+
+
+def test_frames_are_numbered_from_1_in_the_order_they_were_made(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.db", MIB)
+    for at in (10, 20, 30):
+        spool.append(frame(at))
+    assert sequences(spool) == [("b1", 1, 10), ("b1", 2, 20), ("b1", 3, 30)]
+
+
+def test_a_frame_keeps_its_number_when_it_is_sent_again(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.db", MIB)
+    spool.append(frame(10))
+    before = sequences(spool)
+    spool.append(frame(20))
+    spool.close()
+    assert sequences(Spool(tmp_path / "spool.db", MIB))[:1] == before
+
+
+def test_a_watermark_forgets_only_its_own_boot_and_only_what_was_sent(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.db", MIB)
+    for at in (1, 2):
+        spool.append(frame(at, "old"))
+    for at in (3, 4, 5):
+        spool.append(frame(at, "new"))
+    places = [one.place for one in spool.waiting(0, 100, 100)]
+    assert spool.stored(BootId("new"), 99, sent_place=places[3]) == 2
+    assert sequences(spool) == [("old", 1, 1), ("old", 2, 2), ("new", 3, 5)]
+    assert spool.stored(BootId("old"), 1, sent_place=places[-1]) == 1
+    assert sequences(spool) == [("old", 2, 2), ("new", 3, 5)]
+
+
+def test_a_full_spool_thins_its_oldest_half_and_stays_within_its_bound(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.db", 100_000)
+    thinned = sum(spool.append(frame(at, padding=1_000)) for at in range(400))
+    assert spool.size_bytes <= 100_000
+    kept = [at for _, _, at in sequences(spool, numbered=10_000)]
+    assert kept[-30:] == list(range(370, 400)), "the newest frames are whole"
+    assert kept[0] == 0, "the old time is thinner, not gone"
+    steps = [after - before for before, after in zip(kept, kept[1:], strict=False)]
+    assert steps[-1] == 1 < steps[0], "and the thinner the older"
+    assert thinned == spool.frames_thinned == 400 - len(kept)
+
+
+def test_thinning_leaves_no_gap_in_the_numbers(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.db", 50_000)
+    for at in range(10):
+        spool.append(frame(at, padding=1_000))
+    assert len(sequences(spool, numbered=5)) == 5
+    for at in range(10, 300):
+        spool.append(frame(at, padding=1_000))
+    numbers = [sequence for _, sequence, _ in sequences(spool, numbered=10_000)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert [at for _, _, at in sequences(spool)][:5] == [0, 1, 2, 3, 4], "sent frames stay"
+
+
+def test_numbers_go_on_after_everything_was_stored(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.db", MIB)
+    spool.append(frame(1))
+    (only,) = spool.waiting(0, 10, 10)
+    spool.stored(BootId("b1"), 1, sent_place=only.place)
+    spool.append(frame(2))
+    assert sequences(spool) == [("b1", 2, 2)]
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+from edge_bridge.spool import Spool
+from tests.unit.edge_bridge_bus.test_spool import frame
+
+spool = Spool(Path(sys.argv[1]), 1_000_000)
+for at in range(100_000):
+    spool.append(frame(at))
+    spool.waiting(0, 1, 1_000_000)
+    print(at, flush=True)
+"""
+
+
+def test_kill_9_loses_no_spooled_frame_and_breaks_no_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    root = Path(__file__).parents[3]
+    with subprocess.Popen(
+        [sys.executable, "-c", _WRITER, str(path)], stdout=subprocess.PIPE, cwd=root
+    ) as writer:
+        assert writer.stdout
+        announced = [int(writer.stdout.readline()) for _ in range(200)]
+        writer.send_signal(signal.SIGKILL)
+        writer.wait()
+    found = sequences(Spool(path, 1_000_000), numbered=1_000_000)
+    assert [at for _, _, at in found][: len(announced)] == announced
+    assert [number for _, number, _ in found] == list(range(1, len(found) + 1))

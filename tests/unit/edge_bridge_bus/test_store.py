@@ -1,0 +1,138 @@
+"""A model is in the store whole or not at all, and what a robot may need stays."""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge_bridge.errors import DigestMismatchError, DiskFullError
+from edge_bridge.store import ModelStore
+from fleetward.contracts.ids import Digest
+from fleetward.contracts.registry import SignedManifest
+from tests.unit.edge_bridge_bus.object_server import digest_of_bytes
+
+SIGNED = SignedManifest(payload=b"p", key_id="k", signature=b"s")
+
+
+def store_in(directory: Path, limit_bytes: int = 10**9) -> ModelStore:
+    return ModelStore(directory, limit_bytes=limit_bytes, reserve_bytes=0)
+
+
+def put(store: ModelStore, content: bytes) -> Digest:
+    digest = digest_of_bytes(content)
+    with store.partial(digest, len(content)) as partial:
+        partial.write(0, content)
+        partial.note(len(content), hashlib.sha256(content).hexdigest())
+        store.adopt(partial, digest, SIGNED)
+    return digest
+
+
+def files_in(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.rglob("*") if path.is_file())
+
+
+def test_an_adopted_model_is_there_with_its_manifest_after_a_restart(tmp_path: Path) -> None:
+    digest = put(store_in(tmp_path), b"weights")
+    again = store_in(tmp_path)
+    assert again.digests() == {digest}
+    assert again.path(digest).read_bytes() == b"weights"
+    assert again.manifest(digest) == SIGNED
+
+
+def test_bytes_that_are_another_model_are_not_adopted(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    with store.partial(digest_of_bytes(b"wanted"), 5) as partial:
+        partial.write(0, b"other")
+        with pytest.raises(DigestMismatchError):
+            store.adopt(partial, digest_of_bytes(b"wanted"), SIGNED)
+    assert files_in(tmp_path) == []
+
+
+def test_a_model_that_rotted_on_disk_is_removed(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    digest = put(store, b"weights")
+    store.path(digest).write_bytes(b"wEights")
+    with pytest.raises(DigestMismatchError):
+        store.verify(digest)
+    assert store.digests() == frozenset()
+
+
+def test_a_model_without_its_manifest_is_not_there(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    digest = put(store, b"weights")
+    store.path(digest).with_suffix(".manifest").unlink()
+    assert store.digests() == frozenset()
+
+
+def test_room_is_made_from_the_oldest_model_that_nothing_needs(tmp_path: Path) -> None:
+    store = store_in(tmp_path, limit_bytes=40)
+    first, second, third = (put(store, letter * 10) for letter in (b"a", b"b", b"c"))
+    store.make_room(digest_of_bytes(b"new"), 20, pinned=[first])
+    assert store.digests() == {first, third}
+    assert second not in store.digests()
+
+
+def test_pinned_models_are_never_sacrificed(tmp_path: Path) -> None:
+    store = store_in(tmp_path, limit_bytes=25)
+    kept = {put(store, letter * 10) for letter in (b"a", b"b")}
+    with pytest.raises(DiskFullError, match="Free space"):
+        store.make_room(digest_of_bytes(b"new"), 10, pinned=kept)
+    assert store.digests() == kept
+
+
+def test_a_disk_below_its_reserve_takes_no_model(tmp_path: Path) -> None:
+    store = ModelStore(tmp_path, limit_bytes=10**9, reserve_bytes=2**62)
+    with pytest.raises(DiskFullError):
+        store.make_room(digest_of_bytes(b"new"), 10, pinned=[])
+
+
+def test_collecting_keeps_the_pinned_and_the_newest(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    first, second, third = (put(store, letter * 10) for letter in (b"a", b"b", b"c"))
+    store.collect(pinned=[first], keep_unpinned=1)
+    assert store.digests() == {first, third}
+    assert second not in store.digests()
+
+
+def test_partials_of_other_models_make_room_first(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    with store.partial(digest_of_bytes(b"old"), 100) as partial:
+        partial.write(0, b"half")
+    store.make_room(digest_of_bytes(b"new"), 10, pinned=[])
+    assert files_in(tmp_path) == []
+
+
+_FILLING = """
+import hashlib, sys
+from pathlib import Path
+from edge_bridge.errors import DiskFullError
+from tests.unit.edge_bridge_bus.test_store import put, store_in
+
+try:
+    put(store_in(Path(sys.argv[1])), bytes(200_000))
+except DiskFullError as full:
+    print("full:", full)
+"""
+
+
+def test_a_full_disk_is_named_and_leaves_no_model_half_written(tmp_path: Path) -> None:
+    def small_files_only() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    done = subprocess.run(
+        [sys.executable, "-c", _FILLING, str(tmp_path)],
+        preexec_fn=small_files_only,
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("full: there is no room")
+    assert "Free space on the robot's disk" in done.stdout
+    assert store_in(tmp_path).digests() == frozenset()
+    assert list(tmp_path.glob("*.model")) + list(tmp_path.glob("*.manifest")) == []
