@@ -51,6 +51,7 @@ class Home:
         self.nats = self.path / "nats"
         self.seaweedfs = self.path / "seaweedfs"
         self.rules = self.path / "rules"
+        self.frames = self.path / "frames"
         self.robots = self.path / "robots"
         self.logs = self.path / "logs"
         self.traces = self.path / "traces"

@@ -147,6 +147,7 @@ class Programs:
                 "FLEETWARD_CREDENTIALS": str(credentials),
                 "FLEETWARD_ROBOT_ID": robot.robot_id,
                 "FLEETWARD_TRUST_DIR": str(self._home.trust),
+                "FLEETWARD_FRAMES_DIR": str(self._home.frames),
                 **robot.environment,
             },
         )

@@ -18,6 +18,7 @@ from fleetward.local import nats_server, object_store
 from fleetward.local.child import Command
 from fleetward.local.enrolment import enrol
 from fleetward.local.errors import LocalSystemError, NotReadyError
+from fleetward.local.grey_bars import write_grey_bars
 from fleetward.local.happenings import Report, SystemReady, SystemStopped
 from fleetward.local.home import Connection, Home
 from fleetward.local.programs import Programs, Settings, check_installed, nats_url
@@ -67,6 +68,7 @@ class LocalSystem:
         began = time.monotonic()
         check_installed(self._settings)
         self._issue_credentials()
+        write_grey_bars(self.home.frames)
         await self._start_servers()
         await self._provision()
         programs = Programs(self._settings, self.home, self._addresses, self._identities)
