@@ -114,10 +114,11 @@ def _inference_points(
     certainties: list[tuple[float, float]] = []
     for turn in range(round(frame_s * rate_hz)):
         offset_s = turn / rate_hz
-        durations.append((offset_s, latency_s * chance.lognormvariate(0.0, 0.1)))
+        took_s = latency_s * chance.lognormvariate(0.0, 0.1)
         if chance.random() < error_share:
             errors.append((offset_s, 1.0))
         else:
+            durations.append((offset_s, took_s))
             certainties.append((offset_s, min(1.0, max(0.0, chance.gauss(confidence, 0.02)))))
     return {
         signals.INFERENCE_DURATION.name: durations,

@@ -101,7 +101,8 @@ def _by_second(
 def _sums(signal: str, values: _Values) -> dict[str, Any]:
     """Fields of Moments, hence Any: int counts and float sums by the field's name."""
     if signal == signals.INFERENCE_ERRORS.name:
-        return {"errors": int(np.count_nonzero(values > 0))}
+        failed = int(np.count_nonzero(values > 0))
+        return {"inferences": failed, "errors": failed}  # one that failed has no duration
     if signal == signals.INFERENCE_CONFIDENCE.name:
         inside = np.clip(values, 0.0, 1.0)
         return {

@@ -48,7 +48,8 @@ class InferenceSummarized(Event, frozen=True, kw_only=True):
     """How one robot's model did in one window: the moments a cohort comparison needs.
 
     ``window`` counts up per robot and boot; it names a summary, so a second copy is ignored.
-    Durations in ms; confidence in [0, 1].
+    ``inferences`` counts those that failed too; latencies are of the ``inferences - errors`` that
+    did not. Durations in ms; confidence in [0, 1].
     """
 
     robot_id: RobotId

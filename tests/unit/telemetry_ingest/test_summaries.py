@@ -74,7 +74,7 @@ def test_summaries_hold_the_moments_of_what_was_measured() -> None:
         START,
         {
             "model.inference.duration": [(0.1 * n, value) for n, value in enumerate(values)],
-            "model.inference.errors": [(0.2, 1.0)],
+            "model.inference.errors": [(0.3, 1.0)],
             "model.inference.confidence": [(0.0, 0.5), (0.1, 0.7)],
         },
         {f"model.inference.{name}": {"digest": A} for name in ("duration", "errors", "confidence")},
@@ -82,7 +82,7 @@ def test_summaries_hold_the_moments_of_what_was_measured() -> None:
     later = frame("r1", "b1", 2, START + timedelta(seconds=1), {})
     (summary,) = summaries([[moments_of(columns_of(measured)), moments_of(columns_of(later))]])
     assert (summary.window, summary.digest, summary.started_at) == (1, A, START)
-    assert (summary.inferences, summary.errors, summary.confidence_count) == (3, 1, 2)
+    assert (summary.inferences, summary.errors, summary.confidence_count) == (4, 1, 2)
     assert math.isclose(summary.latency_ms_sum, 60.0)
     assert math.isclose(summary.latency_ms_sum_of_squares, 100.0 + 900.0 + 400.0)
     assert math.isclose(summary.latency_ms_max, 30.0)
