@@ -6,6 +6,7 @@ import asyncio
 import base64
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import nats
 import nkeys
@@ -127,7 +128,7 @@ async def must_not_enter(
     raise NotRefusedError(f"{name} was let in with {nats_jwt.claims_of(token)}")
 
 
-def _options(intruder: Intruder, name: str) -> dict[str, object]:
+def _options(intruder: Intruder, name: str) -> dict[str, Any]:  # connect's own keywords
     async def closed() -> None:
         intruder.closed.set()
 
