@@ -82,19 +82,19 @@ class Registry:
         """Tell a robot where the bytes lie that its own target names."""
         target = await last_value(self._connection, SignedTarget, robot_id=request.robot_id)
         model = grants.model_granted(target.event if target else None, request)
-        standing = await self._records.load(model.name)
-        granted = grants.version_granted(standing.event, model, request)
+        record, _ = await self._records.load(model.name)
+        granted = grants.version_granted(record, model, request)
         expires_at = self._now() + timedelta(seconds=self._settings.store.grant_s)
         url = await self._objects.link(request.digest)
         return FetchGranted(url=url, expires_at=expires_at, signed=granted.signed)
 
     async def _register(self, model: ModelRef, request: RegisterModel) -> ModelRegistered:
-        standing = await self._records.load(model.name)
-        done = publication.published(standing.event, model, request.digest)
+        record, _ = await self._records.load(model.name)
+        done = publication.published(record, model, request.digest)
         if done is not None:
             return ModelRegistered(version=done, already_published=True)
         async with self._verifying:
-            candidate = await self._verified(model, request, standing.event)
+            candidate = await self._verified(model, request, record)
         step = await self._records.change(
             model.name, lambda record: self._publish(record, candidate)
         )

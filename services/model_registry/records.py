@@ -8,7 +8,7 @@ from nats.aio.client import Client
 
 from fleetward.bus.batch import Write, write_atomically
 from fleetward.bus.errors import ConflictError, PublishError
-from fleetward.bus.last_values import Value, last_value
+from fleetward.bus.last_values import last_value
 from fleetward.contracts.ids import ModelName
 from fleetward.contracts.registry import ModelRecord
 from model_registry.errors import RegistryBusyError
@@ -26,10 +26,10 @@ class Records:
     def __init__(self, connection: Client) -> None:
         self._connection = connection
 
-    async def load(self, name: ModelName) -> Value[ModelRecord]:
+    async def load(self, name: ModelName) -> tuple[ModelRecord, int]:
         """The record and its sequence; an empty one at sequence 0 when the name is new."""
         value = await last_value(self._connection, ModelRecord, name=name)
-        return value or Value(ModelRecord(name=name), 0)
+        return (value.event, value.sequence) if value else (ModelRecord(name=name), 0)
 
     async def change(self, name: ModelName, decide: Decide) -> RecordStep:
         """Load, decide, save; decide again when somebody else saved first.
@@ -39,10 +39,10 @@ class Records:
         """
         problem: Exception | None = None
         for _ in range(MAX_ATTEMPTS):
-            standing = await self.load(name)
-            step = decide(standing.event)
+            record, sequence = await self.load(name)
+            step = decide(record)
             try:
-                await self._save(step, standing.sequence)
+                await self._save(step, sequence)
             except (ConflictError, PublishError) as error:
                 problem = error
                 continue

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-PIPE_WIDTH = 160
+PIPE_WIDTH = 400
 """Columns where nobody looks at a terminal, so that nothing is cut off in a log."""
 
 
@@ -17,7 +17,9 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, when_em
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console = console_for_people()

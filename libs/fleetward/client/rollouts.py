@@ -33,6 +33,8 @@ from fleetward.contracts.rollouts import (
 DECISION_TIMEOUT_S = 30.0
 LOOK_AGAIN_S = 2.0
 """How long a live view may be blind (a reconnect, a lost message) before the state is read."""
+LOOKS_FOR_A_HEARD_REVISION = 5
+LOOK_PAUSE_S = 0.02
 
 
 def new_rollout_id() -> RolloutId:
@@ -54,11 +56,12 @@ async def start(
             live_facts(connection, Rollout, rollout_id=wanted) as states,
             live_facts(connection, RolloutRefused, rollout_id=wanted) as refusals,
         ):
-            await publish(connection, request, message_id=wanted)
+            earlier = await last_value(connection, RolloutRefused, rollout_id=wanted)
+            refused_before = earlier.sequence if earlier else 0
+            await publish(connection, request, message_id=f"{wanted}-{refused_before}")
+            deciding = _decision(connection, wanted, states, refusals, refused_before)
             try:
-                return await asyncio.wait_for(
-                    _decision(connection, wanted, states, refusals), timeout_s
-                )
+                return await asyncio.wait_for(deciding, timeout_s)
             except asyncio.TimeoutError:
                 raise NoAnswerError(
                     f"No coordinator decided on rollout {wanted} within {timeout_s:g} s. Is "
@@ -103,18 +106,20 @@ async def states(connection: Client) -> list[Rollout]:
 
 
 async def watch(connection: Client, wanted: RolloutId) -> AsyncIterator[Rollout]:
-    """A rollout as it stands and then each change of it, until it reached a final state.
+    """A rollout as it stands and then as it changes, until it reached a final state.
 
-    Live messages are shown at once; what a lost connection hid is read again every few seconds.
+    What is heard live means only 'look now': the server passes a batch on before it decides to
+    keep it. So every state shown was read from the stream, and a lost message costs seconds.
     Raises RolloutRefusedError or UnknownRolloutError.
     """
     async with live_facts(connection, Rollout, rollout_id=wanted) as changes:
         shown = await state(connection, wanted)
         yield shown
         while shown.state not in FINAL_STATES:
-            change = await changes.next(LOOK_AGAIN_S) or await _read(connection, wanted)
-            if change is not None and change.revision > shown.revision:
-                shown = change
+            heard = await changes.next(LOOK_AGAIN_S)
+            stored = await _stored(connection, wanted, heard.revision if heard else 0)
+            if stored is not None and stored.revision > shown.revision:
+                shown = stored
                 yield shown
 
 
@@ -139,34 +144,40 @@ async def _decision(
     wanted: RolloutId,
     states: LiveFacts[Rollout],
     refusals: LiveFacts[RolloutRefused],
+    refused_before: int,
 ) -> Rollout:
-    """The first word on a rollout: live when we hear it, else read (a second request is silent)."""
+    """The word on a request: read at once (it may be old), when heard, and every few seconds."""
     while True:
-        hearing = [asyncio.ensure_future(states.next()), asyncio.ensure_future(refusals.next())]
-        try:
-            await asyncio.wait(hearing, timeout=LOOK_AGAIN_S, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for waiting in hearing:
-                waiting.cancel()
-        known = await _known(connection, wanted)
+        known = await _known(connection, wanted, refused_before)
         if known is not None:
             return known
+        hearing = [asyncio.ensure_future(states.next()), asyncio.ensure_future(refusals.next())]
+        await asyncio.wait(hearing, timeout=LOOK_AGAIN_S, return_when=asyncio.FIRST_COMPLETED)
+        for waiting in hearing:
+            waiting.cancel()
 
 
-async def _known(connection: Client, wanted: RolloutId) -> Rollout | None:
+async def _known(connection: Client, wanted: RolloutId, refused_before: int = 0) -> Rollout | None:
+    """The stored rollout; raises RolloutRefusedError for a refusal newer than ``refused_before``."""
     value = await last_value(connection, Rollout, rollout_id=wanted)
     if value is not None:
         return value.event
     refused = await last_value(connection, RolloutRefused, rollout_id=wanted)
-    if refused is not None:
+    if refused is not None and refused.sequence > refused_before:
         raise RolloutRefusedError(refused.event.reason)
     return None
 
 
-async def _read(connection: Client, wanted: RolloutId) -> Rollout | None:
-    """The stored state, or None while the server cannot be asked (it will be back)."""
-    try:
-        value = await last_value(connection, Rollout, rollout_id=wanted)
-    except NoAnswerError:
-        return None
-    return value.event if value is not None else None
+async def _stored(connection: Client, wanted: RolloutId, revision: int) -> Rollout | None:
+    """The stored state, given a moment to reach ``revision``; None while nobody can be asked."""
+    stored: Rollout | None = None
+    for _ in range(LOOKS_FOR_A_HEARD_REVISION):
+        try:
+            value = await last_value(connection, Rollout, rollout_id=wanted)
+        except NoAnswerError:
+            return stored
+        stored = value.event if value is not None else None
+        if stored is not None and stored.revision >= revision:
+            break
+        await asyncio.sleep(LOOK_PAUSE_S)
+    return stored

@@ -1,0 +1,176 @@
+"""The command line's answers and exit codes on a running system, as a pipeline sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
+
+import pytest
+from nats.aio.client import Client
+
+from fleetward.bus.publish import publish
+from fleetward.cli.exits import Exit
+from fleetward.contracts.ids import RolloutId
+from fleetward.contracts.rollouts import RolloutRefused, RolloutState
+from testkit.servers import NatsSystem
+from tests.integration.client.rollouts import rollout
+
+HomeOf = Callable[[NatsSystem], Path]
+
+
+class Ran(NamedTuple):
+    """How one command ended."""
+
+    code: int
+    output: str
+    complaint: str
+
+
+@pytest.fixture
+def home(shared_nats_system: NatsSystem, home_of: HomeOf) -> Path:
+    return home_of(shared_nats_system)
+
+
+@pytest.fixture
+def wanted() -> str:
+    """A rollout id that no other test uses."""
+    return f"r-{uuid4().hex[:10]}"
+
+
+async def fleetward(home: Path, *arguments: str) -> Ran:
+    """Run the command as a person does: a process of its own."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "fleetward.cli", *arguments),
+        env={**os.environ, "FLEETWARD_HOME": str(home)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, complaint = await process.communicate()
+    assert b"Traceback" not in complaint, complaint.decode()
+    return Ran(process.returncode or 0, output.decode(), complaint.decode())
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [(RolloutState.SUCCEEDED, 0), (RolloutState.REVERTED, 4), (RolloutState.ABORTED, 5)],
+)
+async def test_waiting_ends_with_the_code_of_the_rollouts_end(
+    home: Path, coordinator: Client, wanted: str, state: RolloutState, code: int
+) -> None:
+    await publish(coordinator, rollout(wanted, state=state))
+
+    ran = await fleetward(home, "rollout", "wait", wanted, "--json")
+
+    assert ran.code == code
+    assert json.loads(ran.output)["state"] == state.value
+
+
+async def test_waiting_too_long_ends_with_code_6(
+    home: Path, coordinator: Client, wanted: str
+) -> None:
+    await publish(coordinator, rollout(wanted))
+
+    ran = await fleetward(home, "rollout", "wait", wanted, "--timeout", "100ms")
+
+    assert ran.code == Exit.TIMED_OUT
+    assert "it goes on" in ran.complaint
+
+
+async def test_watching_prints_a_line_for_each_change(
+    home: Path, coordinator: Client, wanted: str
+) -> None:
+    await publish(coordinator, rollout(wanted, revision=1))
+    watching = asyncio.ensure_future(fleetward(home, "rollout", "watch", wanted))
+    await asyncio.sleep(0)
+    await publish(coordinator, rollout(wanted, 2, RolloutState.SUCCEEDED))
+
+    ran = await watching
+
+    assert ran.code == Exit.OK
+    assert ran.output.splitlines()[-1].startswith(f"{wanted} detector:2.0 succeeded wave 1/1")
+
+
+async def test_status_and_list_show_the_rollout(
+    home: Path, coordinator: Client, wanted: str
+) -> None:
+    await publish(coordinator, rollout(wanted))
+
+    status, listed = await asyncio.gather(
+        fleetward(home, "rollout", "status", wanted), fleetward(home, "rollout", "list", "--json")
+    )
+
+    assert "arm-1 targeted" in status.output
+    assert wanted in {entry["rollout_id"] for entry in json.loads(listed.output)}
+
+
+async def test_a_refused_rollout_ends_with_code_1_and_the_reason(
+    home: Path, coordinator: Client, wanted: str
+) -> None:
+    reason = "No robot has site=mars. See `fleetward robot list`."
+    refused = RolloutRefused(
+        rollout_id=RolloutId(wanted), reason=reason, refused_at=datetime.now(timezone.utc)
+    )
+    await publish(coordinator, refused)
+
+    ran = await fleetward(home, "rollout", "status", wanted)
+
+    assert (ran.code, ran.complaint) == (Exit.FAILED, f"fleetward: {reason}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["rollout", "status", "r-nobody"], Exit.FAILED, "No rollout has the id r-nobody"),
+        (["rollout", "status", "Not An Id"], Exit.USAGE, "rollout id 'Not An Id' is not valid"),
+        (["rollout", "pause", "r-nobody"], Exit.FAILED, "No rollout has the id r-nobody"),
+        (["rollout", "start", "detector", "--to", "all"], Exit.USAGE, "write name:version"),
+        (["model", "show", "nobody:1.0"], Exit.FAILED, "No model is named nobody"),
+        (["model", "alias", "nobody", "1.0"], Exit.USAGE, "write name@alias"),
+        (
+            ["model", "push", "/nowhere.onnx", "--name", "m", "--version", "1"],
+            Exit.FAILED,
+            "/nowhere.onnx cannot be read: No such file",
+        ),
+        (
+            ["model", "push", sys.executable, "--name", "m", "--version", "1"],
+            Exit.UNREACHABLE,
+            "was not uploaded to http://127.0.0.1:9",
+        ),
+        (["telemetry", "query", "link.rtt"], Exit.UNREACHABLE, "telemetry-ingest did not answer"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+async def test_what_goes_wrong_is_said_in_one_line(
+    home: Path, arguments: list[str], code: Exit, words: str
+) -> None:
+    ran = await fleetward(home, *arguments)
+
+    assert ran.code == code
+    assert ran.output == ""
+    assert words in ran.complaint
+    assert len(ran.complaint.splitlines()) == 1
+
+
+async def test_lists_of_an_empty_system_say_so(nats_system: NatsSystem, home_of: HomeOf) -> None:
+    home = home_of(nats_system)
+    nouns = ["model", "rollout", "robot", "alert"]
+
+    spoken = [await fleetward(home, noun, "list") for noun in nouns[:2]]
+    as_json = [await fleetward(home, noun, "list", "--json") for noun in nouns]
+
+    assert all(ran.code == Exit.OK and ran.output.startswith("No ") for ran in spoken)
+    assert [json.loads(ran.output) for ran in as_json] == [[], [], [], []]
+
+
+async def test_provisioning_again_changes_nothing(home: Path) -> None:
+    ran = await fleetward(home, "provision")
+
+    assert ran.code == Exit.OK
+    assert "streams and" in ran.output

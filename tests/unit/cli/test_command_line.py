@@ -1,0 +1,117 @@
+"""The command line explains itself, refuses nonsense with code 2, and loads little to start."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from fleetward.cli.__main__ import app
+from fleetward.cli.exits import Exit
+
+HEAVY = ("aioboto3", "botocore", "nats", "opentelemetry", "rich.live", "asyncio.subprocess")
+
+
+def commands(
+    group: Any,  # noqa: ANN401 (typer's own click, which it does not export)
+    path: tuple[str, ...] = (),
+) -> Iterator[tuple[str, ...]]:
+    """The words of every command."""
+    if not hasattr(group, "commands"):
+        yield path
+        return
+    for name, command in group.commands.items():
+        yield from commands(command, (*path, name))
+
+
+EVERY_COMMAND = sorted(commands(typer.main.get_command(app)))
+
+
+def test_every_promised_command_is_there() -> None:
+    promised = {
+        *("up", "provision", "events", "robot list", "alert list", "telemetry query"),
+        *("model push", "model list", "model show", "model alias"),
+        *(f"rollout {verb}" for verb in ("start", "watch", "status", "list", "wait")),
+        *(f"rollout {verb}" for verb in ("pause", "resume", "abort")),
+    }
+    assert {" ".join(words) for words in EVERY_COMMAND} == promised
+
+
+@pytest.mark.parametrize("words", EVERY_COMMAND, ids=" ".join)
+def test_every_command_explains_itself_and_each_of_its_options(words: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(app, [*words, "--help"])
+    assert result.exit_code == Exit.OK
+
+    command: Any = typer.main.get_command(app)
+    for word in words:
+        command = command.commands[word]
+    assert command.help
+    unexplained = [held.name for held in command.params if not getattr(held, "help", "")]
+    assert unexplained == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["rollout", "start", "detector:1.0"],
+        ["rollout", "start", "detector:1.0", "--to", "all", "--bake", "soon"],
+        ["rollout", "start", "detector:1.0", "--to", "all", "--waves", "20,half"],
+        ["rollout", "start", "detector:1.0", "--to", "all", "--set", "courage=1"],
+        ["rollout", "start", "detector:1.0", "--to", "all", "--set", "alpha=high"],
+        ["rollout", "start", "detector:1.0", "--to", "all", "--strategy", "hope"],
+        ["rollout", "abort", "r-1", "--mode", "maybe"],
+        ["model", "push", "m.onnx", "--name", "m", "--version", "1", "--metadata", "team"],
+        ["telemetry", "query", "link.rtt", "--last", "forever"],
+        ["dance"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_line_ends_with_code_2(arguments: list[str]) -> None:
+    assert CliRunner().invoke(app, arguments).exit_code == Exit.USAGE
+
+
+@pytest.mark.parametrize("words", [["model", "list"], ["rollout", "watch", "r-1"]], ids=" ".join)
+def test_without_a_system_one_line_says_how_to_start_one(tmp_path: Path, words: list[str]) -> None:
+    result = CliRunner(env={"FLEETWARD_NATS_URL": ""}).invoke(
+        app, [*words, "--home", str(tmp_path)]
+    )
+
+    assert result.exit_code == Exit.UNREACHABLE
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert f"fleetward up --home {tmp_path}" in result.stderr
+
+
+def test_a_damaged_connection_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "connection.json").write_text("{")
+
+    result = CliRunner().invoke(app, ["model", "list", "--home", str(tmp_path)])
+
+    assert result.exit_code == Exit.UNREACHABLE
+    assert f"{tmp_path}/connection.json cannot be used" in result.stderr
+
+
+def test_the_catalog_is_shown_whole() -> None:
+    from fleetward.contracts.catalog import EVENTS
+
+    as_json = json.loads(CliRunner().invoke(app, ["events", "--json"]).stdout)
+    as_table = CliRunner().invoke(app, ["events"]).stdout
+
+    assert [row["subject"] for row in as_json] == [row.subject for row in EVENTS]
+    assert all(row.subject in as_table for row in EVENTS)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    script = (
+        "import sys\nfrom fleetward.cli import __main__\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"

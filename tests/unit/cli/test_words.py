@@ -1,0 +1,116 @@
+"""What a person types becomes numbers, and what happened becomes words and exit codes."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import typer
+from rich.console import Console
+
+from fleetward.bus.errors import NoAnswerError, RefusedError
+from fleetward.cli import plain
+from fleetward.cli.durations import seconds, spoken
+from fleetward.cli.exits import Exit, exit_of_error, exit_of_rollout
+from fleetward.cli.pairs import pairs_of
+from fleetward.cli.policy import policy_of
+from fleetward.cli.rollout_view import line, view
+from fleetward.client import NoSystemError, RolloutRefusedError, RolloutTimeoutError
+from fleetward.contracts.errors import FleetwardError, InvalidIdError
+from fleetward.contracts.rollouts import RolloutPolicy, RolloutState
+from tests.unit.cli.rollouts import rollout
+
+
+@pytest.mark.parametrize(
+    ("text", "duration_s"),
+    [("500ms", 0.5), ("10s", 10), ("10", 10), ("1.5m", 90), ("2h", 7200), ("1d", 86_400)],
+)
+def test_durations_are_read_as_written(text: str, duration_s: float) -> None:
+    assert seconds(text) == duration_s
+
+
+@pytest.mark.parametrize("text", ["", "s", "-1s", "1 s", "1w", "1e3", "nan", "10s\n"])
+def test_other_durations_are_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="is not a duration"):
+        seconds(text)
+
+
+def test_durations_are_spoken_in_the_fitting_unit() -> None:
+    assert [spoken(duration_s) for duration_s in (5, 600, 9000)] == ["5 s", "10 min", "2.5 h"]
+
+
+def test_pairs_keep_everything_after_the_first_equals_sign() -> None:
+    assert pairs_of("--metadata", ["a=b=c", "d="]) == {"a": "b=c", "d": ""}
+
+
+def test_policy_changes_only_what_was_given() -> None:
+    assert policy_of(None, {"bake_s": None}, {}) == RolloutPolicy()
+    assert policy_of("10,100", {"bake_s": 3.0}, {"alpha": "0.01", "min_inferences": "7"}) == (
+        RolloutPolicy(wave_percents=(10, 100), bake_s=3.0, alpha=0.01, min_inferences=7)
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (NoSystemError("x"), Exit.UNREACHABLE),
+        (NoAnswerError("x"), Exit.UNREACHABLE),
+        (InvalidIdError("robot id", "*", "rule"), Exit.USAGE),
+        (RolloutTimeoutError("x"), Exit.TIMED_OUT),
+        (RolloutRefusedError("x"), Exit.FAILED),
+        (RefusedError("ModelRefusedError", "x"), Exit.FAILED),
+        (FleetwardError("x"), Exit.FAILED),
+    ],
+)
+def test_every_kind_of_error_has_its_exit_code(error: FleetwardError, code: Exit) -> None:
+    assert exit_of_error(error) is code
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        (RolloutState.SUCCEEDED, 0),
+        (RolloutState.REVERTED, 4),
+        (RolloutState.ABORTED, 5),
+        (RolloutState.REFUSED, 1),
+    ],
+)
+def test_every_end_of_a_rollout_has_its_exit_code(state: RolloutState, code: int) -> None:
+    assert exit_of_rollout(rollout(state)) == code
+
+
+@pytest.mark.parametrize("state", RolloutState)
+def test_a_rollout_is_shown_whole_in_every_state(state: RolloutState) -> None:
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(view(rollout(state, reason="canary is slower")))
+    shown = console.export_text()
+
+    assert all(
+        piece in shown
+        for piece in (
+            *("r-1", "detector:2.0", state.value, "wave 1 (canary)", "wave 2"),
+            *("✓ arm-1 proved", "✗ arm-2 failed", "(out of memory)", "· arm-3 waiting"),
+            *("canary", "control", "45.00", "canary is slower"),
+        )
+    )
+
+
+def test_a_rollout_fits_into_one_line_of_a_log() -> None:
+    assert line(rollout(RolloutState.REVERTING, reason="slow")) == (
+        "r-1 detector:2.0 reverting wave 2/2 waiting=1 proved=1 failed=1 (slow)"
+    )
+
+
+def test_json_of_a_rollout_has_every_key_even_where_a_field_has_its_default() -> None:
+    keys = plain.rollout(rollout())
+
+    assert keys["reason"] == ""
+    assert keys["ended_at"] is None
+    assert keys["robots"]["arm-3"]["phase"] == "waiting"
+    assert keys["canary"]["latency_ms_mean"] == 45.0
+    assert keys["control"] == {
+        "inferences": 0,
+        "errors": 0,
+        "latency_ms_mean": None,
+        "confidence_mean": None,
+    }
