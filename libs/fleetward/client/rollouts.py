@@ -31,6 +31,7 @@ from fleetward.contracts.rollouts import (
 )
 
 DECISION_TIMEOUT_S = 30.0
+LOOK_AGAIN_FIRST_S = 0.05
 LOOK_AGAIN_S = 2.0
 """How long a live view may be blind (a reconnect, a lost message) before the state is read."""
 LOOKS_FOR_A_HEARD_REVISION = 5
