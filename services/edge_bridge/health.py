@@ -17,6 +17,9 @@ class HealthBounds(Struct, frozen=True, kw_only=True):
 
     min_inferences: int = 20
     """No judgement on fewer."""
+    min_latency_inferences: int = 100
+    """No judgement of green's latency on fewer: the p99 of fewer is only the slowest one, and the
+    fleet's alerts come sooner while the cable is in."""
     max_error_share: float = 0.2
     latency_factor: float = 3.0
     """Green's p99 may be this many times blue's..."""
@@ -80,7 +83,7 @@ def _latency_reason(green: Outcomes, blue: Outcomes | None, bounds: HealthBounds
     if blue is None or blue.counted < bounds.min_inferences:
         return None
     green_s, blue_s = green.latency_p99_s, blue.latency_p99_s
-    if green_s is None or blue_s is None:
+    if green_s is None or blue_s is None or green.counted < bounds.min_latency_inferences:
         return None
     bound_s = blue_s * bounds.latency_factor + bounds.latency_slack_s
     if green_s <= bound_s:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from edge_bridge.health import HealthBounds, Outcomes, fall_back_reason
 
-BOUNDS = HealthBounds(min_inferences=10, max_error_share=0.2, latency_factor=3, latency_slack_s=0.1)
+BOUNDS = HealthBounds(
+    min_inferences=10,
+    min_latency_inferences=10,
+    max_error_share=0.2,
+    latency_factor=3,
+    latency_slack_s=0.1,
+)
 
 
 def outcomes(latency_s: float, good: int, failed: int = 0) -> Outcomes:
