@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -20,12 +21,14 @@ from fleetward.local.ports import LOOPBACK
 from fleetward.trust import signing
 from fleetward.trust.identities import Identities
 
-SERVICES: Mapping[Principal, str] = {
-    Principal.REGISTRY: "model_registry",
-    Principal.COORDINATOR: "rollout_coordinator",
-    Principal.INGEST: "telemetry_ingest",
-    Principal.ALERTING: "alerting",
-}
+SERVICES: Mapping[Principal, str] = MappingProxyType(
+    {
+        Principal.REGISTRY: "model_registry",
+        Principal.COORDINATOR: "rollout_coordinator",
+        Principal.INGEST: "telemetry_ingest",
+        Principal.ALERTING: "alerting",
+    }
+)
 BRIDGE = "edge_bridge"
 STATE_DIRECTORIES: Mapping[Principal, str] = {Principal.INGEST: "telemetry"}
 """Where it is not simply the service's own name."""
@@ -42,12 +45,13 @@ class Robot(Struct, frozen=True, kw_only=True):
 class Settings(Struct, frozen=True, kw_only=True):
     """What a local system shall be.
 
-    environment: process name -> variables added for that process. programs: process or module
-    name -> argument list to start instead of ``python -m <module>``.
+    services: principal -> module to run. environment: process name -> variables added for that
+    process. programs: module or process name -> arguments to start instead of ``python -m``.
     """
 
     home: Path
     robots: Sequence[Robot]
+    services: Mapping[Principal, str] = SERVICES
     environment: Mapping[str, Mapping[str, str]] = {}
     programs: Mapping[str, Sequence[str]] = {}
 
@@ -83,7 +87,7 @@ def check_installed(settings: Settings) -> None:
     """Raise MissingPartError when a service or a server is not there to be started."""
     binaries.nats_server()
     binaries.weed()
-    for module in (*SERVICES.values(), BRIDGE):
+    for module in (*settings.services.values(), BRIDGE):
         if module not in settings.programs and not _is_installed(module):
             raise MissingPartError(
                 f"the service {module} cannot be run: there is no module {module}.__main__. "
@@ -105,7 +109,10 @@ class Programs:
 
     def services(self) -> list[Command]:
         """The commands of the control plane."""
-        return [self._service(principal, module) for principal, module in SERVICES.items()]
+        return [
+            self._service(principal, module)
+            for principal, module in self._settings.services.items()
+        ]
 
     def bridges(self) -> list[Command]:
         """The commands of the robots."""

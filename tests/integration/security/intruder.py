@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import nats
-import nkeys
+import nkeys  # type: ignore[import-untyped]  # ships no annotations
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
