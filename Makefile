@@ -4,6 +4,8 @@ SHELL := /bin/sh
 
 PYTHON ?= python3
 export PYTHON
+# Newer ONNX Runtimes report sessions to their maker unless told not to.
+export ORT_DISABLE_TELEMETRY := 1
 
 ONLY ?=
 TESTS ?= tests

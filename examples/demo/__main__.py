@@ -21,7 +21,7 @@ from examples.demo.observer import Observer, observing
 from examples.demo.report import Report
 from examples.demo.story import Stage, perform, write_down
 from examples.demo.summary import summary
-from examples.demo.view import View, told
+from examples.demo.view import View, save_picture, told
 from examples.demo.webhook import webhook
 from fleetward.bus.tracing import setup_tracing
 from fleetward.client.fleet import Fleet
@@ -33,6 +33,7 @@ from fleetward.local.up import local_system
 
 HOME = Path(".fleetward/demo")
 REPORT = "report.json"
+PICTURE = "v3-taken-back.svg"
 FRAME_RATE_HZ = 8
 CHECK_IN_S = 1
 REFRESH_PER_S = 4
@@ -74,6 +75,7 @@ async def run(home: Path, robots: int, console: Console, *, plain: bool) -> Repo
                         webhook=hook,
                         releases=releases.DESTINATION,
                         kill=lambda name: _kill(system, name),
+                        picture=lambda: save_picture(View(observer), home / PICTURE),
                     )
                     await perform(stage)
     finally:

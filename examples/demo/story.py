@@ -54,6 +54,8 @@ class Stage(Struct, frozen=True):
     webhook: Webhook
     releases: Path
     kill: Kill
+    picture: Callable[[], None]
+    """Keeps the live view as it is now."""
 
 
 async def perform(stage: Stage) -> None:
@@ -214,6 +216,8 @@ async def _follow(stage: Stage, started: Rollout) -> Rollout:
     async with asyncio.timeout(ROLLOUT_LIMIT_S):
         async for rollout in stage.fleet.watch_rollout(started.rollout_id):
             stage.observer.rollout = rollout
+            if rollout.state is RolloutState.REVERTING:
+                stage.picture()
             if rollout.wave != wave:
                 wave = rollout.wave
                 for robot in rollout.waves[wave]:

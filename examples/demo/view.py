@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.panel import Panel
 from rich.table import Table
@@ -12,6 +15,7 @@ from fleetward.contracts.ids import RobotId
 from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutState
 
 STORY_LINES = 12
+PICTURE_COLUMNS = 118
 _MOODS = {
     "plain": "white",
     "good": "green",
@@ -99,6 +103,13 @@ class View:
     def _story(self) -> Panel:
         lines = self._observer.lines[-STORY_LINES:]
         return Panel(Group(*(told(line) for line in lines)), title="story", border_style="dim")
+
+
+def save_picture(view: View, path: Path) -> None:
+    """Draw the view as it is now into an SVG file."""
+    console = Console(record=True, width=PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True)
+    console.print(view)
+    console.save_svg(str(path), title="fleetward demo")
 
 
 def told(line: Happening) -> Text:
