@@ -1,0 +1,171 @@
+"""Random histories of a fleet: told in any order, twice, late, or of somebody else."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from msgspec import Struct
+
+from fleetward.contracts.codec import encode
+from fleetward.contracts.rollouts import AbortMode, ControlAction, Rollout, RolloutPolicy
+from fleetward.contracts.telemetry import InferenceSummarized
+from rollout_coordinator.advance import Fact, advance, begun
+from rollout_coordinator.step import RobotTaken, Tick
+from tests.unit.rollout_coordinator import scenes
+from tests.unit.rollout_coordinator.invariants import check
+
+MAX_FACTS = 40
+STEP_S = 7
+
+
+class Move(Struct, frozen=True):
+    """What happens next: who, what, and how much time went by."""
+
+    number: int
+    what: str
+    stale: bool
+    old: bool
+    passed_s: int
+    copied_later: int
+
+
+WHATS = (
+    *("activated",) * 4,
+    *("summary",) * 4,
+    *("tick",) * 4,
+    *("checked_in", "checked_in", "failed", "fell_back", "alert", "taken"),
+    *("pause", "resume", "resume", "abort", "keep"),
+)
+MOVES = some.lists(
+    some.builds(
+        Move,
+        number=some.integers(1, 3),
+        what=some.sampled_from(WHATS),
+        stale=some.sampled_from((False, False, False, True)),
+        old=some.booleans(),
+        passed_s=some.sampled_from((0, 1, STEP_S, 65)),
+        copied_later=some.integers(0, MAX_FACTS),
+    ),
+    max_size=MAX_FACTS,
+)
+POLICIES = some.builds(
+    RolloutPolicy,
+    bake_s=some.sampled_from((0.0, 5.0)),
+    silent_after_s=some.just(60.0),
+    min_success_percent=some.sampled_from((0.0, 50.0, 95.0)),
+    max_error_percent=some.sampled_from((0.0, 34.0, 100.0)),
+    min_inferences=some.just(1),
+)
+WAVES = some.lists(some.integers(1, 2), min_size=1, max_size=2)
+
+
+def fact_of(move: Move, rollout: Rollout, seconds: int) -> Fact:
+    """The move as a robot, a person or a clock would say it of the rollout as it stands."""
+    number = move.number
+    progress = rollout.robots.get(scenes.robot(number))
+    generation = (progress.generation if progress else 0) - (1 if move.stale else 0)
+    digest = scenes.OLD if move.old else scenes.NEW
+    elsewhere = scenes.ELSEWHERE if move.stale else scenes.HERE
+    facts: dict[str, Fact] = {
+        "activated": scenes.activated(number, generation, digest, elsewhere),
+        "failed": scenes.failed(number, generation, elsewhere),
+        "fell_back": scenes.fell_back(number, generation, elsewhere),
+        "checked_in": scenes.checked_in(number, generation, digest),
+        "alert": scenes.alert(number, digest=digest),
+        "summary": scenes.summary(number, seconds, digest),
+        "taken": RobotTaken(scenes.robot(number), "rollout elsewhere"),
+        "tick": Tick(),
+        "pause": scenes.asked(ControlAction.PAUSE),
+        "resume": scenes.asked(ControlAction.RESUME),
+        "abort": scenes.asked(ControlAction.ABORT),
+        "keep": scenes.asked(ControlAction.ABORT, AbortMode.KEEP),
+    }
+    return facts[move.what]
+
+
+Story = list[tuple[Fact, datetime, datetime]]
+
+
+def lived(waves: list[int], policy: RolloutPolicy, moves: list[Move]) -> tuple[Rollout, Story]:
+    """The end of a history, with every decision checked, and the story that led to it."""
+    rollout = begun(scenes.planned(*waves, policy=policy), scenes.START).rollout
+    story: Story = []
+    seconds = 0
+    for turn, move in enumerate(moves):
+        seconds += move.passed_s
+        now = scenes.at(seconds + turn / 1000)
+        fact = fact_of(move, rollout, seconds)
+        story.append((fact, now, now))
+        step = advance(rollout, fact, now, now)
+        check(rollout, fact, step)
+        rollout = step.rollout
+    return rollout, story
+
+
+@settings(max_examples=400)
+@given(WAVES, POLICIES, MOVES)
+def test_every_history_keeps_the_promises(
+    waves: list[int], policy: RolloutPolicy, moves: list[Move]
+) -> None:
+    lived(waves, policy, moves)
+
+
+@settings(max_examples=400)
+@given(WAVES, POLICIES, MOVES)
+def test_replaying_a_history_gives_the_identical_states_byte_for_byte(
+    waves: list[int], policy: RolloutPolicy, moves: list[Move]
+) -> None:
+    _, story = lived(waves, policy, moves)
+    told = [_replayed(waves, policy, story) for _ in range(2)]
+    assert told[0] == told[1]
+
+
+@settings(max_examples=400)
+@given(WAVES, POLICIES, MOVES)
+def test_copies_told_at_once_or_later_change_nothing(
+    waves: list[int], policy: RolloutPolicy, moves: list[Move]
+) -> None:
+    """A copy keeps the instant at which its original was stored; it is only read later.
+
+    Two things may change: a window that did not count while its robot was unknown may count once
+    it proved itself, so those are told once; time itself is never a copy.
+    """
+    rollout = begun(scenes.planned(*waves, policy=policy), scenes.START).rollout
+    _, story = lived(waves, policy, moves)
+    copies: dict[int, list[tuple[Fact, datetime]]] = {}
+    for turn, ((fact, stored_at, now), move) in enumerate(zip(story, moves, strict=True)):
+        rollout = advance(rollout, fact, stored_at, now).rollout
+        if not isinstance(fact, Tick | InferenceSummarized | RobotTaken):
+            copies.setdefault(turn, []).append((fact, stored_at))
+            copies.setdefault(turn + move.copied_later, []).append((fact, stored_at))
+        for copy, first_stored_at in copies.get(turn, ()):
+            step = advance(rollout, copy, first_stored_at, now)
+            assert step.rollout is rollout, f"a copy of {copy} changed something"
+
+
+@settings(max_examples=400)
+@given(WAVES, POLICIES, MOVES, some.randoms(use_true_random=False))
+def test_any_order_of_the_same_facts_keeps_the_promises(
+    waves: list[int], policy: RolloutPolicy, moves: list[Move], chance: scenes.Shuffler
+) -> None:
+    _, story = lived(waves, policy, moves)
+    rollout = begun(scenes.planned(*waves, policy=policy), scenes.START).rollout
+    shuffled = story + story
+    chance.shuffle(shuffled)
+    now = scenes.START
+    for fact, stored_at, decided_at in shuffled:
+        now = max(now, decided_at)
+        step = advance(rollout, fact, stored_at, now)
+        check(rollout, fact, step)
+        rollout = step.rollout
+
+
+def _replayed(waves: list[int], policy: RolloutPolicy, story: Story) -> list[bytes]:
+    rollout = begun(scenes.planned(*waves, policy=policy), scenes.START).rollout
+    states = [encode(rollout)]
+    for fact, stored_at, now in story:
+        rollout = advance(rollout, fact, stored_at, now).rollout
+        states.append(encode(rollout))
+    return states

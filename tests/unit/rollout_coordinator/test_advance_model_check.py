@@ -1,0 +1,147 @@
+"""Every state that three robots can lead the real ``advance`` into, breadth first."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from fleetward.contracts.codec import encode
+from fleetward.contracts.rollouts import (
+    FINAL_STATES,
+    AbortMode,
+    CohortEvidence,
+    ControlAction,
+    Evidence,
+    RobotPhase,
+    RobotProgress,
+    Rollout,
+    RolloutPolicy,
+)
+from rollout_coordinator.advance import Fact, advance, begun
+from rollout_coordinator.step import RobotTaken, Tick
+from tests.unit.rollout_coordinator import scenes
+from tests.unit.rollout_coordinator.invariants import check
+
+UNIT_S = 5
+OLDEST = timedelta(seconds=2 * UNIT_S)
+"""As old as any deadline of the policies below: all such times are the same."""
+STRICT = RolloutPolicy(bake_s=5, silent_after_s=5, min_inferences=1)
+LAX = RolloutPolicy(
+    bake_s=5, silent_after_s=5, min_inferences=1, min_success_percent=30, max_error_percent=50
+)
+
+
+def canonical(rollout: Rollout, passed_s: float = 0) -> Rollout:
+    """The same state seen at START: ages instead of times, no words, no growing counts."""
+
+    def seen(moment: datetime) -> datetime:
+        return max(moment - timedelta(seconds=passed_s), scenes.START - OLDEST)
+
+    def progress(of: RobotProgress) -> RobotProgress:
+        return replace(
+            of,
+            targeted_at=_targeted_at(of, seen),
+            proved_at=scenes.START - OLDEST if of.proved_at else None,
+            reason="",
+        )
+
+    heard = min(rollout.evidence.canary.inferences, 1)
+    return replace(
+        rollout,
+        robots={robot: progress(of) for robot, of in rollout.robots.items()},
+        evidence=Evidence(canary=CohortEvidence(inferences=heard)),
+        wave_started_at=scenes.START - OLDEST,
+        baking_since=seen(rollout.baking_since) if rollout.baking_since else None,
+        controlled_at=None,
+        ended_at=None,
+        reason="",
+    )
+
+
+def _targeted_at(of: RobotProgress, seen: Callable[[datetime], datetime]) -> datetime | None:
+    """Only a targeted robot's age is ever asked for; of the others, whether they were targeted."""
+    if of.targeted_at is None:
+        return None
+    oldest = scenes.START - timedelta(seconds=UNIT_S)
+    return max(seen(of.targeted_at), oldest) if of.phase is RobotPhase.TARGETED else oldest
+
+
+def facts_about(rollout: Rollout) -> Iterator[Fact]:
+    """Everything that anybody may say next, true, late or foreign."""
+    yield scenes.asked(ControlAction.PAUSE)
+    yield scenes.asked(ControlAction.RESUME)
+    yield scenes.asked(ControlAction.ABORT)
+    yield scenes.asked(ControlAction.ABORT, AbortMode.KEEP)
+    for number in (1, 2, 3):
+        progress = rollout.robots[scenes.robot(number)]
+        for generation in (progress.generation, progress.generation - 1):
+            for digest in (scenes.NEW, scenes.OLD):
+                yield scenes.activated(number, generation, digest)
+                yield scenes.checked_in(number, generation, digest)
+            yield scenes.failed(number, generation)
+            yield scenes.fell_back(number, generation)
+        yield scenes.activated(number, progress.generation, rollout=scenes.ELSEWHERE)
+        yield scenes.alert(number)
+        yield scenes.summary(number, 0, inferences=1)
+        if progress.phase is not RobotPhase.REVERTED:
+            yield RobotTaken(scenes.robot(number), "rollout elsewhere")
+
+
+def explored(policy: RolloutPolicy) -> tuple[dict[bytes, Rollout], dict[bytes, set[bytes]]]:
+    """All states, and for each the states that lead to it; every decision is checked."""
+    plan = scenes.planned(1, 2, policy=policy, fresh=frozenset({scenes.robot(3)}))
+    first = canonical(begun(plan, scenes.START).rollout)
+    states = {encode(first): first}
+    led_here: dict[bytes, set[bytes]] = defaultdict(set)
+    waiting = deque(states)
+    while waiting:
+        key = waiting.popleft()
+        for following in next_states(states[key]):
+            following_key = encode(following)
+            led_here[following_key].add(key)
+            if following_key not in states:
+                states[following_key] = following
+                if following.state in FINAL_STATES:
+                    assert all(map(following.__eq__, next_states(following)))
+                else:
+                    waiting.append(following_key)
+    return states, led_here
+
+
+def next_states(before: Rollout) -> Iterator[Rollout]:
+    for fact in facts_about(before):
+        step = advance(before, fact, scenes.START, scenes.START)
+        check(before, fact, step)
+        if step.rollout is not before:
+            _check_copy(step.rollout, fact)
+            yield canonical(step.rollout)
+    step = advance(before, Tick(), scenes.START, scenes.START)
+    check(before, Tick(), step)
+    yield canonical(step.rollout)
+    if before.state not in FINAL_STATES:
+        yield canonical(before, UNIT_S)
+
+
+def _check_copy(after: Rollout, fact: Fact) -> None:
+    again = advance(after, fact, scenes.START, scenes.START)
+    assert again.rollout is after, f"a copy of {fact} had an effect"
+    assert not again.events
+    assert not again.targets
+
+
+@pytest.mark.parametrize("policy", [STRICT, LAX], ids=["strict", "lax"])
+def test_every_reachable_state_keeps_the_promises_and_can_end(policy: RolloutPolicy) -> None:
+    states, led_here = explored(policy)
+    ending = deque(key for key, rollout in states.items() if rollout.state in FINAL_STATES)
+    can_end = set(ending)
+    while ending:
+        for earlier in led_here[ending.popleft()] - can_end:
+            can_end.add(earlier)
+            ending.append(earlier)
+    print(f"{len(states)} states, {sum(map(len, led_here.values()))} transitions")  # noqa: T201 (the size of what was searched)
+    assert can_end == set(states)
+    assert {rollout.state for rollout in states.values()} >= FINAL_STATES - {scenes.UNUSED_STATE}

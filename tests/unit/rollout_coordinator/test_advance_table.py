@@ -1,0 +1,134 @@
+"""Each state and each kind of fact: what comes of it. Every pair has its answer here."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+from msgspec.structs import replace
+
+from fleetward.contracts.rollouts import FINAL_STATES, AbortMode, ControlAction, Rollout
+from fleetward.contracts.rollouts import RolloutState as State
+from rollout_coordinator.advance import Fact
+from rollout_coordinator.step import RobotTaken, Step, Tick
+from tests.unit.rollout_coordinator import scenes
+from tests.unit.rollout_coordinator.invariants import check
+
+LATER_S = 61
+"""Past the deadline for silence."""
+
+FACTS: dict[str, Fact] = {
+    "proof": scenes.activated(1),
+    "return proved": scenes.activated(1, generation=6, digest=scenes.OLD),
+    "failure": scenes.failed(1),
+    "fall-back": scenes.fell_back(1),
+    "heartbeat on the new model": scenes.checked_in(1),
+    "heartbeat on the old model": scenes.checked_in(1, generation=6, digest=scenes.OLD),
+    "critical alert": scenes.alert(1),
+    "summary": scenes.summary(1, LATER_S),
+    "pause": scenes.asked(ControlAction.PAUSE),
+    "resume": scenes.asked(ControlAction.RESUME),
+    "abort": scenes.asked(ControlAction.ABORT),
+    "abort, keep": scenes.asked(ControlAction.ABORT, AbortMode.KEEP),
+    "taken": RobotTaken(scenes.robot(1), "rollout elsewhere"),
+    "tick": Tick(),
+}
+
+NOTHING = "nothing"
+REMEMBERED = "remembered"
+HALTED = "reverting: RolloutHalted, 1 targets"
+WHILE_OPEN = {
+    State.RUNNING: {
+        "proof": REMEMBERED,
+        "return proved": NOTHING,
+        "failure": HALTED,
+        "fall-back": HALTED,
+        "heartbeat on the new model": NOTHING,
+        "heartbeat on the old model": NOTHING,
+        "critical alert": HALTED,
+        "summary": REMEMBERED,
+        "pause": "paused: RolloutPaused",
+        "resume": REMEMBERED,
+        "abort": HALTED,
+        "abort, keep": "aborted: RolloutEnded",
+        "taken": REMEMBERED,
+        "tick": HALTED,
+    },
+    State.PAUSED: {
+        "proof": REMEMBERED,
+        "return proved": NOTHING,
+        "failure": HALTED,
+        "fall-back": HALTED,
+        "heartbeat on the new model": NOTHING,
+        "heartbeat on the old model": NOTHING,
+        "critical alert": HALTED,
+        "summary": REMEMBERED,
+        "pause": REMEMBERED,
+        "resume": "running: RolloutResumed",
+        "abort": HALTED,
+        "abort, keep": "aborted: RolloutEnded",
+        "taken": REMEMBERED,
+        "tick": HALTED,
+    },
+    State.REVERTING: {
+        "proof": NOTHING,
+        "return proved": "reverted: RolloutEnded",
+        "failure": NOTHING,
+        "fall-back": NOTHING,
+        "heartbeat on the new model": NOTHING,
+        "heartbeat on the old model": "reverted: RolloutEnded",
+        "critical alert": NOTHING,
+        "summary": NOTHING,
+        "pause": REMEMBERED,
+        "resume": REMEMBERED,
+        "abort": REMEMBERED,
+        "abort, keep": "aborted: RolloutEnded",
+        "taken": REMEMBERED,
+        "tick": NOTHING,
+    },
+}
+
+
+def in_state(state: State) -> Rollout:
+    """A rollout of one and two robots whose first robot was given the model."""
+    running = scenes.started(1, 2)
+    match state:
+        case State.RUNNING:
+            return running
+        case State.PAUSED:
+            return scenes.after(running, (scenes.asked(ControlAction.PAUSE), 1))
+        case State.REVERTING:
+            return scenes.after(running, (scenes.failed(1), 1))
+        case _:
+            return replace(running, state=state)
+
+
+def outcome(before: Rollout, step: Step) -> str:
+    """A decision in words."""
+    if step.rollout is before:
+        assert not step.events
+        assert not step.targets
+        return NOTHING
+    if not step.events:
+        assert not step.targets
+        assert step.rollout.state is before.state
+        return REMEMBERED
+    words = [type(event).__name__ for event in step.events]
+    words += [f"{len(step.targets)} targets"] if step.targets else []
+    return f"{step.rollout.state.value}: {', '.join(words)}"
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("name", FACTS)
+def test_each_state_answers_each_fact(state: State, name: str) -> None:
+    before = in_state(state)
+    step = scenes.told(before, FACTS[name], LATER_S)
+    check(before, FACTS[name], step)
+    expected = NOTHING if state in FINAL_STATES else WHILE_OPEN[state][name]
+    assert outcome(before, step) == expected
+
+
+def test_the_table_knows_every_kind_of_fact_and_every_open_state() -> None:
+    assert {type(fact) for fact in FACTS.values()} == set(get_args(Fact))
+    assert set(WHILE_OPEN) == set(State) - FINAL_STATES
+    assert all(answers.keys() == FACTS.keys() for answers in WHILE_OPEN.values())
