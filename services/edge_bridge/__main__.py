@@ -40,7 +40,7 @@ async def _run(settings: Settings) -> None:
         loop.add_signal_handler(number, stopped.set)
     async with Bridge(settings, source=_source(settings)) as bridge:
         await bridge.ready()
-        notify_ready()
+        _tell_supervisor()
         failed = asyncio.ensure_future(bridge.failed())
         stopping = asyncio.ensure_future(stopped.wait())
         await asyncio.wait({failed, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -48,6 +48,14 @@ async def _run(settings: Settings) -> None:
         if failed.done():
             failed.result()
         failed.cancel()
+
+
+def _tell_supervisor() -> None:
+    """A supervisor that is gone is no reason for a robot to stop serving."""
+    try:
+        notify_ready()
+    except OSError as problem:
+        log(_logger, "bridge.ready_unheard", level=logging.WARNING, reason=str(problem))
 
 
 def _source(settings: Settings) -> Source:

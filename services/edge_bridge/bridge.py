@@ -141,20 +141,41 @@ class Bridge:
 
     def _build(self) -> None:
         """Every part, each with what it needs and nothing else."""
+        trusted = TrustedKeys.load(self._settings.trust_dir)
+        self._build_uplink()
+        self._build_serving(trusted)
+        self._targets = TargetWatch(
+            self._settings.robot_id,
+            self._link,
+            trusted,
+            poll_s=self._settings.poll_s,
+            look_spacing_s=self._settings.look_spacing_s,
+            on_offered=self._converger.offer,
+            on_distrusted=self._converger.distrust,
+        )
+        self._measuring = Measuring(
+            self._settings, self._recorder, self._spool, self._sender, self._link, self._slots
+        )
+
+    def _build_uplink(self) -> None:
+        """What is written down and sent."""
         settings = self._settings
-        trusted = TrustedKeys.load(settings.trust_dir)
         self._journal = Journal(settings.state_dir / "journal.db")
         self._spool = Spool(settings.state_dir / "spool.db", settings.store.spool_bytes)
+        self._link = Link(settings.bus)
+        self._reporter = Reporter(self._journal, self._link, settings.uplink)
+        self._sender = FrameSender(self._spool, self._link, settings.uplink)
+        self._check_ins = CheckIns(self._reporter, self._check_in, settings.check_in_s)
+
+    def _build_serving(self, trusted: TrustedKeys) -> None:
+        """What is fetched, kept and served."""
+        settings = self._settings
         self._store = ModelStore(
             settings.state_dir / "models",
             limit_bytes=settings.store.models_bytes,
             reserve_bytes=settings.store.reserve_bytes,
         )
         self._session = aiohttp.ClientSession(auto_decompress=False)
-        self._link = Link(settings.bus)
-        self._reporter = Reporter(self._journal, self._link, settings.uplink)
-        self._sender = FrameSender(self._spool, self._link, settings.uplink)
-        self._check_ins = CheckIns(self._reporter, self._check_in, settings.check_in_s)
         self._fetcher = Fetcher(self._session, self._grant, self._store, trusted, settings.fetch)
         self._watch = InferenceWatch(settings.health)
         self._slots = Slots(
@@ -174,18 +195,6 @@ class Bridge:
             steps=self._steps,
             reporter=self._reporter,
             on_change=self._check_ins.changed,
-        )
-        self._targets = TargetWatch(
-            settings.robot_id,
-            self._link,
-            trusted,
-            poll_s=settings.poll_s,
-            look_spacing_s=settings.look_spacing_s,
-            on_offered=self._converger.offer,
-            on_distrusted=self._converger.distrust,
-        )
-        self._measuring = Measuring(
-            settings, self._recorder, self._spool, self._sender, self._link, self._slots
         )
 
     def _parts(self) -> dict[str, Coroutine[Any, Any, None]]:

@@ -231,7 +231,13 @@ class Converger:
             return  # green died before its proof: the proof reports it
         placed = converge.Placed(serving.model, serving.digest)
         facts = [outcome.fell_back(left, incident, _now())] if left else []
-        await self._remember(lambda memory: converge.return_to(memory, placed), facts)
+        with span(
+            "bridge.fall_back",
+            self.memory.traceparent,
+            robot_id=self._settings.robot_id,
+            digest=serving.digest,
+        ):
+            await self._remember(lambda memory: converge.return_to(memory, placed), facts)
         self._changed.set()
 
     async def _start_own_model(self) -> None:

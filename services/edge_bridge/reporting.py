@@ -17,6 +17,7 @@ from fleetward.bus.errors import PublishError
 from fleetward.bus.logs import log
 from fleetward.bus.publish import publish
 from fleetward.bus.tracing import context_of, current_traceparent
+from fleetward.contracts.codec import MessageTooLargeError
 from fleetward.contracts.event import Event
 from fleetward.contracts.robots import RobotCheckedIn
 
@@ -67,6 +68,8 @@ class Reporter:
                 message_id=unsent.message_id,
                 timeout_s=self._limits.publish_timeout_s,
             )
+        except MessageTooLargeError as problem:  # never sendable: it must not hold up the rest
+            log(_logger, "report.dropped", level=logging.ERROR, reason=str(problem))
         finally:
             opentelemetry_context.detach(token)
         await asyncio.to_thread(self._journal.sent, unsent)

@@ -104,6 +104,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         frame_width_px=int(_number(environment, "FRAME_WIDTH_PX", 320)),
         poll_s=_number(environment, "POLL_S", 5.0),
         check_in_s=_number(environment, "CHECK_IN_S", 5.0),
+        ready_offline_after_s=_number(environment, "READY_OFFLINE_AFTER_S", 10.0),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -24,6 +25,10 @@ class FrameLimits(Struct, frozen=True, kw_only=True):
     period_s: float = 0.25
     max_samples: int = 8_192
     max_series: int = 256
+    max_attributes: int = 16
+    max_attribute_characters: int = 256
+    max_series_characters: int = 16_384
+    """All names and attributes together: with every sample, a frame stays below 256 KiB."""
 
 
 class Recorder:
@@ -38,6 +43,7 @@ class Recorder:
         self._limits = limits
         self._lock = threading.Lock()
         self._series: dict[_SeriesKey, int] = {}
+        self._series_characters = 0
         self._samples: list[tuple[int, int, float]] = []
         self.samples_refused = 0
 
@@ -51,16 +57,11 @@ class Recorder:
         """Remember one sample of a signal. ``at_ns`` is unix time, now when left out."""
         key = (signal, tuple(sorted(attributes.items())))
         with self._lock:
-            index = self._series.get(key, len(self._series))
-            crowded = index >= self._limits.max_series
-            if (
-                crowded
-                or len(self._samples) >= self._limits.max_samples
-                or not math.isfinite(value)
-            ):
+            full = len(self._samples) >= self._limits.max_samples
+            index = None if full or not math.isfinite(value) else self._index_of(key)
+            if index is None:
                 self.samples_refused += 1
                 return
-            self._series[key] = index
             self._samples.append((index, time.time_ns() if at_ns is None else at_ns, value))
 
     def cut(self) -> TelemetryFrame | None:
@@ -68,6 +69,7 @@ class Recorder:
         with self._lock:
             samples, self._samples = self._samples, []
             series, self._series = self._series, {}
+            self._series_characters = 0
         if not samples:
             return None
         index, at_ns, values = zip(*samples, strict=True)
@@ -84,6 +86,27 @@ class Recorder:
             values=np.array(values, dtype="<f8").tobytes(),
         )
 
+    def _index_of(self, key: _SeriesKey) -> int | None:
+        """The place of a series in the open frame; None when no frame may hold it."""
+        known = self._series.get(key)
+        if known is not None:
+            return known
+        signal, attributes = key
+        texts = [text for pair in attributes for text in pair]
+        characters = len(signal) + sum(map(len, texts))
+        if (
+            _SIGNAL.match(signal) is None
+            or len(self._series) >= self._limits.max_series
+            or len(attributes) > self._limits.max_attributes
+            or any(len(text) > self._limits.max_attribute_characters for text in texts)
+            or self._series_characters + characters > self._limits.max_series_characters
+        ):
+            return None
+        self._series_characters += characters
+        self._series[key] = len(self._series)
+        return self._series[key]
 
+
+_SIGNAL = re.compile(r"\A[a-zA-Z][a-zA-Z0-9_.-]{0,127}\Z")
 _LONGEST_US = 59_000_000
 """A clock that was set while a frame was open must not make the frame unreadable."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -44,11 +44,13 @@ class Fleet:
         self.directory = directory
         self.objects = objects
         self.heard: list[Event] = []
+        self.traceparents: dict[type[Event], str] = {}
         self.frames: dict[tuple[str, int], TelemetryFrame] = {}
         self.stores_telemetry = True
         self._news = asyncio.Event()
         self._url = url
         self._pulls: list[Pull] = []
+        self._heard_sequences: set[int] = set()
         self._keys = {
             purpose: SigningKey.create(directory / f"{purpose}.seed")
             for purpose in (MANIFEST, TARGET)
@@ -71,7 +73,7 @@ class Fleet:
             "check_in_s": 0.5,
             "control_probe_hz": 0.0,
             "proof_timeout_s": 5.0,
-            "health": HealthBounds(min_inferences=5),
+            "health": HealthBounds(min_inferences=5, min_latency_inferences=5),
         }
         return Settings(**{**fixed, **changes})  # type: ignore[arg-type]  # a test names its own
 
@@ -159,13 +161,18 @@ class Fleet:
     def count(self, kind: type[Event]) -> int:
         return sum(isinstance(fact, kind) for fact in self.heard)
 
-    async def _hear(self, deliveries: list[Delivery]) -> None:
+    async def _hear(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
-            self.heard.append(delivery.decode())
             await delivery.ack()
+            if delivery.sequence in self._heard_sequences:
+                continue  # its acknowledgement died with the server
+            self._heard_sequences.add(delivery.sequence)
+            fact = delivery.decode()
+            self.heard.append(fact)
+            self.traceparents[type(fact)] = delivery.traceparent
         self._news.set()
 
-    async def _store(self, deliveries: list[Delivery]) -> None:
+    async def _store(self, deliveries: Sequence[Delivery]) -> None:
         """As telemetry-ingest does: the watermark is the end of the run from frame 1."""
         for delivery in deliveries:
             frame = delivery.decode()

@@ -12,6 +12,7 @@ import pytest
 from edge_bridge.bridge import AlreadyRunningError, Bridge
 from edge_bridge.frames import Frame, FrameSink
 from edge_bridge.slot import StagedModel
+from edge_bridge.spool import Spool
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import (
     ActivationFailed,
@@ -33,14 +34,22 @@ class Camera:
 
     def __init__(self) -> None:
         self.brightness = 0
-        self.paused = False
+        self.shown = 0
+        self._showing = asyncio.Condition()
+
+    async def shows(self, frames: int) -> None:
+        """Until so many more frames were shown."""
+        until = self.shown + frames
+        async with self._showing:
+            await self._showing.wait_for(lambda: self.shown >= until)
 
     async def run(self, sink: FrameSink) -> None:
         shape = (tiny_models.SIDE_PX, tiny_models.SIDE_PX, 3)
         while True:
-            if not self.paused:
-                content = bytes([self.brightness]) * (shape[0] * shape[1] * shape[2])
-                sink(Frame(content, shape))
+            sink(Frame(bytes([self.brightness]) * (shape[0] * shape[1] * shape[2]), shape))
+            self.shown += 1
+            async with self._showing:
+                self._showing.notify_all()
             await asyncio.sleep(0.02)
 
 
@@ -216,17 +225,22 @@ async def test_samples_arrive_stored_once_and_the_spool_is_trimmed(fleet: Fleet)
             if series.signal == "model.inference.duration"
         }
         assert digests == {first.digest}
+        sent = max(number for _, number in fleet.frames)
+        await fleet.stored(lambda frames: max(number for _, number in frames) > sent)
+    spool = Spool(fleet.settings().state_dir / "spool.db", 10**9)
+    left = [one.frame.sequence for one in spool.waiting(0, 1000, 1000)]
+    assert 1 not in left
+    assert len(left) < sent
 
 
 async def test_nothing_is_lost_when_the_hub_is_killed(fleet: Fleet) -> None:
     first = model(fleet, "v1")
-    async with Bridge(fleet.settings(), source=Camera()) as bridge:
+    camera = Camera()
+    async with Bridge(fleet.settings(), source=camera) as bridge:
         await activate(fleet, first, 1)
         await fleet.system.kill()
         bridge.record("link.reconnects", 41.0)
-        served = bridge.frames_served
-        while bridge.frames_served < served + 25:
-            await asyncio.sleep(0.05)  # half a second of offline telemetry
+        await camera.shows(25)  # half a second of offline telemetry
         await fleet.system.restart()
         await fleet.stored(lambda frames: any(_holds(frame, 41.0) for frame in frames.values()))
         numbers = {number for boot, number in fleet.frames if boot == bridge.boot_id}

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 
 from edge_bridge.telemetry import FrameLimits, Recorder
+from fleetward.contracts.catalog import row_of
+from fleetward.contracts.codec import encode
 from fleetward.contracts.ids import BootId, RobotId
+from fleetward.contracts.telemetry import TelemetryFrame
 
 
 def recorder(**limits: int) -> Recorder:
@@ -54,6 +58,35 @@ def test_what_no_frame_can_hold_is_refused_and_counted() -> None:
     assert frame is not None
     assert np.frombuffer(frame.values, "<f8").tolist() == [1.0, 2.0]
     assert taken.samples_refused == 4
+
+
+@pytest.mark.parametrize(
+    ("signal", "attributes"),
+    [
+        ("", {}),
+        ("1st", {}),
+        ("a b", {}),
+        ("x" * 129, {}),
+        ("x", {"key": "v" * 257}),
+        ("x", {f"key{number}": "v" for number in range(17)}),
+    ],
+)
+def test_a_name_that_ingest_would_refuse_never_spoils_a_frame(
+    signal: str, attributes: dict[str, str]
+) -> None:
+    taken = recorder()
+    taken.record(signal, 1.0, attributes)
+    assert taken.cut() is None
+    assert taken.samples_refused == 1
+
+
+def test_the_fullest_frame_is_within_what_the_catalog_allows() -> None:
+    taken = recorder()
+    for number in range(10_000):
+        taken.record("x", 1.0, {f"{number % 300}": "ü" * 200})
+    frame = taken.cut()
+    assert frame is not None
+    assert len(encode(frame)) < row_of(TelemetryFrame).size_limit_bytes
 
 
 def test_a_clock_set_back_while_a_frame_is_open_leaves_a_readable_frame() -> None:

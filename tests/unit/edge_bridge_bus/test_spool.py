@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import subprocess
 import sys
@@ -70,7 +71,7 @@ def test_a_full_spool_thins_its_oldest_half_and_stays_within_its_bound(tmp_path:
     kept = [at for _, _, at in sequences(spool, numbered=10_000)]
     assert kept[-30:] == list(range(370, 400)), "the newest frames are whole"
     assert kept[0] == 0, "the old time is thinner, not gone"
-    steps = [after - before for before, after in zip(kept, kept[1:], strict=False)]
+    steps = [after - before for before, after in itertools.pairwise(kept)]
     assert steps[-1] == 1 < steps[0], "and the thinner the older"
     assert thinned == spool.frames_thinned == 400 - len(kept)
 
