@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterable
 
 import httpx
 import uvloop
@@ -35,6 +36,7 @@ from fleetward.contracts.rows import Principal
 
 _logger = logging.getLogger("alerting")
 
+CANCEL_AGAIN_S = 0.5
 EXIT_REFUSED = 78
 """Exit status when settings or rules are wrong (EX_CONFIG)."""
 
@@ -95,8 +97,16 @@ async def _until_stopped(
         notify_ready()
         log(_logger, "alerting.ready")
         await stopped.wait()
-        for task in tasks:
+        await _cancel(tasks)
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Until they ended: before Python 3.12, wait_for may swallow a cancellation."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
             task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
 
 
 def _reload(settings: Settings, handlers: Handlers) -> None:

@@ -23,6 +23,32 @@ class Window(Struct, frozen=True):
     range_ns: int
 
 
+def total(values: Sequence[float]) -> float:
+    """The exact sum; with infinities or past the largest float, the one that IEEE 754 gives."""
+    try:
+        return math.fsum(values)
+    except (ValueError, OverflowError):
+        return sum(values)
+
+
+def mean(values: Sequence[float]) -> float:
+    """The average, also where the sum would pass the largest float."""
+    average = total(values) / len(values)
+    if math.isfinite(average) or not all(math.isfinite(value) for value in values):
+        return average
+    return math.fsum(value / len(values) for value in values)
+
+
+def least(values: Sequence[float]) -> float:
+    """The smallest value that is a number; NaN when none is."""
+    return min((value for value in values if not math.isnan(value)), default=math.nan)
+
+
+def greatest(values: Sequence[float]) -> float:
+    """The largest value that is a number; NaN when none is."""
+    return max((value for value in values if not math.isnan(value)), default=math.nan)
+
+
 def quantile(parameter: float, values: Sequence[float]) -> float:
     """The linearly interpolated quantile; outside [0, 1] it is -inf or +inf, as in PromQL."""
     if math.isnan(parameter):
@@ -31,7 +57,7 @@ def quantile(parameter: float, values: Sequence[float]) -> float:
         return -math.inf
     if parameter > 1:
         return math.inf
-    ordered = sorted(values)
+    ordered = sorted(values, key=lambda value: (not math.isnan(value), value))  # NaN first
     rank = parameter * (len(ordered) - 1)
     lower = math.floor(rank)
     upper = min(lower + 1, len(ordered) - 1)
@@ -74,10 +100,10 @@ def _beyond(gap_ns: float, average_ns: float) -> float:
 Over = Callable[[Window], float | None]
 
 RANGE_FUNCTIONS: dict[str, Over] = {
-    "avg_over_time": lambda window: math.fsum(window.values) / len(window.values),
-    "min_over_time": lambda window: min(window.values),
-    "max_over_time": lambda window: max(window.values),
-    "sum_over_time": lambda window: math.fsum(window.values),
+    "avg_over_time": lambda window: mean(window.values),
+    "min_over_time": lambda window: least(window.values),
+    "max_over_time": lambda window: greatest(window.values),
+    "sum_over_time": lambda window: total(window.values),
     "count_over_time": lambda window: float(len(window.values)),
     "last_over_time": lambda window: window.values[-1],
     "rate": rate,
@@ -88,10 +114,10 @@ RANGE_FUNCTIONS: dict[str, Over] = {
 QUANTILE_OVER_TIME = "quantile_over_time"
 
 AGGREGATIONS: dict[str, Callable[[Sequence[float]], float]] = {
-    "sum": math.fsum,
-    "avg": lambda values: math.fsum(values) / len(values),
-    "min": min,
-    "max": max,
+    "sum": total,
+    "avg": mean,
+    "min": least,
+    "max": greatest,
     "count": lambda values: float(len(values)),
 }
 

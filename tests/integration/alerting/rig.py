@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -17,7 +17,6 @@ from nats.aio.client import Client
 
 from fleetward.bus.last_values import last_values
 from fleetward.bus.publish import publish
-from fleetward.contracts.alerts import AlertBecameUnknown, AlertFired, AlertResolved
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import BootId, RobotId
 from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
@@ -89,7 +88,9 @@ class Receiver:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
-                lines = [line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line]
+                lines = [
+                    line.split(": ", 1) for line in head.decode().split("\r\n") if ": " in line
+                ]
                 headers = {name.lower(): value for name, value in lines}
                 body = await reader.readexactly(int(headers["content-length"]))
                 status = self.statuses.pop(0) if self.statuses else 200
@@ -145,8 +146,12 @@ class Alerting:
     async def stop(self) -> int:
         if self._process.returncode is None:
             self._process.terminate()
-        await self._reading
-        return await self._process.wait()
+        try:
+            return await asyncio.wait_for(self._process.wait(), 10)
+        finally:
+            if self._process.returncode is None:
+                self._process.kill()
+            await self._reading
 
     def reload(self) -> None:
         self._process.send_signal(signal.SIGHUP)
@@ -185,6 +190,7 @@ class Robot:
         self.attributes: dict[str, str] = {}
         self._connection = connection
         self._sequence = 0
+        self._talking = False
         self._task: asyncio.Task[None] | None = None
 
     async def check_in(self) -> None:
@@ -215,16 +221,17 @@ class Robot:
         await publish(self._connection, self.next_frame())
 
     def unmute(self) -> None:
+        self._talking = True
         self._task = asyncio.create_task(self._talk())
 
     async def mute(self) -> None:
+        self._talking = False
         if self._task is not None:
-            self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
     async def _talk(self) -> None:
-        while True:
+        while self._talking:
             await self.send()
             await asyncio.sleep(FRAME_S)
 
@@ -266,12 +273,6 @@ class Rig:
         connection = await self.system.connect(Principal.OPERATOR)
         return [value.event for value in await last_values(connection, event)]
 
-    async def until(self, holds: Callable[[], Any], timeout_s: float = 15.0) -> None:
-        """Wait until an awaited condition holds; polls the server, which has no event for it."""
-        async with asyncio.timeout(timeout_s):
-            while not await holds():
-                await asyncio.sleep(0.1)
-
     async def close(self) -> None:
         for robot in self._robots:
             await robot.mute()
@@ -288,6 +289,3 @@ async def rig_on(system: NatsSystem, directory: Path) -> AsyncIterator[Rig]:
         yield rig
     finally:
         await rig.close()
-
-
-__all__ = ["AlertBecameUnknown", "AlertFired", "AlertResolved", "Rig", "Robot", "rig_on"]

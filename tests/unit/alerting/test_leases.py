@@ -77,7 +77,7 @@ def test_a_frame_delivered_again_is_no_sign_of_life() -> None:
 def test_a_robot_silent_before_a_restart_is_not_called_so_again() -> None:
     one = fleet()
     feed(one, [slow_frame(1, 0.02)])
-    (fired,) = [a for a in one.fall_silent(R1, at(10), 10.0)]
+    (fired,) = one.fall_silent(R1, at(10), 10.0)
     again = fleet(incidents=restore([fired.fired], [], []))
     assert [again.leases.expired(step / 2) for step in range(60)] == [[]] * 60
     assert kinds(again.heard_live(R1, at(60), 60.0)) == ["r1:RobotSilent:1:resolved"]
