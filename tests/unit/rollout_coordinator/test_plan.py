@@ -1,0 +1,220 @@
+"""From a request to waves of robots, or a refusal that says what to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+from msgspec.structs import replace
+
+from fleetward.contracts.ids import Digest, RobotId, RolloutId, Version, model_selector
+from fleetward.contracts.registry import ModelManifest, ModelRecord, ModelVersion, SignedManifest
+from fleetward.contracts.robots import RobotEnrolled, RobotTarget
+from fleetward.contracts.rollouts import Rollout, RolloutPolicy, RolloutRequested, Strategy
+from rollout_coordinator.errors import PlanRefusedError, SelectorError
+from rollout_coordinator.plan import Fleet, planned, wave_sizes
+from tests.unit.rollout_coordinator.scenes import (
+    ELSEWHERE,
+    HERE,
+    NEW,
+    NEW_MODEL,
+    OLD,
+    OLD_MODEL,
+    START,
+    started,
+)
+
+
+def version(name: str, digest: Digest) -> ModelVersion:
+    manifest = ModelManifest(
+        model=replace(OLD_MODEL, version=Version(name)),
+        digest=digest,
+        size_bytes=1,
+        format="onnx",
+        opset=17,
+        inputs=(),
+        outputs=(),
+        release=1,
+        object_key="k",
+        published_at=START,
+    )
+    return ModelVersion(
+        manifest=manifest, signed=SignedManifest(payload=b"", key_id="", signature=b"")
+    )
+
+
+RECORD = ModelRecord(
+    name=OLD_MODEL.name,
+    versions=(version("1", OLD), version("2", NEW)),
+    aliases={"stable": Version("1")},  # type: ignore[dict-item]  # a literal alias
+)
+
+
+def request(
+    model: str = "detector:2", selector: str = "all", policy: RolloutPolicy | None = None
+) -> RolloutRequested:
+    return RolloutRequested(
+        rollout_id=HERE,
+        model=model_selector(model),
+        selector=selector,
+        policy=policy or RolloutPolicy(),
+        requested_at=START,
+    )
+
+
+def fleet(
+    size: int = 5,
+    targets: Mapping[RobotId, RobotTarget] | None = None,
+    open_rollouts: tuple[Rollout, ...] = (),
+) -> Fleet:
+    robots = tuple(
+        RobotEnrolled(robot_id=RobotId(f"r{number}"), enrolled_at=START)
+        for number in range(1, size + 1)
+    )
+    return Fleet(robots=robots, targets=targets or {}, open_rollouts=open_rollouts)
+
+
+def target(robot: str, digest: Digest = OLD, rollout: RolloutId = ELSEWHERE) -> RobotTarget:
+    return RobotTarget(
+        robot_id=RobotId(robot),
+        generation=7,
+        rollout_id=rollout,
+        model=OLD_MODEL,
+        digest=digest,
+        issued_at=START,
+    )
+
+
+def test_plan_knows_what_each_robot_returns_to() -> None:
+    rollout = planned(request(), RECORD, fleet(2, {RobotId("r1"): target("r1")}), START)
+    known, fresh = rollout.robots[RobotId("r1")], rollout.robots[RobotId("r2")]
+    assert (known.generation, known.previous_digest) == (7, OLD)
+    assert (fresh.generation, fresh.previous_digest) == (0, None)
+    assert (rollout.model, rollout.digest) == (NEW_MODEL, NEW)
+
+
+def test_alias_names_the_version_it_points_to() -> None:
+    assert planned(request("detector@stable"), RECORD, fleet(), START).digest == OLD
+
+
+def test_all_at_once_is_one_wave() -> None:
+    wanted = replace(request(), strategy=Strategy.ALL_AT_ONCE)
+    assert [len(wave) for wave in planned(wanted, RECORD, fleet(), START).waves] == [5]
+
+
+def test_robots_that_have_the_model_are_left_out() -> None:
+    rollout = planned(request(), RECORD, fleet(3, {RobotId("r2"): target("r2", NEW)}), START)
+    assert set(rollout.robots) == {"r1", "r3"}
+
+
+def test_same_robots_go_first_whatever_order_the_fleet_is_read_in() -> None:
+    there = fleet(20)
+    back = Fleet(tuple(reversed(there.robots)), {}, ())
+    plans = [planned(request(), RECORD, each, START) for each in (there, back)]
+    assert plans[0].waves == plans[1].waves
+
+
+def test_canary_is_not_chosen_by_name() -> None:
+    (canary, *_) = planned(request(), RECORD, fleet(20), START).waves
+    assert canary != tuple(f"r{number}" for number in range(1, len(canary) + 1))
+
+
+def refusal(wanted: RolloutRequested, record: ModelRecord | None, seen: Fleet) -> str:
+    with pytest.raises((PlanRefusedError, SelectorError)) as caught:
+        planned(wanted, record, seen, START)
+    return str(caught.value)
+
+
+def test_unknown_model_is_refused() -> None:
+    message = refusal(request(), None, fleet())
+    assert "no model is called 'detector'" in message
+    assert "fleetward model push" in message
+
+
+def test_unknown_version_is_refused_with_those_that_exist() -> None:
+    message = refusal(request("detector:9"), RECORD, fleet())
+    assert message == "model 'detector' has no version '9'; the newest are: 1, 2."
+
+
+def test_unknown_alias_is_refused_with_those_that_exist() -> None:
+    assert "its aliases are: stable" in refusal(request("detector@next"), RECORD, fleet())
+
+
+def test_bad_selector_is_refused() -> None:
+    assert "column 6" in refusal(request(selector="site="), RECORD, fleet())
+
+
+def test_empty_selection_is_refused() -> None:
+    message = refusal(request(selector="site=mars"), RECORD, fleet())
+    assert message.startswith("the selector 'site=mars' matches none of 5 robots")
+
+
+def test_too_many_robots_are_refused() -> None:
+    assert "more than the 10000 of one rollout" in refusal(request(), RECORD, fleet(10_001))
+
+
+def test_nothing_to_do_is_refused() -> None:
+    up_to_date = {RobotId("r1"): target("r1", NEW)}
+    message = refusal(request(), RECORD, fleet(1, up_to_date))
+    assert message.startswith("all 1 selected robots were already given detector:2")
+
+
+def test_robot_of_another_open_rollout_is_refused_also_while_it_waits_for_its_wave() -> None:
+    owner = replace(started(1, 2), rollout_id=ELSEWHERE)
+    message = refusal(request(selector="robot=r3"), RECORD, fleet(5, {}, (owner,)))
+    assert message.startswith("r3 belongs to rollout elsewhere, which is running.")
+    assert "fleetward rollout abort elsewhere" in message
+
+
+def test_robots_of_nobody_are_free_while_another_rollout_runs() -> None:
+    owner = replace(started(1, 2), rollout_id=ELSEWHERE)
+    wanted = request(selector="robot in (r4, r5)")
+    assert set(planned(wanted, RECORD, fleet(5, {}, (owner,)), START).robots) == {"r4", "r5"}
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        RolloutPolicy(wave_percents=()),
+        RolloutPolicy(wave_percents=(50,)),
+        RolloutPolicy(wave_percents=(0, 100)),
+        RolloutPolicy(wave_percents=(50, 50, 100)),
+        RolloutPolicy(wave_percents=(100, 50)),
+        RolloutPolicy(bake_s=-1),
+        RolloutPolicy(bake_s=math.nan),
+        RolloutPolicy(silent_after_s=0),
+        RolloutPolicy(silent_after_s=math.inf),
+        RolloutPolicy(min_success_percent=101),
+        RolloutPolicy(max_error_percent=math.nan),
+        RolloutPolicy(latency_tolerance=-0.1),
+        RolloutPolicy(latency_tolerance=math.nan),
+        RolloutPolicy(confidence_tolerance=2),
+        RolloutPolicy(max_added_error_rate=-1),
+        RolloutPolicy(alpha=0),
+        RolloutPolicy(alpha=1),
+        RolloutPolicy(min_inferences=0),
+        RolloutPolicy(proof_inferences=0),
+        RolloutPolicy(health_window_s=math.inf),
+    ],
+    ids=str,
+)
+def test_policy_that_cannot_be_judged_by_is_refused(policy: RolloutPolicy) -> None:
+    message = refusal(request(policy=policy), RECORD, fleet())
+    assert "it must be from" in message or "give rising numbers" in message
+
+
+@given(some.integers(1, 10_000), some.sets(some.integers(1, 99), max_size=8))
+def test_waves_hold_every_robot_once_and_none_is_empty(robots: int, below: set[int]) -> None:
+    percents = (*sorted(below), 100)
+    sizes = wave_sizes(robots, percents)
+    assert sum(sizes) == robots
+    assert all(sizes)
+    assert len(sizes) <= len(percents)
+
+
+@given(some.integers(1, 10_000))
+def test_first_wave_is_no_larger_than_asked_but_for_the_one_robot_it_needs(robots: int) -> None:
+    assert wave_sizes(robots, (20, 100))[0] == max(1, math.ceil(robots / 5))
