@@ -23,6 +23,7 @@ from alerting.notify import Notifier
 from alerting.outbox import Outbox
 from alerting.rule_files import RuleFileError
 from alerting.settings import Settings, SettingsError, settings_from
+from alerting.shipping import ship_rules
 from alerting.ticker import Ticker
 from fleetward.bus.connection import BusSettings, close, connect
 from fleetward.bus.logs import log, setup_logging
@@ -43,6 +44,7 @@ EXIT_REFUSED = 78
 
 async def serve(settings: Settings) -> None:
     """Judge, announce and notify until SIGTERM."""
+    ship_rules(settings.rules_dir)
     rulebook = load_rulebook(settings.rules_dir)
     name = Principal.ALERTING.value
     connection = await connect(

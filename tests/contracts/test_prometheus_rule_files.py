@@ -120,7 +120,7 @@ def test_a_billion_laughs_are_refused_before_they_are_told() -> None:
 
 
 def test_the_shipped_rules_cover_every_budget_and_read_only_known_signals() -> None:
-    book = load_rulebook(ROOT / "deploy" / "rules")
+    book = load_rulebook(ROOT / "services" / "alerting" / "shipped_rules")
     metrics = {signal.name: signal.metric for signal in SIGNALS}
     assert set(book.by_metric) <= set(metrics.values())
     for name, budget_s in LATENCY_BUDGETS_S.items():

@@ -148,13 +148,20 @@ class Pull:
                 messages.append(self._arrived.get_nowait())
             except asyncio.QueueEmpty:
                 left_s = deadline - asyncio.get_running_loop().time()
-                if left_s <= 0:
+                following = await self._next_within(left_s) if left_s > 0 else None
+                if following is None:
                     break
-                try:
-                    messages.append(await asyncio.wait_for(self._arrived.get(), left_s))
-                except asyncio.TimeoutError:
-                    break
+                messages.append(following)
         return messages
+
+    async def _next_within(self, wait_s: float) -> Msg | None:
+        """The next message or None; unlike ``wait_for``, ``wait`` never swallows a cancellation."""
+        getting = asyncio.ensure_future(self._arrived.get())
+        try:
+            done, _ = await asyncio.wait({getting}, timeout=wait_s)
+            return getting.result() if done else None
+        finally:
+            getting.cancel()
 
     async def _give_back(self, deliveries: Sequence[Delivery], error: Exception) -> None:
         """Have it delivered again; what had its last chance is dead-lettered, never dropped."""

@@ -26,7 +26,7 @@ from testkit.servers import NatsSystem
 from testkit.telemetry import frame
 
 FRAME_S = 0.25
-RULES = Path(__file__).parents[3] / "deploy" / "rules"
+RULES = Path(__file__).parents[3] / "services" / "alerting" / "shipped_rules"
 
 _PROGRAM = """
 import os, sys
