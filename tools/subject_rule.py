@@ -23,6 +23,7 @@ MAY_NAME_SERVER_API = (
     Path("libs/fleetward/bus"),
     Path("libs/fleetward/contracts"),
     Path("libs/fleetward/trust"),
+    Path("tests/unit/trust"),
     *ATTACKS,
 )
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import msgspec
 from msgspec import Struct
@@ -64,8 +65,7 @@ class Home:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the directory for this process; raises HomeInUseError. The kernel lets go for the dead."""
-        make_private_dir(self.path)
-        with (self.path / "lock").open("a+", encoding="ascii") as file:
+        with self._lock_file() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -81,16 +81,12 @@ class Home:
 
     def prepare(self) -> None:
         """Make every directory that is not there; raises LocalSystemError."""
-        try:
+        with self._usable():
             make_private_dir(self.path)
             for name in _OPEN_DIRS:
                 (self.path / name).mkdir(exist_ok=True)
             for name in _PRIVATE_DIRS:
                 make_private_dir(self.path / name)
-        except OSError as error:
-            raise LocalSystemError(
-                f"the state directory {self.path} cannot be used: {error}. Choose another --home."
-            ) from error
 
     def addresses(self) -> Addresses:
         """Last time's addresses where they are still free, otherwise new ones; remembered."""
@@ -110,6 +106,20 @@ class Home:
     def remove_connection(self) -> None:
         """Nobody can be reached here any more."""
         self.connection_file.unlink(missing_ok=True)
+
+    def _lock_file(self) -> TextIO:
+        with self._usable():
+            make_private_dir(self.path)
+            return (self.path / "lock").open("a+", encoding="ascii")
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise LocalSystemError(
+                f"the state directory {self.path} cannot be used: {error}. Choose another --home."
+            ) from error
 
     def _kept_addresses(self) -> Addresses | None:
         try:

@@ -14,11 +14,17 @@ def make_private_dir(path: Path) -> Path:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write ``path`` atomically and durably, mode 0600 from its first byte on."""
+    """Write ``path`` atomically and durably, mode 0600 from its first byte on; raises OSError.
+
+    When the disk is full, what was there before stays and nothing half-written is left.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
