@@ -1,16 +1,19 @@
-"""``fleetward robot``: who is in the fleet and what each robot serves."""
+"""``fleetward robot``: who is in the fleet, what each robot serves, and a new one's credentials."""
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fleetward.cli.session import DEFAULT_HOME, Home, Json, show_json, with_fleet
+from fleetward.cli.session import DEFAULT_HOME, Home, Json, end_with, show_json, with_fleet
 
 if TYPE_CHECKING:
+    from fleetward.cli.exits import Exit
     from fleetward.client import Fleet, RobotStatus
+    from fleetward.contracts.ids import RobotId
 
 app = typer.Typer(help="Who is in the fleet and what each robot serves.", no_args_is_help=True)
 
@@ -33,6 +36,53 @@ def list_robots(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
         )
 
     with_fleet(home, work)
+
+
+@app.command("enrol")
+def enrol(
+    robot: Annotated[str, typer.Argument(help="The new robot's id, for example arm-7.")],
+    label: Annotated[
+        list[str] | None, typer.Option("--label", help="NAME=VALUE, for selectors to match.")
+    ] = None,
+    home: Home = DEFAULT_HOME,
+    as_json: Json = False,
+) -> None:
+    """Take a robot into the fleet of this machine and issue its credentials.
+
+    Enrolling it again renews its labels and keeps its credentials.
+    """
+    from fleetward.cli.pairs import pairs_of
+
+    labels = pairs_of("--label", label or [])
+
+    async def work() -> Exit | None:
+        from fleetward.contracts.ids import robot_id
+
+        name = robot_id(robot)
+        credentials = await _enrolled(home, name, labels)
+        if as_json:
+            show_json({"robot_id": name, "labels": labels, "credentials": str(credentials)})
+        else:
+            print(f"{name} is enrolled; its credentials are in {credentials}.")
+        return None
+
+    end_with(work)
+
+
+async def _enrolled(home: Path, name: RobotId, labels: dict[str, str]) -> Path:
+    """Announce a robot and give the file of its credentials; the issuer's keys must lie in home."""
+    from fleetward.client import Fleet
+    from fleetward.contracts.rows import Principal
+    from fleetward.local.enrolment import enrol
+    from fleetward.local.home import Home as HomePaths
+    from fleetward.local.programs import Robot
+    from fleetward.trust.identities import Identities
+
+    async with Fleet.connect(home, principal=Principal.ENROLLER) as fleet:
+        paths = HomePaths(home)
+        credentials = Identities(paths.keys, paths.credentials).issue_robot(name)
+        await enrol(fleet.connection, [Robot(robot_id=name, labels=labels)])
+    return credentials
 
 
 def _row(robot: RobotStatus, now: datetime) -> list[str]:

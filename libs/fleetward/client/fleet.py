@@ -19,19 +19,9 @@ from fleetward.client import alerts, models, robots, rollouts
 from fleetward.client.access import DEFAULT_HOME, Access, read_access
 from fleetward.client.errors import ClientError, NoSystemError
 from fleetward.client.live import live_facts
+from fleetward.contracts import ids
 from fleetward.contracts.alerts import AlertFired, AlertResolved, Severity
-from fleetward.contracts.ids import (
-    ModelRef,
-    ModelSelector,
-    RobotId,
-    alert_name,
-    alias_name,
-    model_name,
-    model_selector,
-    robot_id,
-    rollout_id,
-    version,
-)
+from fleetward.contracts.ids import ModelRef, ModelSelector, RobotId
 from fleetward.contracts.registry import (
     AliasMoved,
     ModelRecord,
@@ -91,13 +81,13 @@ class Fleet:
         self,
         path: str | Path,
         name: str,
-        version_name: str,
+        version: str,
         *,
         metadata: Mapping[str, str] | None = None,
         progress: models.Progress = lambda sent, total: None,
     ) -> ModelRegistered:
-        """Upload, verify, sign and announce ``name:version_name``; the same bytes again are fine."""
-        model = ModelRef(model_name(name), version(version_name))
+        """Upload, verify, sign and announce ``name:version``; the same bytes again are fine."""
+        model = ModelRef(ids.model_name(name), ids.version(version))
         if self._access.store is None:
             raise ClientError(
                 "Nothing says where to upload. Set FLEETWARD_S3_ENDPOINT, FLEETWARD_S3_ACCESS_KEY "
@@ -113,23 +103,23 @@ class Fleet:
 
     async def model_record(self, name: str) -> ModelRecord:
         """One model with its versions and aliases."""
-        return await models.record(self.connection, model_name(name))
+        return await models.record(self.connection, ids.model_name(name))
 
     async def model(self, selector: str | ModelSelector) -> ModelVersion:
         """The version that ``name:version`` or ``name@alias`` names."""
-        wanted = model_selector(selector) if isinstance(selector, str) else selector
+        wanted = ids.model_selector(selector) if isinstance(selector, str) else selector
         return models.version_of(await models.record(self.connection, wanted.name), wanted)
 
     async def move_alias(
-        self, name: str, alias: str, version_name: str, *, expected: str | None = None
+        self, name: str, alias: str, version: str, *, expected: str | None = None
     ) -> AliasMoved:
         """Let ``name@alias`` name a version, if it still names ``expected`` (None: it is new)."""
         return await models.move_alias(
             self.connection,
-            model_name(name),
-            alias_name(alias),
-            version(version_name),
-            version(expected) if expected is not None else None,
+            ids.model_name(name),
+            ids.alias_name(alias),
+            ids.version(version),
+            ids.version(expected) if expected is not None else None,
         )
 
     # --- rollouts
@@ -151,8 +141,8 @@ class Fleet:
         RolloutRefusedError with the coordinator's reason.
         """
         request = RolloutRequested(
-            rollout_id=rollout_id(rollout) if rollout else rollouts.new_rollout_id(),
-            model=model_selector(model) if isinstance(model, str) else model,
+            rollout_id=ids.rollout_id(rollout) if rollout else rollouts.new_rollout_id(),
+            model=ids.model_selector(model) if isinstance(model, str) else model,
             selector=to,
             strategy=strategy,
             policy=policy,
@@ -170,14 +160,14 @@ class Fleet:
         requested_by: str = "",
     ) -> None:
         """Ask a rollout to pause, resume or abort."""
-        wanted = rollout_id(rollout)
+        wanted = ids.rollout_id(rollout)
         await rollouts.control(
             self.connection, wanted, action, abort=abort, requested_by=requested_by
         )
 
     async def rollout(self, rollout: str) -> Rollout:
         """One rollout as it stands."""
-        return await rollouts.state(self.connection, rollout_id(rollout))
+        return await rollouts.state(self.connection, ids.rollout_id(rollout))
 
     async def rollouts(self) -> list[Rollout]:
         """Every rollout as it stands, the newest first."""
@@ -185,11 +175,11 @@ class Fleet:
 
     def watch_rollout(self, rollout: str) -> AsyncIterator[Rollout]:
         """A rollout as it stands, then each change, until it reached a final state."""
-        return rollouts.watch(self.connection, rollout_id(rollout))
+        return rollouts.watch(self.connection, ids.rollout_id(rollout))
 
     async def wait_rollout(self, rollout: str, *, timeout_s: float | None = None) -> Rollout:
         """The rollout in its final state; raises RolloutTimeoutError, which leaves it running."""
-        return await rollouts.wait(self.connection, rollout_id(rollout), timeout_s=timeout_s)
+        return await rollouts.wait(self.connection, ids.rollout_id(rollout), timeout_s=timeout_s)
 
     # --- robots, telemetry, alerts
 
@@ -209,7 +199,7 @@ class Fleet:
         """Stored samples of one signal in [start, end), oldest first, at most ``limit``."""
         query = QueryTelemetry(
             signal=signal,
-            robot_id=robot_id(robot) if robot is not None else None,
+            robot_id=ids.robot_id(robot) if robot is not None else None,
             start=start,
             end=end,
             limit=limit,
@@ -219,7 +209,7 @@ class Fleet:
 
     async def telemetry_stream(self, robot: str | None = None) -> AsyncIterator[TelemetryFrame]:
         """Frames as robots send them, of one robot or all; ``samples_of`` unpacks them."""
-        fields: dict[str, str] = {"robot_id": robot_id(robot)} if robot is not None else {}
+        fields: dict[str, str] = {"robot_id": ids.robot_id(robot)} if robot is not None else {}
         async with live_facts(self.connection, TelemetryFrame, **fields) as frames:
             async for frame in frames:
                 yield frame
@@ -242,8 +232,8 @@ class Fleet:
         """Announce the next incident of an own alert (principal APPLICATION)."""
         return await alerts.raise_alert(
             self.connection,
-            robot_id(robot),
-            alert_name(alert),
+            ids.robot_id(robot),
+            ids.alert_name(alert),
             value=value,
             expression=expression,
             summary=summary,

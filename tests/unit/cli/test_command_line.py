@@ -36,7 +36,15 @@ EVERY_COMMAND = sorted(commands(typer.main.get_command(app)))
 
 def test_every_promised_command_is_there() -> None:
     promised = {
-        *("up", "provision", "events", "robot list", "alert list", "telemetry query"),
+        *(
+            "up",
+            "provision",
+            "events",
+            "robot list",
+            "robot enrol",
+            "alert list",
+            "telemetry query",
+        ),
         *("model push", "model list", "model show", "model alias"),
         *(f"rollout {verb}" for verb in ("start", "watch", "status", "list", "wait")),
         *(f"rollout {verb}" for verb in ("pause", "resume", "abort")),

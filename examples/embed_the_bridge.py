@@ -1,0 +1,60 @@
+"""The bridge inside your robot's own program: you give it frames, it gives you results.
+
+    fleetward up --robots 0
+    fleetward robot enrol arm-7 --label site=lab
+    python examples/embed_the_bridge.py arm-7
+    fleetward rollout start detector:1.2.0 --to robot=arm-7
+
+Models arrive, are verified, swapped and taken back while your loop runs; it never waits for them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from pathlib import Path
+
+from edge_bridge.bridge import Bridge
+from edge_bridge.frames import Frame
+from edge_bridge.settings import Settings
+from edge_bridge.slots import InferenceDone
+from edge_bridge.sources import PushSource
+from fleetward.client.access import read_access
+from fleetward.contracts.ids import robot_id
+from fleetward.contracts.signals import CONTROL_LOOP_DURATION
+
+PERIOD_S = 0.1
+
+
+async def drive(robot: str, home: Path, results_wanted: int) -> None:
+    """A robot's control loop, until the model has answered ``results_wanted`` frames."""
+    settings = Settings(
+        robot_id=robot_id(robot),
+        nats_url=read_access(home).bus.url,
+        credentials=home / "credentials" / "robots" / f"{robot}.creds",
+        state_dir=home / "robots" / robot,
+        trust_dir=home / "trust",
+        control_probe_hz=0,  # this loop reports its own duration
+    )
+    camera, results = PushSource(), list[InferenceDone]()
+    picture = Frame(content=bytes(320 * 320 * 3), shape=(320, 320, 3))  # RGB, uint8
+    async with Bridge(settings, source=camera, on_result=results.append) as bridge:
+        await bridge.ready()
+        print(f"{robot} waits for a model", flush=True)
+        while len(results) < results_wanted:
+            began = time.monotonic()
+            camera.push(picture)  # your camera's newest
+            bridge.record(CONTROL_LOOP_DURATION.name, time.monotonic() - began)
+            await asyncio.sleep(PERIOD_S)
+        served = bridge.active.model if bridge.active else "no model"
+        print(f"{robot} serves {served}: {results[-1].outputs_summary}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="A robot's program with the bridge inside.")
+    parser.add_argument("robot")
+    parser.add_argument("--results", type=int, default=100, help="stop after so many")
+    parser.add_argument("--home", type=Path, default=Path(".fleetward"))
+    given = parser.parse_args()
+    asyncio.run(drive(given.robot, given.home, given.results))

@@ -1,0 +1,54 @@
+"""What the registry does when its own disk is full, and with uploads nobody came back for."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from model_registry.errors import ScratchSpaceError
+from model_registry.objects import open_objects
+from model_registry.settings import StoreSettings
+from testkit.servers import ObjectStore
+from tests.integration.model_registry import bucket
+
+ALWAYS_FULL = Path("/dev/full")
+"""A file on which every write fails as on a full disk."""
+
+
+@pytest.fixture
+def settings(object_store: ObjectStore) -> StoreSettings:
+    return StoreSettings(
+        endpoint=object_store.endpoint,
+        public_endpoint=object_store.endpoint,
+        access_key=object_store.keys.registry.access_key,
+        secret_key=object_store.keys.registry.secret_key,
+        bucket=object_store.bucket,
+    )
+
+
+async def test_a_full_disk_is_named_with_what_to_do(
+    object_store: ObjectStore, settings: StoreSettings
+) -> None:
+    await bucket.put(object_store, "uploads/large", b"x" * 100_000)
+    async with open_objects(settings) as objects:
+        upload = await objects.upload("uploads/large")
+        with pytest.raises(ScratchSpaceError, match="No space left on device. Free space there"):
+            await objects.fetch(upload, ALWAYS_FULL)
+
+
+async def test_only_uploads_of_yesterday_are_swept(
+    object_store: ObjectStore, settings: StoreSettings
+) -> None:
+    await bucket.put(object_store, "uploads/fresh", b"x")
+    await bucket.put(object_store, "models/sha256/kept", b"x")
+    now = datetime.now(timezone.utc)
+    async with open_objects(settings) as objects:
+        await objects.remove_stale_uploads(now)
+        assert {"uploads/fresh", "models/sha256/kept"} <= await bucket.keys_in(object_store)
+
+        await objects.remove_stale_uploads(now + timedelta(days=2))
+        keys = await bucket.keys_in(object_store)
+    assert not any(key.startswith("uploads/") for key in keys)
+    assert "models/sha256/kept" in keys
