@@ -34,7 +34,7 @@ async def test_a_full_disk_is_named_with_what_to_do(
     await bucket.put(object_store, "uploads/large", b"x" * 100_000)
     async with open_objects(settings) as objects:
         upload = await objects.upload("uploads/large")
-        with pytest.raises(ScratchSpaceError, match="No space left on device. Free space there"):
+        with pytest.raises(ScratchSpaceError, match=r"No space left on device\. Free space there"):
             await objects.fetch(upload, ALWAYS_FULL)
 
 
