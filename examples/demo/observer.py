@@ -43,6 +43,8 @@ class Observer:
         self.firing: set[tuple[RobotId, str]] = set()
         self.activations: list[ModelActivated] = []
         self.rollout: Rollout | None = None
+        self.fetched_at_revert = 0
+        """Bytes that all robots had fetched when the newest revert was decided."""
         self.lines: list[Happening] = []
 
     def elapsed_s(self) -> float:

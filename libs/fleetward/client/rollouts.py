@@ -147,15 +147,20 @@ async def _decision(
     refusals: LiveFacts[RolloutRefused],
     refused_before: int,
 ) -> Rollout:
-    """The word on a request: read at once (it may be old), when heard, and every few seconds."""
+    """The word on a request: read at once (it may be old), when heard, and every few seconds.
+
+    What is heard is not stored yet, so the first looks follow each other quickly.
+    """
+    wait_s = LOOK_AGAIN_FIRST_S
     while True:
         known = await _known(connection, wanted, refused_before)
         if known is not None:
             return known
         hearing = [asyncio.ensure_future(states.next()), asyncio.ensure_future(refusals.next())]
-        await asyncio.wait(hearing, timeout=LOOK_AGAIN_S, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(hearing, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
         for waiting in hearing:
             waiting.cancel()
+        wait_s = min(2 * wait_s, LOOK_AGAIN_S)
 
 
 async def _known(connection: Client, wanted: RolloutId, refused_before: int = 0) -> Rollout | None:
