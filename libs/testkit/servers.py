@@ -177,6 +177,7 @@ class ObjectStore:
         assert self._child is not None
         self._child.send(signal.SIGKILL)
         await self._child.wait()
+        store.remove_sockets(self.ports)
 
     async def stop(self) -> None:
         """Stop the store."""
