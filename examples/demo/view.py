@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 from rich.console import Console, ConsoleOptions, Group, RenderResult
@@ -109,7 +110,12 @@ def save_picture(view: View, path: Path) -> None:
     """Draw the view as it is now into an SVG file."""
     console = Console(record=True, width=PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True)
     console.print(view)
-    console.save_svg(str(path), title="fleetward demo")
+    path.write_text(_without_web_fonts(console.export_svg(title="fleetward demo")), "utf-8")
+
+
+def _without_web_fonts(svg: str) -> str:
+    """The picture in whatever monospace font the reader has: nothing is fetched to look at it."""
+    return re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)
 
 
 def told(line: Happening) -> Text:
