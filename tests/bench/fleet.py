@@ -31,6 +31,10 @@ PROOF_INFERENCES = 8
 ROLLOUT_LIMIT_S = 90.0
 REST_S = 3.0
 MIB = 1024 * 1024
+MAX_PROOFS = 3
+MAX_BARE_PROCESSES = 4
+RULE_S = 4.0
+"""The shipped InferenceOverBudget rule: a median over 3 s that holds for 1 s."""
 POLICY = RolloutPolicy(
     wave_percents=(20, 100),
     bake_s=1.0,
@@ -87,6 +91,8 @@ async def _activation(fleet_: Fleet) -> list[Measurement]:
             unit="s",
             ratio=moment_s / floor_s,
             against=against,
+            goal=f"<= {MAX_PROOFS}x the proof",
+            met=moment_s <= MAX_PROOFS * floor_s,
         )
         for which, moment_s in (("first", moments_s[0]), ("last", moments_s[-1]))
     ]
@@ -105,14 +111,15 @@ async def _taken_back(fleet_: Fleet, home: Path) -> list[Measurement]:
     stored_s = target.stored_at.timestamp()
     first_frame_s = _first_frame_s(home, digest)
     taken_s = stored_s - first_frame_s
-    rule_s = 1.0
     return [
         Measurement(
             name="first regressed frame to rollback target written",
             value=taken_s,
             unit="s",
-            ratio=taken_s / rule_s,
-            against=f"the rule's own `for`: {rule_s:g} s",
+            ratio=taken_s / RULE_S,
+            against=f"the rule's own window and `for`: {RULE_S:g} s",
+            goal="<= 1.5x the rule",
+            met=taken_s <= 1.5 * RULE_S,
         )
     ]
 
@@ -160,6 +167,8 @@ async def _memory_at_rest(system: LocalSystem) -> list[Measurement]:
             unit="MiB",
             ratio=resident / bare,
             against=against,
+            goal=f"<= {MAX_BARE_PROCESSES}x a bare process",
+            met=resident <= MAX_BARE_PROCESSES * bare,
         )
         for kind, resident in found.items()
     ]
