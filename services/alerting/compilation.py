@@ -21,9 +21,8 @@ from alerting.rule_files import (
     rule_file_paths,
 )
 from alerting.rules import Rule, Rulebook
-from alerting.silence import ROBOT_SILENT
 from alerting.templates import Template, UnsupportedTemplateError, compile_template
-from fleetward.contracts.alerts import Severity
+from fleetward.contracts.alerts import ROBOT_SILENT, Severity
 from fleetward.contracts.ids import ALERT_NAME_PATTERN, AlertName
 
 MAX_RULES = 1000

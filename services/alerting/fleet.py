@@ -25,8 +25,8 @@ from alerting.incidents import (
 )
 from alerting.rules import Rulebook
 from alerting.samples import FrameSamples
-from alerting.silence import ROBOT_SILENT, Lease, Leases, SilenceLimits
-from fleetward.contracts.alerts import AlertFired, Severity
+from alerting.silence import Lease, Leases, SilenceLimits
+from fleetward.contracts.alerts import ROBOT_SILENT, AlertFired, Severity
 from fleetward.contracts.ids import AlertName, RobotId
 from fleetward.contracts.robots import RobotEnrolled
 

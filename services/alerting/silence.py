@@ -10,9 +10,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from fleetward.contracts.ids import AlertName, RobotId
-
-ROBOT_SILENT = AlertName("RobotSilent")
+from fleetward.contracts.ids import RobotId
 
 
 class SilenceLimits(Struct, frozen=True, kw_only=True):

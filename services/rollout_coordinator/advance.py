@@ -1,7 +1,8 @@
 """The rollout's state machine: old state and a fact in, new state and effects out.
 
 Read aloud: a rollout gives its model to one wave of robots at a time. A wave is settled when
-each of its robots has proved the model, failed, or stayed silent past the deadline. Too many
+each of its robots has proved the model, failed, or stayed silent past the deadline; who falls
+silent after its proof holds the rollout up until it is heard again, or is unknown too. Too many
 failures at any moment, too few proofs at settlement, or a condemnation by comparison halts the
 rollout and takes the model back. A settled wave bakes; when it baked long enough on enough
 evidence, the next wave starts, and after the last one the rollout has succeeded. Paused, a
@@ -118,7 +119,7 @@ def _judged(rollout: Rollout, now: datetime) -> Step:
         return Step(rollout=rollout)
     if count(rollout, in_wave(rollout), RobotPhase.WAITING):
         return targeted(rollout, now)
-    if count(rollout, in_wave(rollout), *_UNSETTLED):
+    if count(rollout, reached(rollout), *_UNSETTLED):
         return Step(rollout=rollout)
     return _baked(rollout, now)
 
@@ -191,6 +192,7 @@ def _taken(rollout: Rollout, fact: RobotTaken) -> Step:
         phase=RobotPhase.UNKNOWN,
         previous=None,
         previous_digest=None,
+        targeted_at=None,
         reason=f"{fact.by} gave it another target first",
     )
     return Step(rollout=with_robots(rollout, {fact.robot_id: lost}))

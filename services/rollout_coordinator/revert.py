@@ -69,6 +69,7 @@ def _returning(progress: RobotProgress, now: datetime) -> RobotProgress:
         phase=RobotPhase.REVERTING,
         generation=progress.generation + 1,
         targeted_at=now,
+        silent_at=None,
     )
 
 

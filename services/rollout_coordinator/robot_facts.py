@@ -6,7 +6,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from fleetward.contracts.alerts import AlertFired, Severity
+from fleetward.contracts.alerts import ROBOT_SILENT, AlertFired, Severity
 from fleetward.contracts.robots import (
     ActivationFailed,
     ModelActivated,
@@ -32,6 +32,8 @@ def progressed(rollout: Rollout, fact: RobotFact, stored_at: datetime) -> RobotP
     progress = rollout.robots.get(fact.robot_id)
     if progress is None or getattr(fact, "rollout_id", rollout.rollout_id) != rollout.rollout_id:
         return None
+    if progress.phase is RobotPhase.UNKNOWN and progress.targeted_at is None:
+        return None  # another rollout took it: whatever it says of our target is late
     match fact:
         case ModelActivated():
             return _activated(rollout, progress, fact, stored_at)
@@ -52,11 +54,11 @@ def _activated(
         return None
     if progress.phase is RobotPhase.REVERTING and fact.digest == progress.previous_digest:
         return replace(progress, phase=RobotPhase.REVERTED)
-    if progress.phase not in _AWAITS_PROOF:
+    if progress.phase not in _AWAITS_PROOF or _is_older(progress, stored_at):
         return None
     if fact.digest != rollout.digest:
         return _failed(progress, f"it attests {fact.digest}, not the digest it was given")
-    return replace(progress, phase=RobotPhase.PROVED, proved_at=stored_at, reason="")
+    return _proved(progress, stored_at)
 
 
 def _not_activated(progress: RobotProgress, fact: ActivationFailed) -> RobotProgress | None:
@@ -79,20 +81,22 @@ def _fell_back(progress: RobotProgress, fact: ModelFellBack) -> RobotProgress | 
 def _checked_in(
     rollout: Rollout, progress: RobotProgress, fact: RobotCheckedIn, stored_at: datetime
 ) -> RobotProgress | None:
-    """The heartbeat is the truth: it acknowledges a revert, or takes a proof back.
+    """The heartbeat is the truth: it acknowledges a revert, takes a proof back, or renews it.
 
     A robot checks in with its new generation before it swaps. Such a heartbeat may be delivered
-    after the proof that it preceded, and then says nothing against it.
+    after the proof that it preceded, and then says nothing against it. One that was stored before
+    the robot fell silent says nothing about how it came back.
     """
     if fact.generation != progress.generation or fact.active_digest is None:
         return None
     if progress.phase is RobotPhase.REVERTING and fact.active_digest == progress.previous_digest:
         return replace(progress, phase=RobotPhase.REVERTED)
-    if progress.proved_at is not None and stored_at <= progress.proved_at:
+    returned = progress.silent_at is not None and progress.phase in _AWAITS_PROOF
+    if _is_older(progress, stored_at) or not (returned or progress.phase is RobotPhase.PROVED):
         return None
-    if progress.phase is RobotPhase.PROVED and fact.active_digest != rollout.digest:
+    if fact.active_digest != rollout.digest:
         return _failed(progress, f"it proved the model but now serves {fact.active_digest}")
-    return None
+    return _proved(progress, stored_at) if returned else None
 
 
 def _alerted(
@@ -102,6 +106,8 @@ def _alerted(
 
     The time is the server's; the robot's own clock may be days off.
     """
+    if fact.alert == ROBOT_SILENT:
+        return _fell_silent(progress, stored_at)
     if fact.severity is not Severity.CRITICAL or progress.phase not in _HAS_NEW_MODEL:
         return None
     if fact.digest is not None and fact.digest != rollout.digest:
@@ -111,8 +117,32 @@ def _alerted(
     return _failed(progress, f"alert {fact.alert}: {fact.summary or fact.expression}")
 
 
+def _fell_silent(progress: RobotProgress, stored_at: datetime) -> RobotProgress | None:
+    """A proof holds as long as the robot is heard: it may have died of the model since."""
+    if progress.phase is not RobotPhase.PROVED or _is_older(progress, stored_at):
+        return None
+    return replace(
+        progress,
+        phase=RobotPhase.TARGETED,
+        silent_at=stored_at,
+        reason="it proved the model and then fell silent",
+    )
+
+
+def _is_older(progress: RobotProgress, stored_at: datetime) -> bool:
+    """Whether something stored then precedes the proof, or the silence, that is known already."""
+    known = (progress.proved_at, progress.silent_at)
+    return any(moment is not None and stored_at <= moment for moment in known)
+
+
+def _proved(progress: RobotProgress, stored_at: datetime) -> RobotProgress:
+    return replace(
+        progress, phase=RobotPhase.PROVED, proved_at=stored_at, silent_at=None, reason=""
+    )
+
+
 def _failed(progress: RobotProgress, reason: str) -> RobotProgress:
-    return replace(progress, phase=RobotPhase.FAILED, reason=_short(reason))
+    return replace(progress, phase=RobotPhase.FAILED, silent_at=None, reason=_short(reason))
 
 
 def _short(reason: str) -> str:

@@ -73,6 +73,9 @@ def count(rollout: Rollout, robots: tuple[RobotId, ...], *phases: RobotPhase) ->
     return sum(rollout.robots[robot].phase in phases for robot in robots)
 
 
-def waiting_reason(targeted_at: datetime, silent_after_s: float) -> str:
+def waiting_reason(progress: RobotProgress, silent_after_s: float) -> str:
     """Why a robot is counted as unknown."""
-    return f"nothing proved within {silent_after_s:g} s of {targeted_at:%H:%M:%S} UTC"
+    if progress.silent_at is not None:
+        since = f"{progress.silent_at:%H:%M:%S} UTC"
+        return f"it proved the model, and is silent for {silent_after_s:g} s since {since}"
+    return f"nothing proved within {silent_after_s:g} s of {progress.targeted_at:%H:%M:%S} UTC"

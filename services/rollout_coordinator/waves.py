@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec.structs import replace
 
@@ -60,24 +60,21 @@ def targeted(rollout: Rollout, now: datetime) -> Step:
 
 def with_silent(rollout: Rollout, tick: Tick, now: datetime) -> Rollout:
     """Robots that were given the model and stayed silent past the deadline become unknown."""
+    deadline_s = rollout.policy.silent_after_s
     overdue = {
         robot: replace(
-            progress,
-            phase=RobotPhase.UNKNOWN,
-            reason=waiting_reason(progress.targeted_at, rollout.policy.silent_after_s),
+            progress, phase=RobotPhase.UNKNOWN, reason=waiting_reason(progress, deadline_s)
         )
         for robot, progress in rollout.robots.items()
-        if progress.phase is RobotPhase.TARGETED
-        and progress.targeted_at is not None
-        and _silence(progress.targeted_at, tick, now).total_seconds()
-        >= rollout.policy.silent_after_s
+        if progress.phase is RobotPhase.TARGETED and _silence_s(progress, tick, now) >= deadline_s
     }
     return with_robots(rollout, overdue) if overdue else rollout
 
 
-def _silence(targeted_at: datetime, tick: Tick, now: datetime) -> timedelta:
+def _silence_s(progress: RobotProgress, tick: Tick, now: datetime) -> float:
     """How long a robot could have been heard and was not: nobody listened before we did."""
-    return now - max(targeted_at, tick.listening_since or targeted_at)
+    since = progress.silent_at or progress.targeted_at or now
+    return (now - max(since, tick.listening_since or since)).total_seconds()
 
 
 def _order(rollout: Rollout, robot: RobotId, progress: RobotProgress) -> TargetOrder:

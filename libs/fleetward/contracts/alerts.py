@@ -7,6 +7,9 @@ import enum
 from fleetward.contracts.event import Event, UtcTime
 from fleetward.contracts.ids import AlertName, Digest, RobotId
 
+ROBOT_SILENT = AlertName("RobotSilent")
+"""A robot was not heard from within its lease. Raised by itself; no rule may take the name."""
+
 
 class Severity(str, enum.Enum):
     """How loud an alert is. A critical alert on a canary robot halts its rollout."""

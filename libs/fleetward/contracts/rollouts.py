@@ -98,7 +98,11 @@ class RobotPhase(str, enum.Enum):
 
 
 class RobotProgress(Struct, frozen=True, kw_only=True):
-    """One robot in one rollout. ``generation`` is that of its newest target from this rollout."""
+    """One robot in one rollout. ``generation`` is that of its newest target from this rollout.
+
+    ``silent_at``: when the server stored that the robot fell silent after its proof; None once it
+    was heard again. Until then it is targeted, not proved, and unknown past the deadline.
+    """
 
     phase: RobotPhase = RobotPhase.WAITING
     generation: int = 0
@@ -106,6 +110,7 @@ class RobotProgress(Struct, frozen=True, kw_only=True):
     previous_digest: Digest | None = None
     targeted_at: UtcTime | None = None
     proved_at: UtcTime | None = None
+    silent_at: UtcTime | None = None
     reason: str = ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any, Protocol
 
-from fleetward.contracts.alerts import AlertFired, Severity
+from fleetward.contracts.alerts import ROBOT_SILENT, AlertFired, Severity
 from fleetward.contracts.ids import (
     AlertName,
     BootId,
@@ -185,6 +185,20 @@ def alert(
         value=1.0,
         expression="slow > 0.1",
         digest=digest,
+        pending_since=START,
+        fired_at=START,
+    )
+
+
+def silent(number: int) -> AlertFired:
+    """Alerting heard nothing of a robot for longer than its lease."""
+    return AlertFired(
+        robot_id=robot(number),
+        alert=ROBOT_SILENT,
+        incident=1,
+        severity=Severity.WARNING,
+        value=5.0,
+        expression="nothing heard for 5 s",
         pending_since=START,
         fired_at=START,
     )

@@ -35,7 +35,7 @@ WHATS = (
     *("activated",) * 4,
     *("summary",) * 4,
     *("tick",) * 4,
-    *("checked_in", "checked_in", "failed", "fell_back", "alert", "taken"),
+    *("checked_in", "checked_in", "failed", "fell_back", "alert", "silent", "taken"),
     *("pause", "resume", "resume", "abort", "keep"),
 )
 MOVES = some.lists(
@@ -74,6 +74,7 @@ def fact_of(move: Move, rollout: Rollout, seconds: int) -> Fact:
         "fell_back": scenes.fell_back(number, generation, elsewhere),
         "checked_in": scenes.checked_in(number, generation, digest),
         "alert": scenes.alert(number, digest=digest),
+        "silent": scenes.silent(number),
         "summary": scenes.summary(number, seconds, digest),
         "taken": RobotTaken(scenes.robot(number), "rollout elsewhere"),
         "tick": Tick(),

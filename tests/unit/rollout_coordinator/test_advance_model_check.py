@@ -44,8 +44,9 @@ def canonical(rollout: Rollout, passed_s: float = 0) -> Rollout:
     def progress(of: RobotProgress) -> RobotProgress:
         return replace(
             of,
-            targeted_at=_targeted_at(of, seen),
+            targeted_at=_aged(of, of.targeted_at, seen),
             proved_at=scenes.START - OLDEST if of.proved_at else None,
+            silent_at=_aged(of, of.silent_at, seen),
             reason="",
         )
 
@@ -62,12 +63,14 @@ def canonical(rollout: Rollout, passed_s: float = 0) -> Rollout:
     )
 
 
-def _targeted_at(of: RobotProgress, seen: Callable[[datetime], datetime]) -> datetime | None:
-    """Only a targeted robot's age is ever asked for; of the others, whether they were targeted."""
-    if of.targeted_at is None:
+def _aged(
+    of: RobotProgress, moment: datetime | None, seen: Callable[[datetime], datetime]
+) -> datetime | None:
+    """Only a targeted robot's age is ever asked for; of the others, whether there was a moment."""
+    if moment is None:
         return None
     oldest = scenes.START - timedelta(seconds=UNIT_S)
-    return max(seen(of.targeted_at), oldest) if of.phase is RobotPhase.TARGETED else oldest
+    return max(seen(moment), oldest) if of.phase is RobotPhase.TARGETED else oldest
 
 
 def facts_about(rollout: Rollout) -> Iterator[Fact]:
@@ -86,6 +89,7 @@ def facts_about(rollout: Rollout) -> Iterator[Fact]:
             yield scenes.fell_back(number, generation)
         yield scenes.activated(number, progress.generation, rollout=scenes.ELSEWHERE)
         yield scenes.alert(number)
+        yield scenes.silent(number)
         yield scenes.summary(number, 0, inferences=1)
         if progress.phase is not RobotPhase.REVERTED:
             yield RobotTaken(scenes.robot(number), "rollout elsewhere")
