@@ -102,7 +102,10 @@ async def close(connection: Client, *, drain_timeout_s: float = 2.0) -> None:
             await asyncio.wait_for(connection.flush(), drain_timeout_s)
     except (asyncio.TimeoutError, nats.errors.Error) as problem:
         log(_logger, "bus.flush_failed", level=logging.WARNING, error=repr(problem))
-    await connection.close()
+    try:
+        await connection.close()
+    except OSError as problem:  # nats-py drains a socket that the server's end already took away
+        log(_logger, "bus.close_failed", level=logging.WARNING, error=repr(problem))
 
 
 def watch_reader(connection: Client, check_s: float) -> None:
