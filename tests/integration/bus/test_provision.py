@@ -1,0 +1,50 @@
+"""The server's streams and consumers are what the catalog says, however often one provisions."""
+
+from __future__ import annotations
+
+from nats.js.api import PersistMode
+
+from fleetward.bus.provision import provision
+from fleetward.contracts.catalog import CONSUMERS, STREAMS, events_in, row_of
+from fleetward.contracts.rows import Principal
+from testkit.servers import NatsSystem
+
+
+async def test_provisioning_twice_changes_nothing(shared_nats_system: NatsSystem) -> None:
+    connection = await shared_nats_system.connect(Principal.PROVISIONER)
+    before = await _everything(shared_nats_system)
+    await provision(connection)
+    assert await _everything(shared_nats_system) == before
+
+
+async def test_streams_and_consumers_are_those_of_the_catalog(
+    shared_nats_system: NatsSystem,
+) -> None:
+    jetstream = (await shared_nats_system.connect(Principal.PROVISIONER)).jetstream()
+    for row in STREAMS:
+        config = (await jetstream.stream_info(row.name.value)).config
+        assert sorted(config.subjects or ()) == sorted(
+            event.pattern for event in events_in(row.name)
+        )
+        assert config.max_bytes == row.max_bytes
+        assert config.max_age == row.max_age_s
+        assert bool(config.allow_atomic) is row.atomic
+        assert (config.persist_mode == PersistMode.ASYNC.value) is row.persist_async
+        assert config.allow_direct
+    for consumer in CONSUMERS:
+        found = (await jetstream.consumer_info(consumer.stream.value, consumer.durable)).config
+        assert sorted(found.filter_subjects or [found.filter_subject]) == sorted(
+            row_of(event).pattern for event in consumer.events
+        )
+        assert found.max_deliver == consumer.max_deliver
+
+
+async def _everything(system: NatsSystem) -> list[object]:
+    jetstream = (await system.connect(Principal.PROVISIONER)).jetstream()
+    streams = [(info.config, info.created) for info in await jetstream.streams_info()]
+    consumers = [
+        (info.config, info.created)
+        for row in STREAMS
+        for info in await jetstream.consumers_info(row.name.value)
+    ]
+    return [streams, consumers]
