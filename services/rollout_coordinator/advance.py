@@ -85,7 +85,7 @@ def advance(rollout: Rollout, fact: Fact, stored_at: datetime, now: datetime) ->
         case RolloutControlRequested():
             return _controlled(rollout, fact, stored_at, now)
         case InferenceSummarized():
-            evidence = with_summary(rollout, fact)
+            evidence = with_summary(rollout, fact, stored_at)
             if evidence is rollout.evidence:
                 return unchanged
             return _judged(replace(rollout, evidence=evidence), now)

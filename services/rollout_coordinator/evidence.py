@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 
 from msgspec.structs import replace
 
@@ -18,18 +19,21 @@ from fleetward.contracts.telemetry import InferenceSummarized
 _CANARY_PHASES = frozenset({RobotPhase.TARGETED, RobotPhase.PROVED})
 
 
-def with_summary(rollout: Rollout, summary: InferenceSummarized) -> Evidence:
+def with_summary(rollout: Rollout, summary: InferenceSummarized, stored_at: datetime) -> Evidence:
     """The evidence with this window counted, or the same object when it does not count.
 
     Canary: robots of this rollout while they serve the new digest. Control, at the same time:
     robots of this rollout still waiting, on whatever they served before.
+
+    Whether a window belongs to this wave is told by ``stored_at``, when the server stored it: the
+    robot's own clock, which dates the window, may be days off. It only orders a robot's windows.
     """
     evidence = rollout.evidence
     progress = rollout.robots.get(summary.robot_id)
     until = evidence.counted_until.get(summary.robot_id)
     if progress is None or (until is not None and summary.started_at <= until):
         return evidence
-    if summary.started_at < rollout.wave_started_at or not _is_finite(summary):
+    if stored_at < rollout.wave_started_at or not _is_finite(summary):
         return evidence
     counted = {**evidence.counted_until, summary.robot_id: summary.started_at}
     if progress.phase in _CANARY_PHASES and summary.digest == rollout.digest:

@@ -14,6 +14,7 @@ from tests.unit.rollout_coordinator.scenes import (
     OLD,
     activated,
     after,
+    at,
     failed,
     started,
     summary,
@@ -32,7 +33,7 @@ def test_other_inferences_do_not_count(number: int, digest: object) -> None:
     running = started(1, 1)
     assert digest in {OLD, NEW}
     window = summary(number, 1, OLD if digest == OLD else NEW)
-    assert with_summary(running, window) is running.evidence
+    assert with_summary(running, window, at(1)) is running.evidence
 
 
 def test_window_counts_once_and_never_after_a_newer_one() -> None:
@@ -44,7 +45,17 @@ def test_window_counts_once_and_never_after_a_newer_one() -> None:
 
 def test_window_from_before_the_wave_does_not_count() -> None:
     running = started(1)
-    assert with_summary(running, summary(1, -1)) is running.evidence
+    assert with_summary(running, summary(1, -1), at(-1)) is running.evidence
+
+
+@pytest.mark.parametrize("off_by_days", [-30, 30])
+def test_window_of_a_robot_whose_clock_is_days_off_counts_when_it_is_stored(
+    off_by_days: int,
+) -> None:
+    running = started(1)
+    window = summary(1, off_by_days * 86_400)
+    assert with_summary(running, window, at(-1)) is running.evidence
+    assert with_summary(running, window, at(2)).canary.inferences == 20
 
 
 def test_evidence_starts_over_with_a_wave_but_a_copy_stays_a_copy() -> None:
@@ -59,7 +70,7 @@ def test_evidence_starts_over_with_a_wave_but_a_copy_stays_a_copy() -> None:
 def test_failed_robot_no_longer_counts() -> None:
     policy = replace(started(2).policy, max_error_percent=50)
     running = after(started(2, policy=policy), (failed(1), 1))
-    assert with_summary(running, summary(1, 2)) is running.evidence
+    assert with_summary(running, summary(1, 2), at(2)) is running.evidence
 
 
 @pytest.mark.parametrize("poison", [math.nan, math.inf])
@@ -67,7 +78,7 @@ def test_failed_robot_no_longer_counts() -> None:
 def test_window_that_holds_no_number_does_not_count(poison: float, field: str) -> None:
     running = started(1)
     window = replace(summary(1, 1), **{field: poison})
-    assert with_summary(running, window) is running.evidence
+    assert with_summary(running, window, at(1)) is running.evidence
 
 
 def test_errors_are_inferences_without_a_latency() -> None:
