@@ -17,7 +17,8 @@ from tests.integration.rollout_coordinator.coordinator_process import (
     CoordinatorProcess,
     signing_key,
 )
-from tests.integration.rollout_coordinator.fleet import DIGESTS, running_fleet
+from tests.integration.rollout_coordinator.detector import DIGESTS
+from tests.integration.rollout_coordinator.fleet import running_fleet
 from tests.integration.rollout_coordinator.stored import (
     assert_generations_strictly_increase,
     assert_nothing_happened_twice,

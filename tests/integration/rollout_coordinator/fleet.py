@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from msgspec.structs import replace
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
@@ -22,14 +21,10 @@ from fleetward.contracts.event import Event
 from fleetward.contracts.ids import (
     BootId,
     Digest,
-    ModelName,
-    ModelRef,
     RobotId,
     RolloutId,
-    Version,
     model_selector,
 )
-from fleetward.contracts.registry import ModelManifest, ModelRecord, ModelVersion, SignedManifest
 from fleetward.contracts.robots import (
     ActivationFailed,
     ActivationStage,
@@ -52,10 +47,8 @@ from fleetward.contracts.rows import Principal
 from fleetward.contracts.telemetry import InferenceSummarized
 from fleetward.trust.signing import TARGET, TrustedKeys
 from testkit.servers import NatsSystem
-from testkit.telemetry import digest_of
+from tests.integration.rollout_coordinator.detector import DIGESTS, record
 
-MODEL = ModelName("detector")
-DIGESTS = {"1": digest_of("a"), "2": digest_of("b"), "3": digest_of("c")}
 POLICY = RolloutPolicy(wave_percents=(20, 60, 100), bake_s=0.2, silent_after_s=30, min_inferences=5)
 LOOK_S = 0.2
 SUMMARY_S = 0.25
@@ -213,7 +206,7 @@ async def running_fleet(
             robot_id=RobotId(name), labels={"site": name.split("-")[0]}, enrolled_at=now()
         )
         await publish(enroller, enrolled)
-    await publish(await system.connect(Principal.REGISTRY), _record())
+    await publish(await system.connect(Principal.REGISTRY), record())
     robots = [Robot(name, await system.connect(name), keys, copies) for name in names]
     fleet = Fleet(system, robots, await system.connect(Principal.OPERATOR))
     ingest = await system.connect(Principal.INGEST)
@@ -282,30 +275,6 @@ def _failed(target: RobotTarget) -> ActivationFailed:
         stage=ActivationStage.LOAD,
         reason="no such operator",
         failed_at=now(),
-    )
-
-
-def _record() -> ModelRecord:
-    first = ModelManifest(
-        model=ModelRef(MODEL, Version("1")),
-        digest=DIGESTS["1"],
-        size_bytes=1,
-        format="onnx",
-        opset=17,
-        inputs=(),
-        outputs=(),
-        release=1,
-        object_key="key",
-        published_at=now(),
-    )
-    unsigned = SignedManifest(payload=b"", key_id="", signature=b"")
-    versions = (
-        replace(first, model=ModelRef(MODEL, Version(version)), digest=digest)
-        for version, digest in DIGESTS.items()
-    )
-    return ModelRecord(
-        name=MODEL,
-        versions=tuple(ModelVersion(manifest=each, signed=unsigned) for each in versions),
     )
 
 
