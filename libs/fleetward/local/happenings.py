@@ -53,6 +53,19 @@ class ProcessFailed(Struct, frozen=True, kw_only=True):
         )
 
 
+class StorageFailed(Struct, frozen=True, kw_only=True):
+    """A server could not write; it is started again as soon as there is room."""
+
+    name: str
+    directory: Path
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} could not write to {self.directory}: nothing is acknowledged until it "
+            "can. Free space there; it is then started again by itself."
+        )
+
+
 class SystemReady(Struct, frozen=True, kw_only=True):
     """Every process is ready and connection.json is written."""
 
@@ -79,5 +92,7 @@ class SystemStopped(Struct, frozen=True, kw_only=True):
 
 
 # typing.Union: robots' Python 3.10 evaluates this at import.
-Happening = Union[ProcessReady, ProcessExited, ProcessFailed, SystemReady, SystemStopped]  # noqa: UP007
+Happening = Union[  # noqa: UP007
+    ProcessReady, ProcessExited, ProcessFailed, StorageFailed, SystemReady, SystemStopped
+]
 Report = Callable[[Happening], None]

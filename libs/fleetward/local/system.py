@@ -23,6 +23,7 @@ from fleetward.local.happenings import Report, SystemReady, SystemStopped
 from fleetward.local.home import Connection, Home
 from fleetward.local.programs import Programs, Settings, check_installed, nats_url
 from fleetward.local.readiness import Notified, Probed
+from fleetward.local.storage_watch import StorageWatch
 from fleetward.local.supervised import Part, ProcessView, Supervised
 from fleetward.trust.identities import Identities, principals
 
@@ -41,6 +42,7 @@ class LocalSystem:
         self._addresses = home.addresses()
         self._identities = Identities(home.keys, home.credentials)
         self._started: list[list[Supervised]] = []
+        self._watching: asyncio.Task[None] | None = None
 
     @property
     def nats_url(self) -> str:
@@ -70,6 +72,7 @@ class LocalSystem:
         self._issue_credentials()
         write_grey_bars(self.home.frames)
         await self._start_servers()
+        self._watching = asyncio.get_running_loop().create_task(self._storage_watch().run())
         await self._provision()
         programs = Programs(self._settings, self.home, self._addresses, self._identities)
         await self._start_commands(programs.services())
@@ -88,6 +91,8 @@ class LocalSystem:
     async def stop(self) -> None:
         """Stop everything, last started first."""
         self.home.remove_connection()
+        if self._watching is not None:
+            self._watching.cancel()
         while self._started:
             await self._stop_last_group()
         object_store.remove_sockets(self._addresses.store_ports)
@@ -121,6 +126,15 @@ class LocalSystem:
         return Part(
             command=nats_server.command(home.nats, home.log(nats_server.NAME)),
             readiness=Probed(lambda: nats_server.listening(port)),
+        )
+
+    def _storage_watch(self) -> StorageWatch:
+        return StorageWatch(
+            nats_server.NAME,
+            self.home.log(nats_server.NAME),
+            self.home.nats,
+            lambda: self.kill(nats_server.NAME, signal.SIGTERM),
+            self._report,
         )
 
     def _store_part(self) -> Part:
