@@ -13,9 +13,14 @@ from fleetward.cli.session import DEFAULT_HOME, Home, Json, end_with, show_json
 if TYPE_CHECKING:
     from fleetward.local.happenings import Happening
 
+MAX_ROBOTS = 64
+"""Each robot is two processes with a model in memory: a slip of the finger must not fill a machine."""
+
 
 def up(
-    robots: Annotated[int, typer.Option("--robots", min=0, help="How many edge-bridges.")] = 3,
+    robots: Annotated[
+        int, typer.Option("--robots", min=0, max=MAX_ROBOTS, help="How many edge-bridges.")
+    ] = 3,
     home: Home = DEFAULT_HOME,
     as_json: Json = False,
 ) -> None:
