@@ -55,5 +55,8 @@ def exit_of_rollout(rollout: Rollout) -> Exit:
 
 
 def complain(message: str) -> None:
-    """One line on standard error: what, which, what to do."""
-    print(f"fleetward: {' '.join(message.split())}", file=sys.stderr)
+    """What, which, what to do, on standard error: in one line, or in the message's own lines.
+
+    Lines are kept because a caret under the wrong character is no help anywhere else.
+    """
+    print(f"fleetward: {message.strip()}", file=sys.stderr)
