@@ -22,6 +22,10 @@ class FetchInterruptedError(TransientError):
     """A transfer stopped half-way; what arrived is kept and the rest is asked for again."""
 
 
+class DiskFailedError(TransientError):
+    """The disk refused to read or write, though it is not full: try again, and serve meanwhile."""
+
+
 class ActivationError(BridgeError):
     """This target cannot be reached on this robot: reported once, tried again never.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge_bridge.errors import DiskFullError
+from edge_bridge.errors import DiskFailedError, DiskFullError
 
 _BLOCK_BYTES = 1024 * 1024
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -17,12 +17,15 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 @contextmanager
 def full_disk_named(what: str) -> Iterator[None]:
-    """Turn the system's 'no space left' into a DiskFullError that says for ``what``."""
+    """Turn what the disk refuses for ``what`` into a DiskFullError, or a DiskFailedError."""
     try:
         yield
     except OSError as problem:
         if problem.errno not in _FULL:
-            raise
+            raise DiskFailedError(
+                f"the robot's disk failed for {what}: {problem}. Look at its health; the robot "
+                "serves on and tries again."
+            ) from problem
         raise DiskFullError(
             f"there is no room for {what}: {problem.strerror}. Free space on the robot's disk."
         ) from problem

@@ -30,11 +30,12 @@ class PartialModel:
 
     def open(self) -> PartialModel:
         """Believe what the notes prove and cut the rest off. Blocks for a read of what is there."""
-        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        proved = self._proved_notes()
-        self.durable_bytes = sum(length for length, _ in proved)
-        os.ftruncate(self._descriptor, self.durable_bytes)
-        self._notes.write_text("".join(line for _, line in proved), encoding="ascii")
+        with full_disk_named(f"{self.size_bytes} bytes of a model"):
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            proved = self._proved_notes()
+            self.durable_bytes = sum(length for length, _ in proved)
+            os.ftruncate(self._descriptor, self.durable_bytes)
+            self._notes.write_text("".join(line for _, line in proved), encoding="ascii")
         return self
 
     def write(self, offset: int, content: bytes) -> None:

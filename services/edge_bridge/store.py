@@ -11,7 +11,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from edge_bridge.errors import DigestMismatchError, DiskFullError
-from edge_bridge.files import digest_of_file, move_whole, sync_directory, write_whole
+from edge_bridge.files import (
+    digest_of_file,
+    full_disk_named,
+    move_whole,
+    sync_directory,
+    write_whole,
+)
 from edge_bridge.partial import PartialModel
 from fleetward.contracts.codec import decode, encode
 from fleetward.contracts.ids import Digest
@@ -69,9 +75,10 @@ class ModelStore:
                 f"{partial.size_bytes} bytes arrived for {digest} and they are {found}. "
                 "Publish the model again, or look for what changes bytes on the way."
             )
-        write_whole(self.path(digest).with_suffix(_MANIFEST), encode(signed))
-        move_whole(partial.path, self.path(digest))
-        partial.forget()
+        with full_disk_named(f"the model {digest}"):
+            write_whole(self.path(digest).with_suffix(_MANIFEST), encode(signed))
+            move_whole(partial.path, self.path(digest))
+            partial.forget()
 
     def verify(self, digest: Digest) -> None:
         """Read a stored model again; one that rotted on disk is removed. Raises DigestMismatchError."""
@@ -98,9 +105,9 @@ class ModelStore:
         while not self._fits(size_bytes - here_bytes):
             if not removable:
                 raise DiskFullError(
-                    f"{size_bytes} bytes for {digest} do not fit: models may use "
-                    f"{self._limit_bytes} bytes, {self._reserve_bytes} stay free, and "
-                    f"{self._free_bytes()} are free. Free space on the robot's disk."
+                    f"Free space on the robot's disk: the model has {size_bytes} bytes, "
+                    f"{self._free_bytes()} are free, {self._reserve_bytes} of them stay free, "
+                    f"and models may use {self._limit_bytes} in all."
                 )
             self.remove(removable.pop(0))
 

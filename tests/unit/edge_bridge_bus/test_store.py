@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_bridge.errors import DigestMismatchError, DiskFullError
+from edge_bridge.errors import DigestMismatchError, DiskFailedError, DiskFullError
 from edge_bridge.store import ModelStore
 from fleetward.contracts.ids import Digest
 from fleetward.contracts.registry import SignedManifest
@@ -136,3 +136,10 @@ def test_a_full_disk_is_named_and_leaves_no_model_half_written(tmp_path: Path) -
     assert "Free space on the robot's disk" in done.stdout
     assert store_in(tmp_path).digests() == frozenset()
     assert list(tmp_path.glob("*.model")) + list(tmp_path.glob("*.manifest")) == []
+
+
+def test_a_disk_that_fails_is_a_reason_to_try_again(tmp_path: Path) -> None:
+    partial = store_in(tmp_path).partial(digest_of_bytes(b"weights"), 7)
+    partial.path.mkdir()
+    with pytest.raises(DiskFailedError, match="the robot's disk failed"):
+        partial.open()

@@ -1,0 +1,66 @@
+"""A robot's disk is full: it serves on, says why it cannot take the new model, and takes it later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from fleetward.contracts.rollouts import RobotPhase, RolloutState, Strategy
+from tests.faults.conftest import QUICK, running
+from tests.faults.fleet_facts import rollout_that, serves, serves_on
+from tests.faults.small_disks import fill_up, small_disk
+
+pytestmark = pytest.mark.slow
+
+MIB = 1024 * 1024
+DISK_BYTES = 96 * MIB
+TOO_LITTLE_BYTES = 32 * MIB
+"""Room for the journal, but less than a robot keeps in reserve."""
+
+
+async def test_a_full_robot_serves_on_and_the_rollout_is_taken_back_until_space_returns(
+    tmp_path: Path, models: Path
+) -> None:
+    home = tmp_path / "home"
+    disk = home / "robots" / "robot-1"
+    home.mkdir()
+    filler = disk / "filler"
+    with small_disk(disk, DISK_BYTES):
+        async with running(home, models, robots=1) as system:
+            first = await system.publish_build(1)
+            rollout = await system.start(first, Strategy.ALL_AT_ONCE)
+            await system.fleet.wait_rollout(rollout.rollout_id, timeout_s=40)
+            second = await system.publish_build(2)
+
+            fill_up(filler, leave_bytes=TOO_LITTLE_BYTES)
+            ended = await system.fleet.wait_rollout(
+                (await system.start(second, Strategy.ALL_AT_ONCE)).rollout_id, timeout_s=40
+            )
+            assert ended.state is RolloutState.REVERTED
+            assert "robot-1: fetch: " in ended.reason
+            assert "Free space on the robot's disk" in ended.reason
+            await serves(system, "robot-1", first)
+
+            fill_up(filler)
+            third = await system.publish_build(3)
+            policy = replace(QUICK, silent_after_s=2.0)
+            silent = await system.fleet.start_rollout(
+                f"{ended.model.name}:{third}", "all", strategy=Strategy.ALL_AT_ONCE, policy=policy
+            )
+            await rollout_that(system, silent, lambda now: now.state is RolloutState.REVERTING)
+            assert (await system.fleet.rollout(silent.rollout_id)).reason.startswith("only 0 of 1")
+            filler.unlink()
+            ended = await system.fleet.wait_rollout(silent.rollout_id, timeout_s=40)
+            assert ended.state is RolloutState.REVERTED
+            await serves(system, "robot-1", first)
+            await serves_on(system, "robot-1")
+
+            ended = await system.fleet.wait_rollout(
+                (await system.start(second, Strategy.ALL_AT_ONCE)).rollout_id, timeout_s=40
+            )
+            assert ended.state is RolloutState.SUCCEEDED, ended.reason
+            assert ended.robots["robot-1"].phase is RobotPhase.PROVED  # type: ignore[index]  # a RobotId
+            await serves(system, "robot-1", second)
+            assert system.system.process("edge-bridge.robot-1").restarts == 0
