@@ -60,3 +60,8 @@ def complain(message: str) -> None:
     Lines are kept because a caret under the wrong character is no help anywhere else.
     """
     print(f"fleetward: {message.strip()}", file=sys.stderr)
+
+
+def tell(message: str) -> None:
+    """What a person likes to know on the way, where it disturbs no output."""
+    print(message, file=sys.stderr, flush=True)

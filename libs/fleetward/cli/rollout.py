@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fleetward.cli.durations import seconds
-from fleetward.cli.exits import Exit, exit_of_rollout
+from fleetward.cli.exits import Exit, tell
 from fleetward.cli.pairs import pairs_of
 from fleetward.cli.policy import (
     Bake,
@@ -37,13 +36,17 @@ Timeout = Annotated[
 ChosenId = Annotated[
     str | None, typer.Option("--id", help="Choose the id, and asking twice is harmless.")
 ]
+SELECTOR_HELP = (
+    "Which robots: all, or labels, as 'site=berlin and hw in (orin-nx, thor) and not index=3'; "
+    "'robot=arm-7' is one robot."
+)
 
 
 @app.command("start")
 def start(
     model: Annotated[str, typer.Argument(help="name:version or name@alias.")],
     *,
-    to: Annotated[str, typer.Option("--to", help="Which robots, for example 'site=berlin'.")],
+    to: Annotated[str, typer.Option("--to", help=SELECTOR_HELP)],
     strategy: Annotated[Strategy, typer.Option(help="How it reaches them.")] = Strategy.CANARY,
     waves: Waves = None,
     bake: Bake = None,
@@ -70,13 +73,19 @@ def start(
     policy = policy_of(waves, numbers, pairs_of("--set", further or []))
 
     async def work(fleet: Fleet) -> Exit | None:
-        by = getpass.getuser()
+        from fleetward.cli import rollout_follow
+        from fleetward.cli.rollout_control import asking
+
         started = await fleet.start_rollout(
-            model, to, strategy=strategy, policy=policy, rollout=rollout_id, requested_by=by
+            model, to, strategy=strategy, policy=policy, rollout=rollout_id, requested_by=asking()
         )
+        follow = f"Follow it with `fleetward rollout watch {started.rollout_id}`."
         if wait:
-            return await _wait(fleet, started.rollout_id, timeout, as_json=as_json)
-        _show(started, as_json=as_json)
+            tell(f"{started.rollout_id} has started. {follow}")
+            return await rollout_follow.wait(fleet, started.rollout_id, timeout, as_json=as_json)
+        rollout_follow.show_rollout(started, as_json=as_json)
+        if not as_json:
+            print(follow)
         return None
 
     with_fleet(home, work)
@@ -87,7 +96,9 @@ def status(rollout: RolloutArgument, home: Home = DEFAULT_HOME, as_json: Json = 
     """One rollout as it stands."""
 
     async def work(fleet: Fleet) -> None:
-        _show(await fleet.rollout(rollout), as_json=as_json)
+        from fleetward.cli.rollout_follow import show_rollout
+
+        show_rollout(await fleet.rollout(rollout), as_json=as_json)
 
     with_fleet(home, work)
 
@@ -117,7 +128,9 @@ def watch(rollout: RolloutArgument, home: Home = DEFAULT_HOME, as_json: Json = F
     """Follow a rollout live until it ends; exit codes as with `rollout wait`."""
 
     async def work(fleet: Fleet) -> Exit:
-        return await _follow(fleet, rollout, as_json=as_json)
+        from fleetward.cli import rollout_follow
+
+        return await rollout_follow.watch(fleet, rollout, as_json=as_json)
 
     with_fleet(home, work)
 
@@ -132,21 +145,23 @@ def wait(
     """Return when a rollout ended: 0 succeeded, 4 reverted, 5 aborted, 6 timed out."""
 
     async def work(fleet: Fleet) -> Exit:
-        return await _wait(fleet, rollout, timeout, as_json=as_json)
+        from fleetward.cli import rollout_follow
+
+        return await rollout_follow.wait(fleet, rollout, timeout, as_json=as_json)
 
     with_fleet(home, work)
 
 
 @app.command("pause")
-def pause(rollout: RolloutArgument, home: Home = DEFAULT_HOME) -> None:
+def pause(rollout: RolloutArgument, home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
     """Give the model to no further robot until resumed; evidence is still judged."""
-    _control(home, rollout, ControlAction.PAUSE)
+    _control(home, rollout, ControlAction.PAUSE, as_json=as_json)
 
 
 @app.command("resume")
-def resume(rollout: RolloutArgument, home: Home = DEFAULT_HOME) -> None:
+def resume(rollout: RolloutArgument, home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
     """Let a paused rollout go on."""
-    _control(home, rollout, ControlAction.RESUME)
+    _control(home, rollout, ControlAction.RESUME, as_json=as_json)
 
 
 @app.command("abort")
@@ -156,56 +171,27 @@ def abort(
         AbortMode, typer.Option(help="What becomes of robots that have the new model.")
     ] = AbortMode.REVERT,
     home: Home = DEFAULT_HOME,
+    as_json: Json = False,
 ) -> None:
     """Stop a rollout for good."""
-    _control(home, rollout, ControlAction.ABORT, mode)
+    _control(home, rollout, ControlAction.ABORT, mode, as_json=as_json)
 
 
 def _control(
-    home: Path, rollout: str, action: ControlAction, mode: AbortMode = AbortMode.REVERT
+    home: Path,
+    rollout: str,
+    action: ControlAction,
+    mode: AbortMode = AbortMode.REVERT,
+    *,
+    as_json: bool,
 ) -> None:
     async def work(fleet: Fleet) -> None:
-        requested_by = getpass.getuser()
-        await fleet.control_rollout(rollout, action, abort=mode, requested_by=requested_by)
-        print(f"Asked {rollout} to {action.value}.")
+        from fleetward.cli.rollout_control import steer
+        from fleetward.cli.rollout_follow import show_rollout
+
+        show_rollout(await steer(fleet, rollout, action, mode), as_json=as_json)
 
     with_fleet(home, work)
-
-
-async def _wait(fleet: Fleet, rollout: str, timeout: float | None, *, as_json: bool) -> Exit:
-    ended = await fleet.wait_rollout(rollout, timeout_s=timeout)
-    _show(ended, as_json=as_json)
-    return exit_of_rollout(ended)
-
-
-async def _follow(fleet: Fleet, rollout: str, *, as_json: bool) -> Exit:
-    from rich.live import Live
-
-    from fleetward.cli import plain
-    from fleetward.cli.rollout_view import line, view
-    from fleetward.cli.tables import console_for_people
-
-    console = console_for_people()
-    shown = await fleet.rollout(rollout)
-    if as_json or not console.is_terminal:
-        async for shown in fleet.watch_rollout(rollout):
-            show_json(plain.rollout(shown)) if as_json else print(line(shown), flush=True)
-        return exit_of_rollout(shown)
-    with Live(view(shown), console=console, auto_refresh=False) as live:
-        async for shown in fleet.watch_rollout(rollout):
-            live.update(view(shown), refresh=True)
-    return exit_of_rollout(shown)
-
-
-def _show(rollout: Rollout, *, as_json: bool) -> None:
-    from fleetward.cli import plain
-    from fleetward.cli.rollout_view import view
-    from fleetward.cli.tables import console_for_people
-
-    if as_json:
-        show_json(plain.rollout(rollout))
-    else:
-        console_for_people().print(view(rollout))
 
 
 def _row(rollout: Rollout) -> list[str]:

@@ -1,20 +1,28 @@
-"""A rollout for people: where it stands, each wave's robots, canary against control, why."""
+"""A rollout for people: where it stands, whose robots are in trouble, the evidence, what it awaits."""
 
 from __future__ import annotations
 
+from collections import Counter
+from datetime import datetime
+
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from fleetward.cli.rollout_waits import waits_for
+from fleetward.contracts.ids import RobotId
 from fleetward.contracts.rollouts import (
     CohortEvidence,
     Moments,
     RobotPhase,
+    RobotProgress,
     Rollout,
     RolloutState,
 )
 
 MAX_ROBOTS_SHOWN = 24
+"""Of one wave; those in trouble first, so that none of them is hidden by many that do well."""
 
 _STATE_STYLE = {
     RolloutState.RUNNING: "cyan",
@@ -34,16 +42,29 @@ _PHASE_MARK = {
     RobotPhase.REVERTING: ("↺", "magenta"),
     RobotPhase.REVERTED: ("↩", "blue"),
 }
+_TROUBLE_FIRST = (
+    RobotPhase.FAILED,
+    RobotPhase.UNKNOWN,
+    RobotPhase.REVERTING,
+    RobotPhase.REVERTED,
+    RobotPhase.TARGETED,
+    RobotPhase.PROVED,
+    RobotPhase.WAITING,
+)
 
 
-def view(rollout: Rollout) -> RenderableType:
-    """The whole rollout as one renderable."""
+def view(rollout: Rollout, now: datetime) -> RenderableType:
+    """The whole rollout as one renderable, ``now`` being the moment it is looked at."""
     parts: list[RenderableType] = [_headline(rollout)]
-    parts += [_wave(rollout, number) for number in range(len(rollout.waves))]
+    for number in range(len(rollout.waves)):
+        parts += _wave(rollout, number)
     if rollout.evidence.canary.inferences or rollout.evidence.control.inferences:
         parts.append(_evidence(rollout))
     if rollout.reason:
-        parts.append(Text(f"  {rollout.reason}", style="yellow"))
+        parts.append(_indented(Text(rollout.reason, style="yellow"), 2))
+    waiting = waits_for(rollout, now)
+    if waiting:
+        parts.append(_indented(Text(waiting, style="cyan"), 2))
     return Group(*parts)
 
 
@@ -65,21 +86,45 @@ def _headline(rollout: Rollout) -> Text:
     )
 
 
-def _wave(rollout: Rollout, number: int) -> Text:
-    robots = rollout.waves[number]
+def _wave(rollout: Rollout, number: int) -> list[RenderableType]:
+    """One line of robots, then a line for each that has something to say."""
+    robots = sorted(rollout.waves[number], key=lambda robot: _urgency(rollout, robot))
+    shown, hidden = robots[:MAX_ROBOTS_SHOWN], robots[MAX_ROBOTS_SHOWN:]
     is_current = number == rollout.wave and rollout.ended_at is None
     text = Text("  ▸ " if is_current else "    ")
-    text.append(f"wave {number + 1}" + (" (canary)  " if number == 0 else "  "), "bold")
-    for robot in robots[:MAX_ROBOTS_SHOWN]:
-        progress = rollout.robots.get(robot)
-        phase = progress.phase if progress else RobotPhase.WAITING
-        mark, style = _PHASE_MARK[phase]
-        text.append(f"{mark} {robot} {phase.value}  ", style)
-        if progress and progress.reason:
-            text.append(f"({progress.reason})  ", "dim")
-    if len(robots) > MAX_ROBOTS_SHOWN:
-        text.append(f"and {len(robots) - MAX_ROBOTS_SHOWN} more", "dim")
-    return text
+    text.append(f"wave {number + 1}" + (" (canary)" if number == 0 else ""), "bold")
+    quiet = [robot for robot in shown if not _progress(rollout, robot).reason]
+    for robot in quiet:
+        text.append("  ").append(_robot(rollout, robot))
+    if hidden:
+        text.append(f"  and {_counted(rollout, hidden)}", "dim")
+    spoken = [robot for robot in shown if _progress(rollout, robot).reason]
+    return [text, *(_indented(_robot(rollout, robot), 6) for robot in spoken)]
+
+
+def _robot(rollout: Rollout, robot: RobotId) -> Text:
+    progress = _progress(rollout, robot)
+    mark, style = _PHASE_MARK[progress.phase]
+    text = Text(f"{mark} {robot} {progress.phase.value}", style)
+    return text.append(f" ({progress.reason})", "not dim") if progress.reason else text
+
+
+def _progress(rollout: Rollout, robot: RobotId) -> RobotProgress:
+    return rollout.robots.get(robot) or RobotProgress()
+
+
+def _urgency(rollout: Rollout, robot: RobotId) -> int:
+    return _TROUBLE_FIRST.index(_progress(rollout, robot).phase)
+
+
+def _counted(rollout: Rollout, robots: list[RobotId]) -> str:
+    phases = Counter(_progress(rollout, robot).phase.value for robot in robots)
+    counts = ", ".join(f"{number} {phase}" for phase, number in phases.items())
+    return f"{len(robots)} more: {counts}"
+
+
+def _indented(text: Text, columns: int) -> Padding:
+    return Padding(text, (0, 0, 0, columns), expand=False)
 
 
 def _evidence(rollout: Rollout) -> Table:

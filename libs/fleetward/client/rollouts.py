@@ -129,10 +129,15 @@ async def wait(connection: Client, wanted: RolloutId, *, timeout_s: float | None
     try:
         return await asyncio.wait_for(_last(connection, wanted), timeout_s)
     except asyncio.TimeoutError:
-        raise RolloutTimeoutError(
-            f"Rollout {wanted} did not end within {timeout_s:g} s; it goes on. "
-            f"Look at it with `fleetward rollout status {wanted}`."
-        ) from None
+        raise timed_out(wanted, timeout_s or 0.0) from None
+
+
+def timed_out(wanted: str, timeout_s: float) -> RolloutTimeoutError:
+    """The error for whoever waited too long; the rollout goes on."""
+    return RolloutTimeoutError(
+        f"Rollout {wanted} did not end within {timeout_s:g} s; it goes on. "
+        f"Look at it with `fleetward rollout status {wanted}`."
+    )
 
 
 async def _last(connection: Client, wanted: RolloutId) -> Rollout:

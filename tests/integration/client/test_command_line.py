@@ -97,6 +97,30 @@ async def test_watching_prints_a_line_for_each_change(
     assert ran.output.splitlines()[-1].startswith(f"{wanted} detector:2.0 succeeded wave 1/1")
 
 
+async def test_steering_returns_when_the_rollout_has_obeyed(
+    home: Path, coordinator: Client, wanted: str
+) -> None:
+    await publish(coordinator, rollout(wanted))
+    pausing = asyncio.ensure_future(fleetward(home, "rollout", "pause", wanted, "--json"))
+    await asyncio.sleep(0)
+    await publish(coordinator, rollout(wanted, 2, RolloutState.PAUSED))
+
+    ran = await pausing
+
+    assert (ran.code, json.loads(ran.output)["state"]) == (Exit.OK, "paused")
+
+
+async def test_what_has_ended_is_not_steered(home: Path, coordinator: Client, wanted: str) -> None:
+    await publish(coordinator, rollout(wanted, state=RolloutState.ABORTED))
+
+    resumed = await fleetward(home, "rollout", "resume", wanted)
+    aborted = await fleetward(home, "rollout", "abort", wanted)
+
+    assert resumed.code == Exit.FAILED
+    assert "has ended, aborted: there is nothing left to resume" in resumed.complaint
+    assert (aborted.code, aborted.complaint) == (Exit.OK, "")
+
+
 async def test_status_and_list_show_the_rollout(
     home: Path, coordinator: Client, wanted: str
 ) -> None:

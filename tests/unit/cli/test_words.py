@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
 import typer
-from rich.console import Console
 
 from fleetward.bus.errors import NoAnswerError, RefusedError
 from fleetward.cli import plain
@@ -14,7 +11,7 @@ from fleetward.cli.durations import seconds, spoken
 from fleetward.cli.exits import Exit, exit_of_error, exit_of_rollout
 from fleetward.cli.pairs import pairs_of
 from fleetward.cli.policy import policy_of
-from fleetward.cli.rollout_view import line, view
+from fleetward.cli.rollout_view import line
 from fleetward.client import NoSystemError, RolloutRefusedError, RolloutTimeoutError
 from fleetward.contracts.errors import FleetwardError, InvalidIdError
 from fleetward.contracts.rollouts import RolloutPolicy, RolloutState
@@ -77,22 +74,6 @@ def test_every_kind_of_error_has_its_exit_code(error: FleetwardError, code: Exit
 )
 def test_every_end_of_a_rollout_has_its_exit_code(state: RolloutState, code: int) -> None:
     assert exit_of_rollout(rollout(state)) == code
-
-
-@pytest.mark.parametrize("state", RolloutState)
-def test_a_rollout_is_shown_whole_in_every_state(state: RolloutState) -> None:
-    console = Console(width=200, record=True, file=io.StringIO())
-    console.print(view(rollout(state, reason="canary is slower")))
-    shown = console.export_text()
-
-    assert all(
-        piece in shown
-        for piece in (
-            *("r-1", "detector:2.0", state.value, "wave 1 (canary)", "wave 2"),
-            *("✓ arm-1 proved", "✗ arm-2 failed", "(out of memory)", "· arm-3 waiting"),
-            *("canary", "control", "45.00", "canary is slower"),
-        )
-    )
 
 
 def test_a_rollout_fits_into_one_line_of_a_log() -> None:

@@ -1,0 +1,79 @@
+"""What a rollout waits for now, since when, and what a person can do: one sentence, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from fleetward.cli.durations import spoken
+from fleetward.contracts.ids import RobotId
+from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutState
+
+MAX_ROBOTS_NAMED = 3
+OVERDUE_S = 15.0
+"""The coordinator decides every second or so: so long past a deadline, something is wrong."""
+
+
+def waits_for(rollout: Rollout, now: datetime) -> str:
+    """The sentence for a rollout that has not ended; empty when it has."""
+    if rollout.state is RolloutState.PAUSED:
+        return (
+            f"paused: `fleetward rollout resume {rollout.rollout_id}` lets it go on, "
+            f"`fleetward rollout abort {rollout.rollout_id}` takes the model back"
+        )
+    if rollout.state is RolloutState.REVERTING:
+        return f"taking the model back from {_named(_in_phase(rollout, RobotPhase.REVERTING))}"
+    if rollout.state is not RolloutState.RUNNING:
+        return ""
+    return _proof(rollout, now) or _bake(rollout, now)
+
+
+def _proof(rollout: Rollout, now: datetime) -> str:
+    """The robots that have the target and have not proved the model yet."""
+    targeted = _in_phase(rollout, RobotPhase.TARGETED)
+    if not targeted:
+        return ""
+    progress = (rollout.robots[robot] for robot in targeted)
+    since = [held.silent_at or held.targeted_at for held in progress]
+    longest_s = max((_passed_s(moment, now) for moment in since if moment), default=0.0)
+    deadline_s = rollout.policy.silent_after_s
+    return (
+        f"waiting for proof from {_named(targeted)}: {spoken(longest_s)} "
+        f"of at most {spoken(deadline_s)}" + _overdue(longest_s - deadline_s)
+    )
+
+
+def _bake(rollout: Rollout, now: datetime) -> str:
+    if rollout.baking_since is None:
+        return ""
+    policy, baked_s = rollout.policy, _passed_s(rollout.baking_since, now)
+    if baked_s < policy.bake_s:
+        return f"the wave must do well: {spoken(baked_s)} of {spoken(policy.bake_s)}"
+    seen = rollout.evidence.canary.inferences
+    if seen >= policy.min_inferences:
+        return f"the wave did well for {spoken(baked_s)}" + _overdue(baked_s - policy.bake_s)
+    patience_s = policy.bake_s + policy.silent_after_s
+    return (
+        f"waiting for telemetry: {seen} of at least {policy.min_inferences} inferences; "
+        f"pauses {spoken(patience_s)} after the wave settled, {spoken(baked_s)} ago"
+        + _overdue(baked_s - patience_s)
+    )
+
+
+def _overdue(late_s: float) -> str:
+    return ". That is overdue: is rollout-coordinator running?" if late_s > OVERDUE_S else ""
+
+
+def _passed_s(since: datetime, now: datetime) -> float:
+    """Never negative: the server's clock may be ahead of ours."""
+    return max(0.0, (now - since).total_seconds())
+
+
+def _in_phase(rollout: Rollout, phase: RobotPhase) -> list[RobotId]:
+    return [robot for robot, held in rollout.robots.items() if held.phase is phase]
+
+
+def _named(robots: Sequence[RobotId]) -> str:
+    shown = ", ".join(robots[:MAX_ROBOTS_NAMED])
+    further = len(robots) - MAX_ROBOTS_NAMED
+    return f"{shown} and {further} more" if further > 0 else shown

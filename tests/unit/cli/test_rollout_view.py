@@ -1,0 +1,103 @@
+"""An operator sees which robot is in trouble, why, and what the rollout waits for."""
+
+from __future__ import annotations
+
+import io
+from datetime import timedelta
+
+import pytest
+from msgspec.structs import replace
+from rich.console import Console
+
+from fleetward.cli.rollout_view import MAX_ROBOTS_SHOWN, view
+from fleetward.cli.rollout_waits import OVERDUE_S, waits_for
+from fleetward.contracts.ids import robot_id
+from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout, RolloutState
+from tests.unit.cli.rollouts import ARM_1, ARM_2, ARM_3, NOW, rollout
+
+
+def shown(rollout: Rollout, width: int = 200) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(view(rollout, NOW))
+    return console.export_text()
+
+
+def settled(state: RolloutState = RolloutState.RUNNING) -> Rollout:
+    """Everybody proved."""
+    proved = {robot: RobotProgress(phase=RobotPhase.PROVED) for robot in (ARM_1, ARM_2, ARM_3)}
+    return replace(rollout(state), robots=proved)
+
+
+@pytest.mark.parametrize("state", RolloutState)
+def test_a_rollout_is_shown_whole_in_every_state(state: RolloutState) -> None:
+    text = shown(rollout(state, reason="canary is slower"))
+
+    assert all(
+        piece in text
+        for piece in (
+            *("r-1", "detector:2.0", state.value, "wave 1 (canary)", "wave 2"),
+            *("✓ arm-1 proved", "✗ arm-2 failed", "(out of memory)", "· arm-3 waiting"),
+            *("canary", "control", "45.00", "canary is slower"),
+        )
+    )
+
+
+def test_a_robot_in_trouble_is_not_hidden_by_many_that_do_well() -> None:
+    fleet = tuple(robot_id(f"arm-{number}") for number in range(2 * MAX_ROBOTS_SHOWN))
+    phases = {robot: RobotProgress(phase=RobotPhase.PROVED) for robot in fleet}
+    phases[fleet[-1]] = RobotProgress(phase=RobotPhase.FAILED, reason="out of memory")
+
+    text = shown(replace(rollout(), waves=(fleet,), robots=phases, wave=0))
+
+    assert f"✗ {fleet[-1]} failed (out of memory)" in text
+    assert f"and {MAX_ROBOTS_SHOWN} more: {MAX_ROBOTS_SHOWN} proved" in text
+
+
+def test_a_long_reason_stays_indented_on_a_narrow_terminal() -> None:
+    lines = shown(rollout(reason="word " * 60), width=60).splitlines()
+
+    assert all(line.startswith("  ") for line in lines[1:] if line)
+
+
+def test_it_says_who_has_not_proved_the_model_and_how_long_that_may_take() -> None:
+    targeted = RobotProgress(phase=RobotPhase.TARGETED, targeted_at=NOW - timedelta(seconds=30))
+    waiting = replace(rollout(), robots={ARM_2: targeted})
+
+    assert waits_for(waiting, NOW) == "waiting for proof from arm-2: 30 s of at most 2 min"
+
+
+def test_it_names_few_of_many_robots() -> None:
+    targeted = RobotProgress(phase=RobotPhase.TARGETED, targeted_at=NOW)
+    fleet = {robot_id(f"arm-{number}"): targeted for number in range(9)}
+
+    assert "arm-0, arm-1, arm-2 and 6 more:" in waits_for(replace(rollout(), robots=fleet), NOW)
+
+
+def test_it_says_how_long_a_wave_must_still_do_well() -> None:
+    baking = replace(settled(), baking_since=NOW - timedelta(seconds=4))
+
+    assert waits_for(baking, NOW) == "the wave must do well: 4 s of 10 s"
+
+
+def test_it_says_that_telemetry_is_missing() -> None:
+    baked = replace(settled(), baking_since=NOW - timedelta(seconds=40))
+
+    assert waits_for(baked, NOW).startswith("waiting for telemetry: 20 of at least 50 inferences")
+
+
+def test_a_decision_long_overdue_points_at_the_coordinator() -> None:
+    long_ago = timedelta(seconds=120 + OVERDUE_S + 1)
+    targeted = RobotProgress(phase=RobotPhase.TARGETED, targeted_at=NOW - long_ago)
+
+    assert "is rollout-coordinator running?" in waits_for(
+        replace(rollout(), robots={ARM_2: targeted}), NOW
+    )
+
+
+def test_a_paused_rollout_says_how_it_goes_on() -> None:
+    assert "`fleetward rollout resume r-1`" in waits_for(rollout(RolloutState.PAUSED), NOW)
+
+
+@pytest.mark.parametrize("state", [RolloutState.SUCCEEDED, RolloutState.REVERTED])
+def test_a_rollout_that_ended_waits_for_nothing(state: RolloutState) -> None:
+    assert waits_for(rollout(state), NOW) == ""
