@@ -94,7 +94,7 @@ class Observer:
                 self.activations.append(fact)
                 self.tell(
                     f"{fact.robot_id} serves {fact.model} "
-                    f"({fact.bytes_fetched / 1e6:.1f} MB fetched, swap {fact.swap_ms:.1f} ms, "
+                    f"({fact.bytes_fetched / 1e6:.1f} MB fetched, swap {fact.swap_ms:.3f} ms, "
                     f"{fact.inferences} inferences proved)"
                 )
             case _:

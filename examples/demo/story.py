@@ -118,7 +118,7 @@ async def v3_is_taken_back(stage: Stage) -> None:
     stage.report.promise(
         "v3 is stopped at the canary and taken back",
         kept=ended.state is RolloutState.REVERTED and set(canaries) == set(ended.waves[0]),
-        seen=f"{ended.state.value} because {ended.reason}; given to {', '.join(canaries)} only",
+        seen=f"{ended.state.value} because {ended.reason.rstrip('.')}; given to {', '.join(canaries)} only",
     )
     serving = await _serving(stage, "v2", ended)
     bytes_back = _fetched(stage) - stage.observer.fetched_at_revert
@@ -130,7 +130,7 @@ async def v3_is_taken_back(stage: Stage) -> None:
     stage.report.promise(
         "the alert is delivered to the webhook",
         kept=_delivered(stage, REGRESSION_ALERT),
-        seen=f"webhook received {sorted(stage.webhook.names())}",
+        seen=f"webhook received {_spoken(stage.webhook.names())}",
     )
 
 
@@ -217,7 +217,7 @@ async def _follow(stage: Stage, started: Rollout, fetched_before: int) -> Rollou
                 wave = rollout.wave
                 for robot in rollout.waves[wave]:
                     stage.observer.cause(robot, REGRESSION_ALERT)
-                stage.observer.tell(f"wave {wave}: {', '.join(rollout.waves[wave])}")
+                stage.observer.tell(f"wave {wave + 1}: {', '.join(rollout.waves[wave])}")
     mood = "good" if rollout.state is RolloutState.SUCCEEDED else "bad"
     stage.observer.tell(f"rollout {rollout.state.value}: {rollout.reason}", mood)
     stage.report.bytes_moved[rollout.rollout_id] = _fetched(stage) - fetched_before
@@ -278,3 +278,7 @@ async def _act(stage: Stage, name: str, title: str) -> AsyncIterator[None]:
     began = time.monotonic()
     yield
     stage.report.timings_s[name] = round(time.monotonic() - began, 2)
+
+
+def _spoken(alerts: set[tuple[str, str]]) -> str:
+    return ", ".join(f"{alert} on {robot}" for alert, robot in sorted(alerts)) or "nothing"

@@ -92,10 +92,8 @@ class View:
         if rollout is None:
             return Panel("no rollout yet", title="rollout", border_style="dim")
         waves = " | ".join(
-            f"[bold]wave {number}: {', '.join(wave)}[/]"
-            if number == rollout.wave
-            else f"[dim]wave {number}: {', '.join(wave)}[/]"
-            for number, wave in enumerate(rollout.waves)
+            f"[{'bold' if number == rollout.wave + 1 else 'dim'}]wave {number}: {', '.join(wave)}[/]"
+            for number, wave in enumerate(rollout.waves, start=1)
         )
         state = f"[{_STATES[rollout.state]}]{rollout.state.value}[/] {rollout.reason}"
         title = f"rollout {rollout.rollout_id}: {rollout.model}"
