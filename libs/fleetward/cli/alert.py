@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="What fires, what no longer does, what nobody knows.", no_args_is_help=True)
 
+_NONE_NOW = "No alert fires. `fleetward alert list --all` shows those that did."
+_NONE_EVER = "No alert ever fired."
+
 
 @app.command("list")
 def list_alerts(
@@ -38,7 +41,7 @@ def list_alerts(
         show_table(
             ["ALERT", "ROBOT", "STATE", "SEVERITY", "VALUE", "FIRED", "SUMMARY"],
             [_row(status) for status in alerts],
-            when_empty="No alert fires.",
+            when_empty=_NONE_EVER if everything else _NONE_NOW,
         )
 
     with_fleet(home, work)

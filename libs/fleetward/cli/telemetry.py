@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fleetward.cli.durations import seconds
+from fleetward.cli.durations import seconds, spoken
 from fleetward.cli.session import DEFAULT_HOME, Home, Json, show_json, with_fleet
+from fleetward.contracts.signals import SIGNALS
 
 if TYPE_CHECKING:
     from fleetward.client import Fleet
@@ -22,17 +23,30 @@ NANOSECONDS = 1_000_000_000
 @app.command("query")
 def query(
     signal: Annotated[
-        str, typer.Argument(help="OpenTelemetry name, for example model.inference.duration.")
+        str,
+        typer.Argument(
+            metavar="SIGNAL", help="OpenTelemetry name, for example model.inference.duration."
+        ),
     ],
     last: Annotated[
-        float, typer.Option("--last", parser=seconds, metavar="DURATION", help="How far back.")
+        float,
+        typer.Option(
+            "--last",
+            parser=seconds,
+            metavar="DURATION",
+            show_default="60s",
+            help="How far back, as 30s or 10m.",
+        ),
     ] = 60.0,
     robot: Annotated[str | None, typer.Option("--robot", help="Only this robot.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many samples.")] = 1000,
     home: Home = DEFAULT_HOME,
     as_json: Json = False,
 ) -> None:
-    """Stored samples of one signal, oldest first."""
+    """Stored samples of one signal, oldest first.
+
+    A signal nobody reports is answered with the names of those that robots do.
+    """
     from fleetward.cli import plain
     from fleetward.cli.exits import complain
     from fleetward.cli.tables import show_table
@@ -46,9 +60,9 @@ def query(
             show_json({"matched": found.matched, "samples": samples})
             return
         show_table(
-            ["AT", "ROBOT", "VALUE", "ATTRIBUTES"],
+            ["AT (UTC)", "ROBOT", "VALUE", "UNIT", "ATTRIBUTES"],
             [_row(sample) for sample in found.samples],
-            when_empty=f"No sample of {signal} in the last {last:g} s.",
+            when_empty=_nothing(signal, last),
         )
         if found.matched > len(found.samples):
             complain(f"{found.matched} samples matched; --limit shows the first {limit}.")
@@ -59,4 +73,20 @@ def query(
 def _row(sample: Sample) -> list[str]:
     at = datetime.fromtimestamp(sample.at_ns / NANOSECONDS, timezone.utc)
     attributes = " ".join(f"{key}={value}" for key, value in sorted(sample.attributes.items()))
-    return [f"{at:%H:%M:%S.%f}"[:-3], sample.robot_id, f"{sample.value:.6g}", attributes]
+    return [
+        f"{at:%H:%M:%S.%f}"[:-3],
+        sample.robot_id,
+        f"{sample.value:.6g}",
+        _unit(sample.signal),
+        attributes,
+    ]
+
+
+def _unit(signal: str) -> str:
+    """The unit of a robot's own signal; an application's may have any."""
+    return next((known.unit for known in SIGNALS if known.name == signal), "")
+
+
+def _nothing(signal: str, last_s: float) -> str:
+    names = "" if _unit(signal) else f" Robots report {', '.join(held.name for held in SIGNALS)}."
+    return f"No sample of {signal} in the last {spoken(last_s)}.{names}"
