@@ -23,7 +23,7 @@ MEGABYTE = 1_000_000
 
 @app.command("push")
 def push(
-    file: Annotated[Path, typer.Argument(help="An ONNX model in one file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An ONNX model in one file.")],
     name: Annotated[str, typer.Option("--name", help="The model's name, for example detector.")],
     version: Annotated[str, typer.Option("--version", help="This version, for example 1.2.0.")],
     metadata: Annotated[
@@ -72,7 +72,9 @@ def list_models(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
 
 @app.command("show")
 def show(
-    model: Annotated[str, typer.Argument(help="name:version, name@alias, or a name for all.")],
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="name:version, name@alias, or a name for all.")
+    ],
     home: Home = DEFAULT_HOME,
     as_json: Json = False,
 ) -> None:
@@ -92,8 +94,11 @@ def show(
 
 @app.command("alias")
 def alias(
-    alias: Annotated[str, typer.Argument(help="name@alias, for example detector@production.")],
-    version: Annotated[str, typer.Argument(help="The version it shall name.")],
+    alias: Annotated[
+        str,
+        typer.Argument(metavar="NAME@ALIAS", help="name@alias, for example detector@production."),
+    ],
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="The version it shall name.")],
     expect: Annotated[
         str | None,
         typer.Option("--expect", help="Move only from this version. Default: what it names now."),
@@ -131,7 +136,13 @@ def _progress_bar(file: Path) -> Iterator[Progress]:
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(file.name, total=None)
-        yield lambda sent, total: bar.update(task, completed=sent, total=total)
+
+        def sent(sent_bytes: int, total_bytes: int) -> None:
+            doing = "being verified" if sent_bytes == total_bytes else "upload"
+            description = f"{file.name}: {doing}"
+            bar.update(task, completed=sent_bytes, total=total_bytes, description=description)
+
+        yield sent
 
 
 def _pushed(version: ModelVersion, *, already_published: bool) -> str:

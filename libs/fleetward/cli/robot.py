@@ -40,7 +40,9 @@ def list_robots(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
 
 @app.command("enrol")
 def enrol(
-    robot: Annotated[str, typer.Argument(help="The new robot's id, for example arm-7.")],
+    robot: Annotated[
+        str, typer.Argument(metavar="ROBOT", help="The new robot's id, for example arm-7.")
+    ],
     label: Annotated[
         list[str] | None, typer.Option("--label", help="NAME=VALUE, for selectors to match.")
     ] = None,
