@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from fleetward.cli import alert, events, local, model, robot, rollout, telemetry
 
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 3 no system answers, "
+    "4 rollout reverted, 5 rollout aborted, 6 waited too long, 130 interrupted."
+)
+
 app = typer.Typer(
     name="fleetward",
+    epilog=EXIT_CODES,
     help="Deliver AI models to robots and prove that they work there.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -21,6 +29,26 @@ app.add_typer(telemetry.app, name="telemetry")
 app.command("up")(local.up)
 app.command("provision")(local.provision)
 app.command("events")(events.events)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"fleetward {version('fleetward')}")
+        raise typer.Exit
+
+
+@app.callback()
+def everywhere(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Deliver AI models to robots and prove that they work there."""
 
 
 def main() -> None:

@@ -8,17 +8,28 @@ from typing import Annotated
 import msgspec
 import typer
 
-from fleetward.cli.durations import seconds
+from fleetward.cli.durations import seconds, spoken
 from fleetward.contracts.rollouts import RolloutPolicy
+
+_DEFAULT = RolloutPolicy()
+_NAMED = ("wave_percents", "bake_s", "silent_after_s", "min_success_percent", "max_error_percent")
+_FURTHER = ", ".join(name for name in RolloutPolicy.__struct_fields__ if name not in _NAMED)
 
 Waves = Annotated[
     str | None,
-    typer.Option("--waves", help="Cumulative percentages, as 20,50,100; the first is the canary."),
+    typer.Option(
+        "--waves",
+        help="Cumulative percentages; the first is the canary. "
+        f"Default: {','.join(map(str, _DEFAULT.wave_percents))}.",
+    ),
 ]
 Bake = Annotated[
     float | None,
     typer.Option(
-        "--bake", parser=seconds, metavar="DURATION", help="How long a wave must do well."
+        "--bake",
+        parser=seconds,
+        metavar="DURATION",
+        help=f"How long a wave must do well, as 30s or 10m. Default: {spoken(_DEFAULT.bake_s)}.",
     ),
 ]
 SilentAfter = Annotated[
@@ -27,17 +38,29 @@ SilentAfter = Annotated[
         "--silent-after",
         parser=seconds,
         metavar="DURATION",
-        help="A robot that has not proved the model by then counts as unknown.",
+        help="A robot that has not proved the model by then counts as unknown. "
+        f"Default: {spoken(_DEFAULT.silent_after_s)}.",
     ),
 ]
 MinSuccess = Annotated[
-    float | None, typer.Option("--min-success", help="Percent of a wave that must prove it.")
+    float | None,
+    typer.Option(
+        "--min-success",
+        help="Percent of the robots given the model so far that must prove it. "
+        f"Default: {_DEFAULT.min_success_percent:g}.",
+    ),
 ]
 MaxErrors = Annotated[
-    float | None, typer.Option("--max-errors", help="Percent of a wave that may fail.")
+    float | None,
+    typer.Option(
+        "--max-errors",
+        help="Percent of the robots given the model so far that may fail. "
+        f"Default: {_DEFAULT.max_error_percent:g}.",
+    ),
 ]
 Further = Annotated[
-    list[str] | None, typer.Option("--set", help="Any other field of a policy: NAME=VALUE.")
+    list[str] | None,
+    typer.Option("--set", help=f"NAME=VALUE for any other number of the policy: {_FURTHER}."),
 ]
 
 
@@ -60,7 +83,7 @@ def policy_of(
     try:
         return msgspec.convert(chosen, RolloutPolicy, strict=False)
     except msgspec.ValidationError as error:
-        raise typer.BadParameter(f"{error}.") from error
+        raise typer.BadParameter(_wrong(str(error))) from error
 
 
 def _percents(text: str) -> list[int]:
@@ -70,3 +93,9 @@ def _percents(text: str) -> list[int]:
         raise typer.BadParameter(
             f"{text!r} is not a list of percentages; write 20,50,100.", param_hint="--waves"
         ) from None
+
+
+def _wrong(problem: str) -> str:
+    """msgspec's complaint, ``Expected `float`, got `str` - at `$.bake_s```, for who typed it."""
+    what, _, where = problem.partition(" - at `$.")
+    return f"{where.rstrip('`')} of --set: {what[:1].lower()}{what[1:]}."

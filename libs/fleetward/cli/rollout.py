@@ -44,7 +44,7 @@ SELECTOR_HELP = (
 
 @app.command("start")
 def start(
-    model: Annotated[str, typer.Argument(help="name:version or name@alias.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="name:version or name@alias.")],
     *,
     to: Annotated[str, typer.Option("--to", help=SELECTOR_HELP)],
     strategy: Annotated[Strategy, typer.Option(help="How it reaches them.")] = Strategy.CANARY,

@@ -98,6 +98,18 @@ def test_without_a_system_one_line_says_how_to_start_one(tmp_path: Path, words: 
     assert f"fleetward up --home {tmp_path}" in result.stderr
 
 
+def test_every_exit_code_is_told_where_help_is_asked_for() -> None:
+    told = " ".join(CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).stdout.split())
+
+    assert all(f" {code.value} " in told for code in Exit)
+
+
+def test_the_version_is_told() -> None:
+    ran = CliRunner().invoke(app, ["--version"])
+
+    assert (ran.exit_code, ran.stdout.split()[0]) == (Exit.OK, "fleetward")
+
+
 def test_a_damaged_connection_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "connection.json").write_text("{")
 

@@ -47,6 +47,11 @@ def test_policy_changes_only_what_was_given() -> None:
     )
 
 
+def test_a_wrong_number_of_a_policy_is_named() -> None:
+    with pytest.raises(typer.BadParameter, match="alpha of --set: expected `float`, got `str`"):
+        policy_of(None, {}, {"alpha": "high"})
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
