@@ -68,6 +68,7 @@ class Bridge:
         source: Source,
         on_result: Callable[[InferenceDone], None] | None = None,
     ) -> None:
+        settings = _from_anywhere(settings)
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         self._settings = settings
         self._source = source

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 import aiohttp
 from msgspec import Struct
 
-from edge_bridge.errors import DigestMismatchError, DiskFullError, FetchInterruptedError
+from edge_bridge.errors import ActivationError, DigestMismatchError, FetchInterruptedError
 from edge_bridge.partial import PartialModel
 from edge_bridge.ranges import RangeLimits, UrlExpiredError, fetch_range
 from edge_bridge.store import ModelStore
@@ -97,7 +97,7 @@ class Fetcher:
             resumed = partial.durable_bytes
             await self._fill(partial, manifest, granted)
             await asyncio.to_thread(self._store.adopt, partial, target.digest, granted.signed)
-        except DiskFullError:
+        except ActivationError:
             partial.forget()
             raise
         finally:

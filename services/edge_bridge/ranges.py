@@ -118,8 +118,13 @@ def _check_answer(
         raise FetchRefusedError("the object store ignores ranges. Use one that honours them.")
     if status != _PARTIAL_CONTENT:
         raise FetchInterruptedError(f"the object store answered {status} {response.reason}.")
+    answered = response.headers.get("Content-Range", "")
     expected = f"bytes {start}-{start + length - 1}/"
-    if not response.headers.get("Content-Range", "").startswith(expected):
-        raise FetchInterruptedError(
-            f"the answer is {response.headers.get('Content-Range')!r}, not {expected!r}."
+    held_bytes = answered.rpartition("/")[2]
+    if held_bytes.isdecimal() and int(held_bytes) != size_bytes:
+        raise FetchRefusedError(
+            f"the object store holds {held_bytes} bytes and the model has {size_bytes}. Publish "
+            "the model again."
         )
+    if not answered.startswith(expected):
+        raise FetchInterruptedError(f"the answer is {answered!r}, not {expected!r}.")

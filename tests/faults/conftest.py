@@ -8,6 +8,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+import pytest_asyncio
 from msgspec import Struct
 
 from examples.demo import releases, wheels
@@ -77,7 +78,7 @@ def models() -> Path:
     return destination
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def fleetward(
     models: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Fleetward]:

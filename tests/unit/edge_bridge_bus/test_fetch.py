@@ -136,10 +136,9 @@ async def test_an_object_store_that_is_down_is_transient_and_keeps_what_arrived(
 
 async def test_an_interrupted_fetch_goes_on_where_it_stopped(rig: Rig) -> None:
     one_try = FetchLimits(ranges=LIMITS.ranges, attempts_without_progress=1)
-    content, rig.objects.content = rig.objects.content, CONTENT[: 4 * RANGE_BYTES]
+    rig.objects.faults = [rig.objects.well()] * 4 + [rig.objects.cut(1000)]
     with pytest.raises(FetchInterruptedError):
         await rig.fetch(one_try)
-    rig.objects.content = content
     before = len(rig.objects.ranges)
     fetched = await rig.fetch()
     rig.assert_arrived()
@@ -174,6 +173,15 @@ async def test_an_object_that_is_not_there_is_refused_for_good(rig: Rig, status:
     rig.objects.faults = [rig.objects.status(status)]
     with pytest.raises(FetchRefusedError):
         await rig.fetch()
+
+
+@pytest.mark.parametrize("more_bytes", [-RANGE_BYTES, 1])
+async def test_an_object_of_another_size_is_refused_for_good(rig: Rig, more_bytes: int) -> None:
+    rig.objects.content = random.Random(7).randbytes(len(CONTENT) + more_bytes)
+    with pytest.raises(FetchRefusedError, match=f"the model has {len(CONTENT)}"):
+        await rig.fetch()
+    rig.assert_nothing_there()
+    assert list((rig.models / "partial").iterdir()) == []
 
 
 async def test_a_store_that_ignores_ranges_is_refused(rig: Rig) -> None:

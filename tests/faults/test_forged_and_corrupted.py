@@ -1,0 +1,151 @@
+"""Bytes that changed in the store and targets that nobody signed never become a robot's model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+
+import aioboto3
+import msgspec
+import pytest
+from nats.aio.client import Client
+
+from fleetward.bus.connection import close, connect
+from fleetward.bus.publish import publish
+from fleetward.client.access import read_access
+from fleetward.contracts.codec import encode
+from fleetward.contracts.ids import Digest, ModelRef, robot_id, rollout_id
+from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
+from fleetward.contracts.rollouts import RolloutState, Strategy
+from fleetward.contracts.rows import Principal
+from fleetward.local.home import Addresses
+from fleetward.trust.signing import TARGET, SigningKey
+from model_registry.publication import object_key
+from tests.faults.conftest import Fleetward
+from tests.faults.fleet_facts import check_in, eventually, serves, serves_on, target
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
+
+ROBOT = robot_id("robot-1")
+Change = Callable[[bytes], bytes]
+
+
+async def given(system: Fleetward, version: str) -> RolloutState:
+    """Roll ``version`` out to everybody at once; how it ended."""
+    rollout = await system.start(version, Strategy.ALL_AT_ONCE)
+    return (await system.fleet.wait_rollout(rollout.rollout_id, timeout_s=60)).state
+
+
+async def digest_of(system: Fleetward, version: str) -> tuple[ModelRef, Digest]:
+    """What is published under ``version``."""
+    manifest = (await system.fleet.model(f"text-detector:{version}")).manifest
+    return manifest.model, manifest.digest
+
+
+async def overwrite(system: Fleetward, key: str, change: Change) -> None:
+    """Change an object in place, with the registry's own key to the bucket."""
+    home = system.system.home.path
+    addresses = msgspec.json.decode((home / "addresses.json").read_bytes(), type=Addresses)
+    keys, store = addresses.store_keys.registry, read_access(home).store
+    assert store is not None
+    session = aioboto3.Session(
+        aws_access_key_id=keys.access_key,
+        aws_secret_access_key=keys.secret_key,
+        region_name="us-east-1",
+    )
+    async with session.client("s3", endpoint_url=store.endpoint) as client:
+        held = await client.get_object(Bucket=store.bucket, Key=key)
+        content = await held["Body"].read()
+        await client.put_object(Bucket=store.bucket, Key=key, Body=change(content))
+
+
+def with_a_flipped_bit(content: bytes) -> bytes:
+    """The same length, one bit in the middle of the weights different."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("build", "change", "word"),
+    [
+        (1, with_a_flipped_bit, "arrived for sha256:"),
+        (2, lambda content: content[: len(content) // 2], "and the model has"),
+    ],
+    ids=["a bit flipped", "cut in half"],
+)
+async def test_bytes_that_changed_in_the_store_are_activated_by_nobody(
+    fleetward: Fleetward, build: int, change: Change, word: str
+) -> None:
+    good = await fleetward.publish_build(10 * build)
+    assert await given(fleetward, good) is RolloutState.SUCCEEDED
+    bad = await fleetward.publish_build(10 * build + 1)
+    _, digest = await digest_of(fleetward, bad)
+    await overwrite(fleetward, object_key(digest), change)
+
+    rollout = await fleetward.start(bad)
+    ended = await fleetward.fleet.wait_rollout(rollout.rollout_id, timeout_s=60)
+
+    assert ended.state is RolloutState.REVERTED
+    assert "robots failed" in ended.reason
+    assert word in ended.reason
+    for robot in ("robot-1", "robot-2", "robot-3"):
+        said = await serves(fleetward, robot, good)
+        assert digest not in said.cached_digests
+    for partial in Path(fleetward.system.home.robots).glob("*/models/partial/*"):
+        assert digest.removeprefix("sha256:") not in partial.name, "nothing half-written"
+
+
+async def as_coordinator(system: Fleetward) -> Client:
+    """A connection that may write targets: what an intruder in the control plane has."""
+    access = read_access(system.system.home.path, Principal.COORDINATOR)
+    return await connect(access.bus)
+
+
+async def test_a_target_signed_by_another_key_is_refused_and_reported_and_the_fleet_goes_on(
+    fleetward: Fleetward, tmp_path: Path
+) -> None:
+    good, wanted = await fleetward.publish_build(30), await fleetward.publish_build(31)
+    assert await given(fleetward, good) is RolloutState.SUCCEEDED
+    said = await serves(fleetward, ROBOT, good)
+    newest = await target(fleetward, ROBOT)
+    assert newest is not None
+    model, digest = await digest_of(fleetward, wanted)
+    forged = RobotTarget(
+        robot_id=ROBOT,
+        generation=newest.generation + 1,
+        rollout_id=rollout_id("forged"),
+        model=model,
+        digest=digest,
+        issued_at=datetime.now(timezone.utc),
+    )
+    payload = encode(forged)
+    signature = SigningKey.create(tmp_path / "intruder.key").sign(TARGET, payload)
+    intruder = await as_coordinator(fleetward)
+    await publish(
+        intruder,
+        SignedTarget(
+            robot_id=ROBOT,
+            payload=payload,
+            key_id=signature.key_id,
+            signature=signature.signature,
+        ),
+    )
+    await publish(intruder, RobotNudged(robot_id=ROBOT))
+    await close(intruder)
+
+    log = fleetward.system.home.log("edge-bridge.robot-1")
+
+    async def refused() -> bool:
+        return "target.distrusted" in log.read_text()
+
+    await eventually(refused)
+    await serves_on(fleetward, ROBOT)
+    still = await check_in(fleetward, ROBOT)
+    assert still is not None
+    assert (still.active_model, still.generation) == (said.active_model, said.generation)
+    assert digest not in still.cached_digests
+
+    another = await fleetward.publish_build(32)
+    assert await given(fleetward, another) is RolloutState.SUCCEEDED
+    await serves(fleetward, ROBOT, another)
