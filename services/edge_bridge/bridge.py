@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import IO, Any
 
 import aiohttp
+from msgspec.structs import replace
 
 from edge_bridge.errors import BridgeError, FetchRefusedError, TransientError
 from edge_bridge.fetch import Fetcher
@@ -68,7 +69,7 @@ class Bridge:
         source: Source,
         on_result: Callable[[InferenceDone], None] | None = None,
     ) -> None:
-        settings = _from_anywhere(settings)
+        settings = _with_whole_paths(settings)
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         self._settings = settings
         self._source = source
@@ -258,6 +259,16 @@ class Bridge:
             bytes_fetched=self._fetcher.received_bytes,
             checked_in_at=datetime.fromtimestamp(time.time(), timezone.utc),
         )
+
+
+def _with_whole_paths(settings: Settings) -> Settings:
+    """The worker runs in another directory, and the program around us may change its own."""
+    return replace(
+        settings,
+        state_dir=settings.state_dir.absolute(),
+        trust_dir=settings.trust_dir.absolute(),
+        credentials=settings.credentials.absolute(),
+    )
 
 
 def _locked(settings: Settings) -> IO[str]:
