@@ -36,18 +36,23 @@ Timeout = Annotated[
 ChosenId = Annotated[
     str | None, typer.Option("--id", help="Choose the id, and asking twice is harmless.")
 ]
-SELECTOR_HELP = (
-    "Which robots: all, or labels, as 'site=berlin and hw in (orin-nx, thor) and not index=3'; "
-    "'robot=arm-7' is one robot."
-)
+To = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        help="Which robots: all, or labels, as 'site=berlin and hw in (orin-nx, thor) and not "
+        "index=3'; 'robot=arm-7' is one robot.",
+    ),
+]
+HowItReaches = Annotated[Strategy, typer.Option("--strategy", help="How it reaches them.")]
 
 
 @app.command("start")
 def start(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="name:version or name@alias.")],
     *,
-    to: Annotated[str, typer.Option("--to", help=SELECTOR_HELP)],
-    strategy: Annotated[Strategy, typer.Option(help="How it reaches them.")] = Strategy.CANARY,
+    to: To,
+    strategy: HowItReaches = Strategy.CANARY,
     waves: Waves = None,
     bake: Bake = None,
     silent_after: SilentAfter = None,
@@ -73,22 +78,31 @@ def start(
     policy = policy_of(waves, numbers, pairs_of("--set", further or []))
 
     async def work(fleet: Fleet) -> Exit | None:
-        from fleetward.cli import rollout_follow
         from fleetward.cli.rollout_control import asking
 
         started = await fleet.start_rollout(
             model, to, strategy=strategy, policy=policy, rollout=rollout_id, requested_by=asking()
         )
-        follow = f"Follow it with `fleetward rollout watch {started.rollout_id}`."
-        if wait:
-            tell(f"{started.rollout_id} has started. {follow}")
-            return await rollout_follow.wait(fleet, started.rollout_id, timeout, as_json=as_json)
-        rollout_follow.show_rollout(started, as_json=as_json)
-        if not as_json:
-            print(follow)
-        return None
+        return await _after_start(fleet, started, timeout, wait=wait, as_json=as_json)
 
     with_fleet(home, work)
+
+
+async def _after_start(
+    fleet: Fleet, started: Rollout, timeout: float | None, *, wait: bool, as_json: bool
+) -> Exit | None:
+    """Name the id first: who is interrupted while waiting needs it."""
+    from fleetward.cli import rollout_follow
+
+    wanted = started.rollout_id
+    follow = f"Follow it with `fleetward rollout watch {wanted}`."
+    if wait:
+        tell(f"{wanted} has started. {follow}")
+        return await rollout_follow.wait(fleet, wanted, timeout, as_json=as_json)
+    rollout_follow.show_rollout(started, as_json=as_json)
+    if not as_json:
+        print(follow)
+    return None
 
 
 @app.command("status")

@@ -19,25 +19,28 @@ app = typer.Typer(help="What robots measured.", no_args_is_help=True)
 
 NANOSECONDS = 1_000_000_000
 
+SignalName = Annotated[
+    str,
+    typer.Argument(
+        metavar="SIGNAL", help="OpenTelemetry name, for example model.inference.duration."
+    ),
+]
+Last = Annotated[
+    float,
+    typer.Option(
+        "--last",
+        parser=seconds,
+        metavar="DURATION",
+        show_default="60 s",
+        help="How far back, as 30s or 10m.",
+    ),
+]
+
 
 @app.command("query")
 def query(
-    signal: Annotated[
-        str,
-        typer.Argument(
-            metavar="SIGNAL", help="OpenTelemetry name, for example model.inference.duration."
-        ),
-    ],
-    last: Annotated[
-        float,
-        typer.Option(
-            "--last",
-            parser=seconds,
-            metavar="DURATION",
-            show_default="60s",
-            help="How far back, as 30s or 10m.",
-        ),
-    ] = 60.0,
+    signal: SignalName,
+    last: Last = 60.0,
     robot: Annotated[str | None, typer.Option("--robot", help="Only this robot.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many samples.")] = 1000,
     home: Home = DEFAULT_HOME,
