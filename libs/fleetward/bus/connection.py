@@ -106,6 +106,10 @@ async def close(connection: Client, *, drain_timeout_s: float = 2.0) -> None:
         await connection.close()
     except OSError as problem:  # nats-py drains a socket that the server's end already took away
         log(_logger, "bus.close_failed", level=logging.WARNING, error=repr(problem))
+    watch: asyncio.Task[None] | None = getattr(connection, "fleetward_watch", None)
+    if watch is not None:
+        watch.cancel()
+        await asyncio.wait([watch])
 
 
 def watch_reader(connection: Client, check_s: float) -> None:
