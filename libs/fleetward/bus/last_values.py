@@ -17,6 +17,7 @@ from nats.js.errors import APIError
 
 from fleetward.bus.errors import BusError, NoAnswerError
 from fleetward.bus.tracing import traceparent_in
+from fleetward.contracts.accounts import account_of_name, streams_prefix
 from fleetward.contracts.catalog import row_of
 from fleetward.contracts.codec import decode
 from fleetward.contracts.event import Event
@@ -166,9 +167,9 @@ async def _subjects_matching(
     connection: Client, row: EventRow, pattern: str, timeout_s: float
 ) -> list[str]:
     try:
-        information = await connection.jetstream(timeout=timeout_s).stream_info(
-            _stream(row), subjects_filter=pattern
-        )
+        prefix = streams_prefix(account_of_name(connection.options["name"]))
+        streams = connection.jetstream(prefix=prefix, timeout=timeout_s)
+        information = await streams.stream_info(_stream(row), subjects_filter=pattern)
     except (nats.errors.Error, asyncio.TimeoutError, APIError) as problem:
         raise NoAnswerError(f"the server did not list {pattern} ({problem!r}).") from problem
     return sorted(information.state.subjects or {})

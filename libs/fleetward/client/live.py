@@ -65,8 +65,9 @@ async def live_facts(
 ) -> AsyncIterator[LiveFacts[_E]]:
     """Subscribe to ``event`` for as long as the block runs; a field left out matches anything.
 
-    What is published while the connection is down is not seen here, and on an atomic stream a
-    batch is seen even if the stream then refuses it: read last values where it matters.
+    What is published while the connection is down, or in the first milliseconds of the block
+    (the subject comes from another account), is not seen here, and on an atomic stream a batch
+    is seen even if the stream then refuses it: read last values where it matters.
     """
     if connection.is_closed:
         raise NoSystemError("The connection to the system is closed. Connect again.")

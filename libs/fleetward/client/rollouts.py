@@ -110,14 +110,17 @@ async def watch(connection: Client, wanted: RolloutId) -> AsyncIterator[Rollout]
     """A rollout as it stands and then as it changes, until it reached a final state.
 
     What is heard live means only 'look now': the server passes a batch on before it decides to
-    keep it. So every state shown was read from the stream, and a lost message costs seconds.
+    keep it, and hears nothing for us in a subscription's first milliseconds. So every state shown
+    was read from the stream, soon at first, and a lost message costs seconds.
     Raises RolloutRefusedError or UnknownRolloutError.
     """
     async with live_facts(connection, Rollout, rollout_id=wanted) as changes:
         shown = await state(connection, wanted)
         yield shown
+        wait_s = LOOK_AGAIN_FIRST_S
         while shown.state not in FINAL_STATES:
-            heard = await changes.next(LOOK_AGAIN_S)
+            heard = await changes.next(wait_s)
+            wait_s = min(2 * wait_s, LOOK_AGAIN_S)
             stored = await _stored(connection, wanted, heard.revision if heard else 0)
             if stored is not None and stored.revision > shown.revision:
                 shown = stored

@@ -13,12 +13,14 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from fleetward.contracts.accounts import Account, account_of, residents
 from fleetward.contracts.errors import FleetwardError
 from fleetward.contracts.ids import RobotId, robot_id
 from fleetward.contracts.rows import Principal
 from fleetward.trust import nats_jwt
+from fleetward.trust.accounts import Door, doors, exports
 from fleetward.trust.nats_jwt import Claims, KeyPair, UserScope
-from fleetward.trust.permissions import OWN_INBOX, doors, permissions_of
+from fleetward.trust.permissions import OWN_INBOX, permissions_of
 from fleetward.trust.private_files import make_private_dir, write_private
 
 SYSTEM = "system"
@@ -53,8 +55,9 @@ class Identities:
         self._operator = self._key("operator", "operator")
         self._operator_signer = self._key("operator-signer", "operator")
         self.system = self._key("account-system", "account")
-        self.core = self._key("account-core", "account")
-        self.edge = self._key("account-edge", "account")
+        self.accounts = {
+            account: self._key(f"account-{account.value.lower()}", "account") for account in Account
+        }
 
     def server_trust(self) -> ServerTrust:
         """Operator and accounts as of now: permissions of today's catalog, today's revocations."""
@@ -63,7 +66,10 @@ class Identities:
         )
         accounts = {
             claim["sub"]: nats_jwt.signed(claim, self._operator_signer, self._seconds())
-            for claim in (self._system_claims(), self._core_claims(), self._edge_claims())
+            for claim in (
+                self._system_claims(),
+                *(self._account_claims(account) for account in Account),
+            )
         }
         return ServerTrust(
             operator_jwt=nats_jwt.signed(claims, self._operator, self._seconds()),
@@ -72,10 +78,11 @@ class Identities:
         )
 
     def issue(self, principal: Principal) -> Path:
-        """The credentials file of a service or a person; written once, then kept."""
+        """The credentials file of a service, or of people or programs; written once, then kept."""
         if principal is Principal.ROBOT:
             raise FleetwardError("robots have names of their own; use issue_robot.")
-        return self._issue(self._path_of(principal.value), principal.value, self.core)
+        account = self.accounts[account_of(principal)]
+        return self._issue(self._path_of(principal.value), principal.value, account)
 
     def issue_robot(self, name: str) -> Path:
         """The credentials file of one robot; raises InvalidIdError for an unsafe name.
@@ -84,7 +91,8 @@ class Identities:
         robot named ``*`` from owning the fleet.
         """
         checked = robot_id(name)
-        return self._issue(self.robot_path(checked), Principal.ROBOT.value, self.edge, checked)
+        edge = self.accounts[Account.EDGE]
+        return self._issue(self.robot_path(checked), Principal.ROBOT.value, edge, checked)
 
     def issue_system(self) -> Path:
         """The credentials of whoever tells the server about changed accounts."""
@@ -120,7 +128,7 @@ class Identities:
         return nats_jwt.signed(claims, self._role_key(role), self._seconds())
 
     def _issue(self, path: Path, role: str, account: KeyPair, name: str | None = None) -> Path:
-        if not path.exists():
+        if not _opens(path, account):
             user = KeyPair.create("user")
             token = self.user_token(user.public, name or role, role, account)
             write_private(path, nats_jwt.credentials(token, user))
@@ -137,32 +145,29 @@ class Identities:
         )
         return nats_jwt.account_claims(self.system.public, "SYS", [scope])
 
-    def _core_claims(self) -> Claims:
-        scopes = [
-            self._scope(principal) for principal in Principal if principal is not Principal.ROBOT
-        ]
-        exports = [_export(door.subject, door.kind) for door in doors()]
+    def _account_claims(self, account: Account) -> Claims:
         return nats_jwt.account_claims(
-            self.core.public, "CORE", scopes, exports=exports, jetstream=True
-        )
-
-    def _edge_claims(self) -> Claims:
-        return nats_jwt.account_claims(
-            self.edge.public,
-            "EDGE",
-            [self._scope(Principal.ROBOT)],
-            imports=[self._import(door.subject, door.kind) for door in doors()],
+            self.accounts[account].public,
+            account.value,
+            [self._scope(principal) for principal in residents(account)],
+            exports=[_export(door) for door in exports(account)],
+            imports=[self._import(door, account) for door in doors(account)],
             revocations=self._revoked(),
+            jetstream=account is Account.CORE,
         )
 
-    def _import(self, subject: str, kind: str) -> Claims:
-        activation = nats_jwt.activation_claims(subject, self.edge.public, kind)
+    def _import(self, door: Door, importer: Account) -> Claims:
+        exporter = self.accounts[door.exporter]
+        activation = nats_jwt.activation_claims(
+            door.subject, self.accounts[importer].public, door.kind
+        )
         return {
-            "name": subject,
-            "subject": subject,
-            "account": self.core.public,
-            "type": kind,
-            "token": nats_jwt.signed(activation, self.core, self._seconds()),
+            "name": door.subject,
+            "subject": door.subject,
+            "local_subject": door.local,
+            "account": exporter.public,
+            "type": door.kind,
+            "token": nats_jwt.signed(activation, exporter, self._seconds()),
         }
 
     def _scope(self, principal: Principal) -> UserScope:
@@ -203,9 +208,26 @@ class Identities:
         return int(self._now())
 
 
-def _export(subject: str, kind: str) -> Claims:
-    export: Claims = {"name": subject, "subject": subject, "type": kind, "token_req": True}
-    return {**export, "response_type": "Singleton"} if kind == "service" else export
+def _opens(path: Path, account: KeyPair) -> bool:
+    """Whether the credentials in ``path`` are of ``account``; its holder may have moved since."""
+    if not path.exists():
+        return False
+    claims = nats_jwt.claims_of(nats_jwt.token_in(path.read_text(encoding="ascii")))
+    return bool(claims["nats"].get("issuer_account") == account.public)
+
+
+def _export(door: Door) -> Claims:
+    export: Claims = {
+        "name": door.subject,
+        "subject": door.subject,
+        "type": door.kind,
+        "token_req": True,
+    }
+    if door.kind == "service":
+        export["response_type"] = "Stream" if door.many_answers else "Singleton"
+    if door.answer_within_s is not None:
+        export["response_threshold"] = int(door.answer_within_s * 1e9)
+    return export
 
 
 def principals() -> Sequence[Principal]:

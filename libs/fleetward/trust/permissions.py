@@ -1,18 +1,23 @@
 """Who may publish and subscribe to what follows from the catalog alone, and from nothing else.
 
-Services and people live in the account CORE, where JetStream is; robots live in EDGE and reach
-CORE only through the imports listed by ``doors()``. The split is needed because a server does
-not check the reply subject of a request against the sender's permissions: inside one account a
-robot could make an acknowledgement land on another robot's subject.
+Where each of them lives, and so how a subject reaches the streams, is said by ``accounts``.
 """
 
 from __future__ import annotations
 
 from msgspec import Struct
 
+from fleetward.contracts.accounts import Account, account_of, stream_info
 from fleetward.contracts.catalog import CONSUMERS, EVENTS, REQUESTS
 from fleetward.contracts.errors import FleetwardError
-from fleetward.contracts.rows import PLACEHOLDER, ConsumerRow, EventRow, Principal, RequestRow
+from fleetward.contracts.rows import (
+    PLACEHOLDER,
+    ConsumerRow,
+    EventRow,
+    Principal,
+    RequestRow,
+    StreamName,
+)
 
 OWN_NAME = "{{name()}}"
 OWN_INBOX = f"_INBOX_{OWN_NAME}.>"
@@ -25,6 +30,8 @@ UNLIMITED = -1
 
 _EVERYTHING_ABOUT_STREAMS = "$JS.API.>"
 _DIRECT_GET = "$JS.API.DIRECT.GET"
+MANY_ANSWERS = frozenset(f"{_DIRECT_GET}.{stream.value}" for stream in StreamName)
+"""Requests that are answered by several messages: last values of many subjects at once."""
 
 
 class UnsafeRowError(FleetwardError):
@@ -44,13 +51,6 @@ class Permissions(Struct, frozen=True, kw_only=True):
     response_ttl_s: float | None = None
 
 
-class Door(Struct, frozen=True, kw_only=True):
-    """One subject that passes between EDGE and CORE. kind: ``service`` (in) or ``stream`` (out)."""
-
-    subject: str
-    kind: str
-
-
 def permissions_of(principal: Principal) -> Permissions:
     """What the catalog lets ``principal`` do; raises UnsafeRowError."""
     if principal is Principal.ROBOT:
@@ -64,22 +64,10 @@ def permissions_of(principal: Principal) -> Permissions:
     )
 
 
-def doors() -> tuple[Door, ...]:
-    """Every subject that crosses between EDGE and CORE, and no other does."""
-    inward = [row.pattern for row in _robot_publishes()]
-    inward += [row.pattern for row in _robot_asks()]
-    inward += [f"{_DIRECT_GET}.{_stream(row)}.{row.pattern}" for row in _robot_reads()]
-    outward = [row.pattern for row in _robot_hears()]
-    return (
-        *(Door(subject=subject, kind="service") for subject in sorted(inward)),
-        *(Door(subject=subject, kind="stream") for subject in sorted(outward)),
-    )
-
-
 def _robot_permissions() -> Permissions:
     own = [_own(row.subject) for row in _robot_publishes()]
     own += [_own(row.subject) for row in _robot_asks()]
-    own += [f"{_DIRECT_GET}.{_stream(row)}.{_own(row.subject)}" for row in _robot_reads()]
+    own += [f"{_DIRECT_GET}.{_stream(row).value}.{_own(row.subject)}" for row in _robot_reads()]
     largest = max(row.size_limit_bytes for row in _robot_publishes())
     return Permissions(
         publish=_sorted(own),
@@ -95,19 +83,19 @@ def _published(principal: Principal) -> list[str]:
     subjects = [row.pattern for row in EVENTS if principal in row.producers]
     subjects += [row.pattern for row in REQUESTS if principal in row.callers]
     for row in (row for row in EVENTS if principal in row.readers):
-        subjects += _read(row)
+        subjects += _read(row, account_of(principal))
     for consumer in (row for row in CONSUMERS if row.principal is principal):
         subjects += _pulled(consumer)
     return subjects
 
 
-def _read(row: EventRow) -> list[str]:
+def _read(row: EventRow, account: Account) -> list[str]:
     """One last value; many at once; and which subjects there are, when they are too many."""
     stream = _stream(row)
     return [
-        f"{_DIRECT_GET}.{stream}.{row.pattern}",
-        f"{_DIRECT_GET}.{stream}",
-        f"$JS.API.STREAM.INFO.{stream}",
+        f"{_DIRECT_GET}.{stream.value}.{row.pattern}",
+        f"{_DIRECT_GET}.{stream.value}",
+        stream_info(account, stream),
     ]
 
 
@@ -155,10 +143,10 @@ def _own(subject: str) -> str:
     return PLACEHOLDER.sub(lambda _: OWN_NAME, subject)
 
 
-def _stream(row: EventRow) -> str:
+def _stream(row: EventRow) -> StreamName:
     if row.stream is None:
         raise UnsafeRowError(f"{row.subject} has readers but no stream to read from.")
-    return row.stream.value
+    return row.stream
 
 
 def _sorted(subjects: list[str]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from fleetward.bus.errors import NoAnswerError, RefusedError
+from fleetward.bus.last_values import last_value
 from fleetward.bus.requests import REFUSED, answer, ask
 from fleetward.contracts.catalog import request_row_of, row_of
 from fleetward.contracts.codec import encode
@@ -88,7 +89,9 @@ async def test_slow_answer_is_no_answer(shared_nats_system: NatsSystem) -> None:
         await ask(await shared_nats_system.connect(Principal.OPERATOR), QUESTION, timeout_s=0.2)
 
 
-async def test_answer_goes_to_no_subject_of_the_catalog(shared_nats_system: NatsSystem) -> None:
+async def test_answer_sent_elsewhere_is_neither_stored_nor_heard(
+    shared_nats_system: NatsSystem,
+) -> None:
     """Else a caller could have the registry announce a model for it."""
     calls: list[MoveAlias] = []
 
@@ -97,13 +100,16 @@ async def test_answer_goes_to_no_subject_of_the_catalog(shared_nats_system: Nats
         return ANSWER
 
     people = await shared_nats_system.connect(Principal.OPERATOR)
+    program = await shared_nats_system.connect(Principal.APPLICATION)
     announced: asyncio.Queue[Msg] = asyncio.Queue()
-    await people.subscribe(row_of(ModelPublished).pattern, cb=announced.put)
+    await program.subscribe(row_of(ModelPublished).pattern, cb=announced.put)
+    await program.flush()
     await answer(await shared_nats_system.connect(Principal.REGISTRY), MoveAlias, moved)
     elsewhere = row_of(ModelPublished).pattern.replace("*", "detector")
     await people.publish(request_row_of(MoveAlias).subject, encode(QUESTION), reply=elsewhere)
     assert await ask(people, QUESTION) == ANSWER
-    assert len(calls) == 1
+    assert calls == [QUESTION, QUESTION]
+    assert await last_value(program, ModelPublished, name="detector") is None
     assert announced.empty()
 
 

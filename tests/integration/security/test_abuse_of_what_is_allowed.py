@@ -12,6 +12,7 @@ from fleetward.contracts.rows import Principal
 from fleetward.trust.permissions import ROBOT_SUBSCRIPTIONS, permissions_of
 from testkit.servers import NatsSystem
 from tests.integration.security.intruder import Intruder, intrude
+from tests.integration.security.stored import everything_stored
 
 TELEMETRY = "robot.telemetry.v1.robot-a"
 OWN_SUBJECTS = (
@@ -36,28 +37,16 @@ REDIRECTS = (
 )
 
 
-async def everything_stored(system: NatsSystem) -> dict[str, int]:
-    """Subject -> number of messages, of every stream, except what robot A may write."""
-    provisioner = await system.connect(Principal.PROVISIONER)
-    jetstream = provisioner.jetstream()
-    stored: dict[str, int] = {}
-    for stream in await jetstream.streams_info():
-        assert stream.config.name is not None
-        state = (await jetstream.stream_info(stream.config.name, subjects_filter=">")).state
-        stored |= {subject: int(count) for subject, count in (state.subjects or {}).items()}
-    return {subject: count for subject, count in stored.items() if subject not in OWN_SUBJECTS}
-
-
 async def test_answers_redirected_to_other_subjects_change_nothing(
     robot_a: Intruder, shared_nats_system: NatsSystem
 ) -> None:
     coordinator = await intrude(shared_nats_system, Principal.COORDINATOR)
     nudged = await coordinator.collect("_INBOX_rollout-coordinator.>")
-    before = await everything_stored(shared_nats_system)
+    before = await everything_stored(shared_nats_system, OWN_SUBJECTS)
     for subject, reply in itertools.product(OWN_SUBJECTS, REDIRECTS):
         await robot_a.client.publish(subject, b"evil", reply=reply)
     await robot_a.client.jetstream().publish("robot.checked_in.v1.robot-a", b"the last one")
-    assert await everything_stored(shared_nats_system) == before
+    assert await everything_stored(shared_nats_system, OWN_SUBJECTS) == before
     await coordinator.nothing_arrives(nudged)
     await coordinator.client.close()
 

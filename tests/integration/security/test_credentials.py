@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from fleetward.contracts.accounts import Account
 from fleetward.contracts.errors import InvalidIdError
 from fleetward.contracts.rows import Principal
 from fleetward.trust import nats_jwt
@@ -27,7 +28,7 @@ def role_key(system: NatsSystem, role: str) -> KeyPair:
 
 
 def robot_claims(system: NatsSystem, user: KeyPair, name: str = "robot-a") -> Claims:
-    return nats_jwt.user_claims(user.public, name, system.identities.edge.public)
+    return nats_jwt.user_claims(user.public, name, system.identities.accounts[Account.EDGE].public)
 
 
 def robot_token(system: NatsSystem, user: KeyPair, **extra: object) -> str:
@@ -105,7 +106,7 @@ async def test_token_signed_by_its_own_user_is_refused(
 async def test_robots_signing_key_does_not_open_the_services_account(
     shared_nats_system: NatsSystem, user: KeyPair
 ) -> None:
-    core = shared_nats_system.identities.core.public
+    core = shared_nats_system.identities.accounts[Account.CORE].public
     claims = nats_jwt.user_claims(user.public, "robot-a", core)
     token = nats_jwt.signed(claims, role_key(shared_nats_system, "robot"), int(time.time()))
     await must_not_enter(shared_nats_system, token, user.seed)

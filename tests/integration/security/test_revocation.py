@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from fleetward.contracts.accounts import Account
 from fleetward.contracts.rows import Principal
 from fleetward.trust import nats_jwt
 from fleetward.trust.identities import RevokedError
@@ -46,10 +47,10 @@ async def test_revoked_key_is_not_given_a_newer_token(nats_system: NatsSystem) -
     token, _ = _token_and_seed(nats_system, "robot-a")
     key = nats_jwt.claims_of(token)["sub"]
     identities = nats_system.identities
-    assert identities.user_token(key, "robot-a", "robot", identities.edge)
+    assert identities.user_token(key, "robot-a", "robot", identities.accounts[Account.EDGE])
     await nats_system.revoke("robot-a")
     with pytest.raises(RevokedError):
-        identities.user_token(key, "robot-a", "robot", identities.edge)
+        identities.user_token(key, "robot-a", "robot", identities.accounts[Account.EDGE])
 
 
 async def test_robot_enrolled_again_gets_in_with_a_key_of_its_own(nats_system: NatsSystem) -> None:
@@ -66,7 +67,7 @@ async def test_robot_enrolled_again_gets_in_with_a_key_of_its_own(nats_system: N
 async def test_nobody_but_system_pushes_an_older_account_back(
     nats_system: NatsSystem, who: Principal | str
 ) -> None:
-    account = nats_system.identities.edge.public
+    account = nats_system.identities.accounts[Account.EDGE].public
     before = nats_system.identities.server_trust().accounts[account]
     token, seed = _token_and_seed(nats_system, "robot-a")
     await nats_system.revoke("robot-a")

@@ -7,19 +7,28 @@ from pathlib import Path
 
 import pytest
 
+from fleetward.contracts.accounts import Account
 from fleetward.contracts.errors import FleetwardError, InvalidIdError
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.rows import Principal
 from fleetward.trust import nats_jwt
 from fleetward.trust.identities import Identities, RevokedError
-from fleetward.trust.nats_jwt import KeyPair, MalformedTokenError, claims_of, token_in
+from fleetward.trust.nats_jwt import Claims, KeyPair, MalformedTokenError, claims_of, token_in
 
 NOW_S = 1_700_000_000
+OUTSIDE = [account for account in Account if account is not Account.CORE]
 
 
 @pytest.fixture
 def identities(tmp_path: Path) -> Identities:
     return Identities(tmp_path / "keys", tmp_path / "credentials", now=lambda: float(NOW_S))
+
+
+def account_claims(identities: Identities, account: Account) -> Claims:
+    """What the server is told of one account."""
+    trust = identities.server_trust()
+    claims: Claims = claims_of(trust.accounts[identities.accounts[account].public])["nats"]
+    return claims
 
 
 def user_of(path: Path) -> str:
@@ -53,7 +62,7 @@ def test_user_token_carries_a_name_and_no_permissions(identities: Identities) ->
     assert claims["nats"] == {
         "type": "user",
         "version": 2,
-        "issuer_account": identities.edge.public,
+        "issuer_account": identities.accounts[Account.EDGE].public,
     }
 
 
@@ -62,7 +71,9 @@ def test_unsafe_name_gets_no_credentials(identities: Identities, name: str) -> N
     with pytest.raises(InvalidIdError):
         identities.issue_robot(name)
     with pytest.raises(InvalidIdError):
-        identities.user_token(KeyPair.create("user").public, name, "robot", identities.edge)
+        identities.user_token(
+            KeyPair.create("user").public, name, "robot", identities.accounts[Account.EDGE]
+        )
 
 
 def test_robot_is_not_issued_as_a_service(identities: Identities) -> None:
@@ -73,29 +84,55 @@ def test_robot_is_not_issued_as_a_service(identities: Identities) -> None:
 def test_revoked_user_is_in_the_account_and_gets_no_new_token(identities: Identities) -> None:
     user = user_of(identities.issue_robot("robot-a"))
     identities.revoke_robot(RobotId("robot-a"))
-    edge = claims_of(identities.server_trust().accounts[identities.edge.public])
-    assert edge["nats"]["revocations"] == {user: NOW_S}
+    assert account_claims(identities, Account.EDGE)["revocations"] == {user: NOW_S}
     with pytest.raises(RevokedError):
-        identities.user_token(user, "robot-a", "robot", identities.edge)
+        identities.user_token(user, "robot-a", "robot", identities.accounts[Account.EDGE])
     assert user_of(identities.issue_robot("robot-a")) != user
 
 
-def test_robots_account_has_no_storage_no_exports_and_no_leaf_nodes(identities: Identities) -> None:
-    edge = claims_of(identities.server_trust().accounts[identities.edge.public])["nats"]
-    assert edge["exports"] == []
-    assert edge["limits"]["leaf"] == 0
-    assert edge["limits"]["disallow_bearer"] is True
-    assert "disk_storage" not in edge["limits"]
+@pytest.mark.parametrize("account", OUTSIDE)
+def test_account_outside_has_no_storage_no_services_and_no_leaf_nodes(
+    identities: Identities, account: Account
+) -> None:
+    claims = account_claims(identities, account)
+    assert [export for export in claims["exports"] if export["type"] != "stream"] == []
+    assert claims["limits"]["leaf"] == 0
+    assert claims["limits"]["disallow_bearer"] is True
+    assert "disk_storage" not in claims["limits"]
 
 
-def test_every_import_is_activated_for_the_robots_account_alone(identities: Identities) -> None:
-    edge = claims_of(identities.server_trust().accounts[identities.edge.public])["nats"]
-    assert edge["imports"]
-    for entry in edge["imports"]:
+@pytest.mark.parametrize("account", OUTSIDE)
+def test_every_import_is_activated_by_its_exporter_for_one_account_alone(
+    identities: Identities, account: Account
+) -> None:
+    imports = account_claims(identities, account)["imports"]
+    assert imports
+    for entry in imports:
         activation = claims_of(entry["token"])
-        assert activation["iss"] == identities.core.public
-        assert activation["sub"] == identities.edge.public
+        assert activation["iss"] == entry["account"]
+        assert activation["sub"] == identities.accounts[account].public
         assert activation["nats"]["subject"] == entry["subject"]
+
+
+@pytest.mark.parametrize("account", list(Account))
+def test_nothing_is_exported_without_an_activation(
+    identities: Identities, account: Account
+) -> None:
+    exports = account_claims(identities, account)["exports"]
+    assert all(export["token_req"] is True for export in exports)
+
+
+def test_credentials_of_an_account_that_was_left_are_made_anew(
+    tmp_path: Path, identities: Identities
+) -> None:
+    user = KeyPair.create("user")
+    core = identities.accounts[Account.CORE]
+    token = identities.user_token(user.public, "operator", "operator", core)
+    (tmp_path / "credentials" / "operator.creds").write_bytes(nats_jwt.credentials(token, user))
+    moved = identities.issue(Principal.OPERATOR)
+    claims = claims_of(token_in(moved.read_text()))
+    assert claims["nats"]["issuer_account"] == identities.accounts[Account.PEOPLE].public
+    assert claims["sub"] != user.public
 
 
 @pytest.mark.parametrize("text", ["", "a", "a.b", "a.!!!!.c", "a.AAAA.c"])

@@ -6,7 +6,7 @@ import pytest
 
 from fleetward.contracts.catalog import CONSUMERS, EVENTS, REQUESTS
 from fleetward.contracts.rows import Principal
-from fleetward.trust.permissions import OWN_INBOX, OWN_NAME, doors, permissions_of
+from fleetward.trust.permissions import OWN_INBOX, OWN_NAME, permissions_of
 
 SERVICES = [
     principal
@@ -22,16 +22,6 @@ def test_every_subject_of_a_robot_names_the_robot_itself() -> None:
         assert OWN_NAME in subject
         assert "*" not in subject
     assert [subject for subject in permissions.subscribe if ">" in subject] == [OWN_INBOX]
-
-
-def test_every_subject_of_a_robot_has_its_door_and_every_door_its_subject() -> None:
-    permissions = permissions_of(Principal.ROBOT)
-    used = {
-        subject.replace(OWN_NAME, "*")
-        for subject in (*permissions.publish, *permissions.subscribe)
-        if subject != OWN_INBOX
-    }
-    assert used == {door.subject for door in doors()}
 
 
 def test_robot_payload_limit_leaves_room_for_its_largest_event_and_headers() -> None:
