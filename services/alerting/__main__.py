@@ -62,7 +62,7 @@ async def serve(settings: Settings) -> None:
             rulebook, settings.fleet, await read_incidents(connection), clock.monotonic_s()
         )
         (consumer,) = consumers_of(Principal.ALERTING)
-        handlers = Handlers(connection, consumer, fleet, Announcer(connection, notifier), clock)
+        handlers = Handlers(connection, fleet, Announcer(connection, notifier), clock)
         await _listen(connection, handlers)
         pull = Pull(
             connection,

@@ -18,19 +18,15 @@ from alerting.fleet import Fleet
 from alerting.inventory import read_enrolled, read_known
 from alerting.rules import Rulebook
 from alerting.samples import FrameSamples, MalformedFrameError, decode_samples
+from fleetward.bus.dead_letters import bury
 from fleetward.bus.deliveries import Delivery
 from fleetward.bus.errors import BusError
 from fleetward.bus.logs import log
-from fleetward.bus.publish import publish
 from fleetward.contracts.codec import UnreadableMessageError
-from fleetward.contracts.dead_letter import DeadLettered
 from fleetward.contracts.event import Event
 from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
-from fleetward.contracts.rows import ConsumerRow
 
 _logger = logging.getLogger(__name__)
-
-MAX_ERROR_CHARACTERS = 500
 
 
 class Handlers:
@@ -39,13 +35,11 @@ class Handlers:
     def __init__(
         self,
         connection: Client,
-        consumer: ConsumerRow,
         fleet: Fleet,
         announcer: Announcer,
         clock: Clock,
     ) -> None:
         self._connection = connection
-        self._consumer = consumer
         self._fleet = fleet
         self._announcer = announcer
         self._clock = clock
@@ -124,26 +118,8 @@ class Handlers:
         try:
             return decode_samples(delivery.decode())
         except (UnreadableMessageError, MalformedFrameError) as error:
-            await self._dead_letter(delivery, str(error))
+            await bury(self._connection, delivery, error)
             return None
-
-    async def _dead_letter(self, delivery: Delivery, reason: str) -> None:
-        await publish(
-            self._connection,
-            DeadLettered(
-                stream=self._consumer.stream.value,
-                consumer=self._consumer.durable,
-                stream_sequence=delivery.sequence,
-                subject=delivery.subject,
-                payload=delivery.payload,
-                error=reason[:MAX_ERROR_CHARACTERS],
-                deliveries=delivery.deliveries,
-                dead_lettered_at=self._clock.now(),
-            ),
-            message_id=f"{self._consumer.durable}:{delivery.sequence}",
-        )
-        await delivery.terminate()
-        log(_logger, "frame.dead_lettered", level=logging.WARNING, error=reason)
 
     async def _hub_answers(self, timeout_s: float) -> bool:
         try:

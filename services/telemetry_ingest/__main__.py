@@ -17,12 +17,12 @@ from fleetward.bus.logs import log, setup_logging
 from fleetward.bus.pull import Pull
 from fleetward.bus.readiness import notify_ready
 from fleetward.bus.requests import answer
+from fleetward.contracts.catalog import consumers_of
 from fleetward.contracts.errors import FleetwardError
 from fleetward.contracts.rows import Principal
 from fleetward.contracts.telemetry import QueryTelemetry
 from telemetry_ingest import segments
 from telemetry_ingest.catalog import Catalog
-from telemetry_ingest.dead_letters import CONSUMER
 from telemetry_ingest.handlers import Ingest
 from telemetry_ingest.housekeeping import Housekeeping
 from telemetry_ingest.query import Reader
@@ -32,6 +32,7 @@ from telemetry_ingest.store import Store
 _logger = logging.getLogger(__name__)
 
 NAME = Principal.INGEST.value
+(CONSUMER,) = consumers_of(Principal.INGEST)
 
 
 async def serve(settings: Settings) -> None:

@@ -23,7 +23,7 @@ from telemetry_ingest.store import Arrived
 class Refused(Struct, frozen=True):
     """A message that is no frame of its subject's robot; ``settled`` when it at least has a name."""
 
-    error: str
+    error: FleetwardError
     settled: Arrived | None
 
 
@@ -45,7 +45,7 @@ def read(subject: str, payload: bytes) -> Arrived | Refused:
             raise FrameRefusedError(f"{subject} carries no telemetry. Publish frames there only.")
         columns = columns_of(frame)
     except FleetwardError as error:
-        return Refused(str(error), _settled(subject, payload))
+        return Refused(error, _settled(subject, payload))
     return Arrived(frame.robot_id, frame.boot_id, frame.sequence, columns)
 
 

@@ -13,23 +13,25 @@ from collections.abc import Callable, Sequence
 import nats.errors
 from nats.aio.client import Client
 
+from fleetward.bus.dead_letters import keep
 from fleetward.bus.deliveries import Delivery
+from fleetward.bus.errors import PublishError
 from fleetward.bus.logs import log
+from fleetward.contracts.errors import FleetwardError
 from fleetward.contracts.telemetry import QueryTelemetry, TelemetryQueried
 from telemetry_ingest.announcements import Announcer
 from telemetry_ingest.arrivals import Refused, read
 from telemetry_ingest.buffer import Buffer, Waiting
-from telemetry_ingest.dead_letters import DeadLetters
-from telemetry_ingest.errors import StorageFailedError, StorageFullError
+from telemetry_ingest.errors import FrameRefusedError, StorageFailedError, StorageFullError
 from telemetry_ingest.housekeeping import Housekeeping
 from telemetry_ingest.query import Reader
 from telemetry_ingest.settings import Settings
-from telemetry_ingest.store import Committed, Store
+from telemetry_ingest.store import Arrived, Committed, Store
 from telemetry_ingest.threads import OneThread
 
 _logger = logging.getLogger(__name__)
 
-TOO_MANY = (
+TOO_MANY = FrameRefusedError(
     "its boot has too many gaps, or its robot too many boots. Restart the robot's bridge with its "
     "spool intact; if that does not help, look for what drops its frames."
 )
@@ -48,6 +50,7 @@ class Ingest:
         now_ns: Callable[[], int],
     ) -> None:
         self._settings = settings
+        self._connection = connection
         self._store = store
         self._housekeeping = housekeeping
         self._reader = reader
@@ -55,7 +58,6 @@ class Ingest:
         self._writing = OneThread("store")
         self._reading = OneThread("query")
         self._buffer = Buffer(settings)
-        self._dead_letters = DeadLetters(settings, connection)
         self._announcer = Announcer(settings, connection, store, self._writing, now_ns)
 
     async def take(self, deliveries: Sequence[Delivery]) -> None:
@@ -63,9 +65,7 @@ class Ingest:
         for delivery in deliveries:
             match read(delivery.subject, delivery.payload):
                 case Refused(error=error, settled=settled):
-                    kept = await self._dead_letters.keep(delivery, error)
-                    if kept and settled is not None:
-                        await self._buffer.put(Waiting(delivery, settled))
+                    await self._refuse(delivery, error, settled)
                 case arrived:
                     await self._buffer.put(Waiting(delivery, arrived))
 
@@ -101,6 +101,21 @@ class Ingest:
         """Nothing more comes; ``store`` returns once what it has is durable."""
         await self._buffer.close()
 
+    async def _refuse(
+        self, delivery: Delivery, error: FleetwardError, settled: Arrived | None = None
+    ) -> None:
+        """Dead-letter a delivery; one that at least has a name ends once it counts as settled."""
+        try:
+            await keep(self._connection, delivery, error)
+        except PublishError as problem:
+            log(_logger, "dead_letter.failed", level=logging.ERROR, error=str(problem))
+            await delivery.nak(self._settings.refused_retry_s)
+            return
+        if settled is None:
+            await delivery.terminate()
+        else:
+            await self._buffer.put(Waiting(delivery, settled))
+
     async def _commit(self, batch: list[Waiting]) -> Committed:
         arrived = [waiting.arrived for waiting in batch]
         delay_s = 0.0
@@ -121,7 +136,7 @@ class Ingest:
         try:
             for waiting in batch:
                 if waiting.arrived.key in committed.refused:
-                    await self._dead_letters.keep(waiting.delivery, TOO_MANY)
+                    await self._refuse(waiting.delivery, TOO_MANY)
                 elif waiting.arrived.columns is None:
                     await waiting.delivery.terminate()
                 else:

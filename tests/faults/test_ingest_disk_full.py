@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fleetward.contracts.rows import Principal
-from telemetry_ingest.dead_letters import CONSUMER
+from telemetry_ingest.__main__ import CONSUMER
 from testkit.servers import NatsSystem
 from testkit.telemetry import digest_of, inference_frames
 from tests.integration.telemetry_ingest.ingest_process import (

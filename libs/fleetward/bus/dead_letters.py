@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timezone
+from hashlib import sha256
 
 from nats.aio.client import Client
 
@@ -22,15 +23,16 @@ async def bury(connection: Client, delivery: Delivery, error: Exception) -> None
 
     Raises PublishError when the dead letter was not stored: the delivery then comes again.
     """
-    log(
-        _logger,
-        "message.dead_lettered",
-        level=logging.ERROR,
-        subject=delivery.subject,
-        stream=delivery.stream,
-        sequence=delivery.sequence,
-        error=repr(error),
-    )
+    await keep(connection, delivery, error)
+    await delivery.terminate()
+
+
+async def keep(connection: Client, delivery: Delivery, error: Exception) -> None:
+    """Dead-letter one delivery and leave its answer to the caller; raises PublishError.
+
+    The letter's id has the payload's digest in it: after a crash an asynchronous stream may give
+    the same sequence to another message.
+    """
     record = DeadLettered(
         stream=delivery.stream,
         consumer=delivery.consumer,
@@ -41,6 +43,15 @@ async def bury(connection: Client, delivery: Delivery, error: Exception) -> None
         deliveries=delivery.deliveries,
         dead_lettered_at=datetime.now(timezone.utc),
     )
-    message_id = f"{delivery.stream}:{delivery.consumer}:{delivery.sequence}"
+    digest = sha256(delivery.payload).hexdigest()[:16]
+    message_id = f"{delivery.stream}:{delivery.consumer}:{delivery.sequence}:{digest}"
     await publish(connection, record, message_id=message_id)
-    await delivery.terminate()
+    log(
+        _logger,
+        "message.dead_lettered",
+        level=logging.ERROR,
+        subject=delivery.subject,
+        stream=delivery.stream,
+        sequence=delivery.sequence,
+        error=repr(error),
+    )

@@ -119,7 +119,7 @@ async def test_poison_is_dead_lettered_and_the_next_frame_judged(rig: Rig) -> No
     connection = await rig.system.connect("r1")
     poison = msgspec.structs.replace(robot.next_frame(), boot_id=BootId("b0"), values=b"1234567")
     await publish(connection, poison)
-    await service.logged("frame.dead_lettered")
+    await service.logged("message.dead_lettered")
     (letter,) = await rig.told(DeadLettered)
     assert letter.consumer == "alerting-telemetry"
     robot.latency_s = 0.2

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from nats.aio.client import Client
 
 from fleetward.bus.errors import RefusedError
 from fleetward.bus.publish import publish
@@ -17,9 +18,11 @@ from fleetward.contracts.dead_letter import DeadLettered
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.rows import Principal
 from fleetward.contracts.telemetry import InferenceSummarized, QueryTelemetry
+from telemetry_ingest.__main__ import CONSUMER
 from testkit.servers import NatsSystem
 from testkit.telemetry import digest_of, inference_frames
 from tests.integration.telemetry_ingest.ingest_process import (
+    STORED_TIMEOUT_S,
     Heard,
     IngestProcess,
     Robot,
@@ -104,6 +107,7 @@ async def test_poison_becomes_a_dead_letter_and_its_neighbours_are_stored(
         assert heard[0].payload == b"not a frame"
         assert "not a multiple of 8" in heard[1].error
         assert {letter.subject for letter in heard} == {subject}
+        await nothing_left_on_the_consumer(nats_system)
 
 
 async def test_a_query_outside_its_limits_is_refused_with_the_reason(
@@ -124,3 +128,16 @@ async def test_a_stop_while_the_bus_is_away_is_obeyed(
     await logged(ingest, "history.recovered")
     assert await ingest.stop() == 0
     starting.cancel()
+
+
+async def nothing_left_on_the_consumer(system: NatsSystem) -> None:
+    """Every frame was answered for good. The server tells nobody of it, so it is asked."""
+    connection = await system.connect(Principal.PROVISIONER)
+    async with asyncio.timeout(STORED_TIMEOUT_S):
+        while await unanswered(connection):  # noqa: ASYNC110 (nobody is told)
+            await asyncio.sleep(0.02)
+
+
+async def unanswered(connection: Client) -> int:
+    told = await connection.jetstream().consumer_info(CONSUMER.stream.value, CONSUMER.durable)
+    return told.num_ack_pending or 0

@@ -38,7 +38,7 @@ def test_a_broken_frame_with_a_name_is_refused_and_settled() -> None:
     outcome = read(SUBJECT, encode(replace(FRAME, values=b"x")))
     assert isinstance(outcome, Refused)
     assert outcome.settled == Arrived(FRAME.robot_id, FRAME.boot_id, 5)
-    assert "multiple of 8" in outcome.error
+    assert "multiple of 8" in str(outcome.error)
 
 
 @given(st.binary(max_size=200))
