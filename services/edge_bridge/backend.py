@@ -11,8 +11,6 @@ from typing import Any, Protocol
 import numpy.typing as npt
 from msgspec import Struct
 
-from edge_bridge.slot_errors import LoadFailedError
-
 Array = npt.NDArray[Any]  # Any: frames and outputs are of whatever type the model declares
 
 
@@ -37,16 +35,3 @@ class Backend(Protocol):
     def reset(self) -> None:
         """Forget what earlier frames left behind, as recurrent state."""
         ...
-
-
-def open_backend(name: str, model: bytes) -> Backend:
-    """Load ``model`` with the named runtime; raises LoadFailedError for an unknown name.
-
-    Runtimes are imported here, in the worker, and only the one that is used: the bridge's own
-    process must stay small.
-    """
-    if name == "onnxruntime":
-        from edge_bridge.onnx_backend import OnnxBackend
-
-        return OnnxBackend(model)
-    raise LoadFailedError(f"there is no inference backend {name!r}. Use 'onnxruntime'.")

@@ -60,13 +60,13 @@ class DigestMismatchError(ActivationError):
 
 
 class LoadFailedError(ActivationError):
-    """The runtime could not open the model."""
+    """The model's file did not become a session; the message says which file and why."""
 
     stage = ActivationStage.LOAD
 
 
 class WarmUpFailedError(ActivationError):
-    """The model opened and then failed, or hung, on its first inferences."""
+    """The model loaded, and could not answer its first inferences."""
 
     stage = ActivationStage.WARM_UP
 
@@ -75,3 +75,19 @@ class ProofFailedError(ActivationError):
     """The model was swapped in and did not serve enough good inferences."""
 
     stage = ActivationStage.PROOF
+
+
+class NothingStagedError(BridgeError):
+    """A swap was asked for and no staged model is ready."""
+
+
+class NothingWarmError(BridgeError):
+    """A fall back was asked for and no earlier model is warm."""
+
+
+class FrameRefusedError(BridgeError):
+    """A frame that does not fit the ring or does not match its own shape."""
+
+
+class LedgerError(BridgeError):
+    """A frame was ended twice, or was never captured: the account would be wrong."""

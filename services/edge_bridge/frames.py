@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 from typing_extensions import Buffer
 
-from edge_bridge.slot_errors import FrameRefusedError
+from edge_bridge.errors import FrameRefusedError
 
 FrameType = Literal["uint8", "float32"]
 

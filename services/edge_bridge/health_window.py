@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from edge_bridge.slot_errors import NothingWarmError
+from edge_bridge.errors import NothingWarmError
 from edge_bridge.slots import FellBack
 from edge_bridge.steps import Steps
 from fleetward.contracts.robots import RobotTarget

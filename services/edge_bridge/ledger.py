@@ -6,7 +6,7 @@ one end. "Nothing lost" is therefore a number, `unaccounted()`, and not a belief
 
 from __future__ import annotations
 
-from edge_bridge.slot_errors import LedgerError
+from edge_bridge.errors import LedgerError
 
 
 class Ledger:

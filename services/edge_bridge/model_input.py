@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from edge_bridge.slot_errors import LoadFailedError
+from edge_bridge.errors import LoadFailedError
 
 INPUT_KEY = "fleetward.input"
 DEFAULT_SIDE_PX = 224

@@ -17,8 +17,8 @@ import onnxruntime  # type: ignore[import-untyped]  # ships no types
 
 from edge_bridge.backend import Array, Inference
 from edge_bridge.confidence import confidence_of
+from edge_bridge.errors import LoadFailedError
 from edge_bridge.model_input import ImageInput, image_input
-from edge_bridge.slot_errors import LoadFailedError
 
 CONSTANTS_KEY = "fleetward.constants"
 STATE_KEY = "fleetward.state"

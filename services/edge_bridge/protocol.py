@@ -18,6 +18,32 @@ MESSAGE_LIMIT_BYTES = 65_536
 """The largest message; a socket's default buffer holds three of them."""
 
 
+class WorkerArguments(Struct, frozen=True, kw_only=True):
+    """The worker's command line, in its order."""
+
+    backend: str
+    socket_fd: int
+    ring_fd: int
+    ring_bytes: int
+    warm_up_runs: int
+    inline_output_limit_bytes: int
+
+    def argv(self) -> list[str]:
+        return [str(getattr(self, name)) for name in self.__struct_fields__]
+
+    @classmethod
+    def of(cls, argv: list[str]) -> WorkerArguments:
+        backend, socket_fd, ring_fd, ring_bytes, warm_up_runs, inline_bytes = argv
+        return cls(
+            backend=backend,
+            socket_fd=int(socket_fd),
+            ring_fd=int(ring_fd),
+            ring_bytes=int(ring_bytes),
+            warm_up_runs=int(warm_up_runs),
+            inline_output_limit_bytes=int(inline_bytes),
+        )
+
+
 class Load(Struct, frozen=True, kw_only=True, tag=True):
     """Become the worker of this file, if its bytes have this digest. gentle: under SCHED_IDLE."""
 

@@ -11,8 +11,8 @@ import fcntl
 import mmap
 import os
 
+from edge_bridge.errors import FrameRefusedError
 from edge_bridge.frames import Frame
-from edge_bridge.slot_errors import FrameRefusedError
 
 
 class FrameRing:

@@ -7,17 +7,13 @@ import hashlib
 import mmap
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_bridge.backend import Array, Backend, Inference, open_backend
-from edge_bridge.protocol import Infer, Inferred, Load, Output, Ready
-from edge_bridge.slot_errors import LoadFailedError, WarmUpFailedError
+from edge_bridge.backend import Array, Backend, Inference
+from edge_bridge.errors import LoadFailedError, WarmUpFailedError
+from edge_bridge.protocol import Infer, Inferred, Load, Output, Ready, WorkerArguments
 from fleetward.contracts.ids import Digest
-
-if TYPE_CHECKING:
-    from edge_bridge.worker import WorkerArguments
 
 _NO_INFERENCE = Inference({}, None)
 
@@ -66,6 +62,19 @@ def load(order: Load, arguments: WorkerArguments) -> tuple[Served, Ready]:
     frames = mmap.mmap(arguments.ring_fd, arguments.ring_bytes, prot=mmap.PROT_READ)
     ctypes.CDLL(None).malloc_trim(0)  # loading needed the file's bytes twice; serving does not
     return Served(backend, frames, arguments.inline_output_limit_bytes), ready
+
+
+def open_backend(name: str, model: bytes) -> Backend:
+    """Load ``model`` with the named runtime; raises LoadFailedError for an unknown name.
+
+    Runtimes are imported here, in the worker, and only the one that is used: the bridge's own
+    process must stay small.
+    """
+    if name == "onnxruntime":
+        from edge_bridge.onnx_backend import OnnxBackend
+
+        return OnnxBackend(model)
+    raise LoadFailedError(f"there is no inference backend {name!r}. Use 'onnxruntime'.")
 
 
 def summarised(outputs: dict[str, Array], inline_limit_bytes: int) -> dict[str, Output]:

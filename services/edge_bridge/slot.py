@@ -18,12 +18,21 @@ import msgspec
 from msgspec import Struct
 
 from edge_bridge import protocol
+from edge_bridge.errors import LoadFailedError, WarmUpFailedError
 from edge_bridge.frames import FrameType
-from edge_bridge.protocol import Answer, Hasten, Infer, Inferred, Load, Order, Ready, Refused
+from edge_bridge.protocol import (
+    Answer,
+    Hasten,
+    Infer,
+    Inferred,
+    Load,
+    Order,
+    Ready,
+    Refused,
+    WorkerArguments,
+)
 from edge_bridge.ring import FrameRing
-from edge_bridge.slot_errors import LoadFailedError, WarmUpFailedError
 from edge_bridge.slot_settings import SlotSettings
-from edge_bridge.worker import WorkerArguments
 from fleetward.contracts.ids import Digest, ModelRef
 
 

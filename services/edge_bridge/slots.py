@@ -13,17 +13,17 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from edge_bridge.ledger import Ledger
-from edge_bridge.protocol import Inferred
-from edge_bridge.pump import FramePump, InferenceDone, places_for
-from edge_bridge.ring import FrameRing
-from edge_bridge.slot import StagedModel, Ticket, WorkerSlot
-from edge_bridge.slot_errors import (
+from edge_bridge.errors import (
     LoadFailedError,
     NothingStagedError,
     NothingWarmError,
     WarmUpFailedError,
 )
+from edge_bridge.ledger import Ledger
+from edge_bridge.protocol import Inferred
+from edge_bridge.pump import FramePump, InferenceDone, places_for
+from edge_bridge.ring import FrameRing
+from edge_bridge.slot import StagedModel, Ticket, WorkerSlot
 from edge_bridge.slot_settings import SlotSettings
 from edge_bridge.sources import Source
 from fleetward.bus.logs import log

@@ -18,11 +18,9 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from edge_bridge import protocol
-from edge_bridge.protocol import Answer, Hasten, Load, Ready, Refused
-from edge_bridge.slot_errors import LoadFailedError, WarmUpFailedError
+from edge_bridge.errors import LoadFailedError, WarmUpFailedError
+from edge_bridge.protocol import Answer, Hasten, Load, Ready, Refused, WorkerArguments
 
 if TYPE_CHECKING:
     from edge_bridge.serving import Served
@@ -37,32 +35,6 @@ _LIBRARIES = {
     "ORT_DISABLE_TELEMETRY": "1",
 }
 """Written for libraries that can be told no other way; the worker reads no environment."""
-
-
-class WorkerArguments(Struct, frozen=True, kw_only=True):
-    """The command line, in its order."""
-
-    backend: str
-    socket_fd: int
-    ring_fd: int
-    ring_bytes: int
-    warm_up_runs: int
-    inline_output_limit_bytes: int
-
-    def argv(self) -> list[str]:
-        return [str(getattr(self, name)) for name in self.__struct_fields__]
-
-    @classmethod
-    def of(cls, argv: list[str]) -> WorkerArguments:
-        backend, socket_fd, ring_fd, ring_bytes, warm_up_runs, inline_bytes = argv
-        return cls(
-            backend=backend,
-            socket_fd=int(socket_fd),
-            ring_fd=int(ring_fd),
-            ring_bytes=int(ring_bytes),
-            warm_up_runs=int(warm_up_runs),
-            inline_output_limit_bytes=int(inline_bytes),
-        )
 
 
 class Worker:

@@ -9,13 +9,13 @@ import msgspec
 import psutil
 import pytest
 
-from edge_bridge.frames import frame_of
-from edge_bridge.slot_errors import (
+from edge_bridge.errors import (
     LoadFailedError,
     NothingStagedError,
     NothingWarmError,
     WarmUpFailedError,
 )
+from edge_bridge.frames import frame_of
 from edge_bridge.slots import StagedModel
 from fleetward.contracts.ids import Digest
 from tests.integration.edge_slots.rig import SETTINGS, Rig, running

@@ -14,7 +14,7 @@ import msgspec
 import psutil
 import pytest
 
-from edge_bridge.slot_errors import LoadFailedError
+from edge_bridge.errors import LoadFailedError
 from tests.integration.edge_slots.rig import SETTINGS, running
 from tests.integration.edge_slots.tiny_models import brightness
 

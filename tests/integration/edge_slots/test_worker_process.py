@@ -10,8 +10,8 @@ import msgspec
 import psutil
 import pytest
 
+from edge_bridge.errors import LoadFailedError
 from edge_bridge.frames import Frame
-from edge_bridge.slot_errors import LoadFailedError
 from tests.integration.edge_slots.rig import SETTINGS, running
 from tests.integration.edge_slots.tiny_models import SIDE_PX, brightness
 

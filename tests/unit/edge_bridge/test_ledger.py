@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_bridge.errors import LedgerError
 from edge_bridge.ledger import Ledger
-from edge_bridge.slot_errors import LedgerError
 
 ENDS = ("serve", "fail", "drop")
 steps = st.lists(

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from edge_bridge.errors import FrameRefusedError
 from edge_bridge.frames import Frame, frame_of
 from edge_bridge.ring import FrameRing
-from edge_bridge.slot_errors import FrameRefusedError
 
 PLACE_BYTES = 12
 
