@@ -64,6 +64,10 @@ DAY_S = 86_400.0
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 
+COORDINATOR_ACK_WAIT_S = 10.0
+"""What a coordinator that dies had taken comes again after so long: soon enough that whoever
+asked for a rollout (30 s patient) still gets the answer, and longer than any decision takes."""
+
 _P = Principal
 _S = StreamName
 _PEOPLE = (_P.OPERATOR, _P.APPLICATION)
@@ -381,24 +385,28 @@ CONSUMERS: tuple[ConsumerRow, ...] = (
         principal=_P.COORDINATOR,
         stream=_S.ROLLOUTS,
         events=(RolloutRequested, RolloutControlRequested),
+        ack_wait_s=COORDINATOR_ACK_WAIT_S,
     ),
     ConsumerRow(
         durable="coordinator-robots",
         principal=_P.COORDINATOR,
         stream=_S.ROBOTS,
         events=(RobotCheckedIn, ModelActivated, ActivationFailed, ModelFellBack),
+        ack_wait_s=COORDINATOR_ACK_WAIT_S,
     ),
     ConsumerRow(
         durable="coordinator-alerts",
         principal=_P.COORDINATOR,
         stream=_S.ALERTS,
         events=(AlertFired,),
+        ack_wait_s=COORDINATOR_ACK_WAIT_S,
     ),
     ConsumerRow(
         durable="coordinator-health",
         principal=_P.COORDINATOR,
         stream=_S.HEALTH,
         events=(InferenceSummarized,),
+        ack_wait_s=COORDINATOR_ACK_WAIT_S,
     ),
     ConsumerRow(
         durable="ingest-telemetry",
