@@ -130,7 +130,20 @@ class ModelObjects:
                 if entry["LastModified"] < oldest:
                     await self.remove(entry["Key"])
                     removed += 1
-        return removed
+        return removed + await self._abort_unfinished(oldest)
+
+    async def _abort_unfinished(self, oldest: datetime) -> int:
+        """Parts of an upload that was cut off are no object yet, and take room all the same."""
+        aborted = 0
+        pages = self._inner.get_paginator("list_multipart_uploads")
+        async for page in pages.paginate(Bucket=self._bucket, Prefix=UPLOAD_PREFIX):
+            for upload in page.get("Uploads", ()):
+                if upload["Initiated"] < oldest:
+                    await self._inner.abort_multipart_upload(
+                        Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                    )
+                    aborted += 1
+        return aborted
 
     async def _fetch_into(self, upload: Upload, file: _HashingFile) -> Digest:
         problem: Exception | None = None

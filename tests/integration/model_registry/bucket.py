@@ -36,3 +36,19 @@ async def put(store: ObjectStore, key: str, contents: bytes) -> None:
     """Put one object."""
     async with _client(store) as client:
         await client.put_object(Bucket=store.bucket, Key=key, Body=contents)
+
+
+async def begin_upload(store: ObjectStore, key: str) -> None:
+    """Send the first part of an upload, and never come back."""
+    async with _client(store) as client:
+        begun = await client.create_multipart_upload(Bucket=store.bucket, Key=key)
+        await client.upload_part(
+            Bucket=store.bucket, Key=key, UploadId=begun["UploadId"], PartNumber=1, Body=b"x" * 100
+        )
+
+
+async def unfinished_in(store: ObjectStore) -> set[str]:
+    """The key of every upload that has parts and no object yet."""
+    async with _client(store) as client:
+        page = await client.list_multipart_uploads(Bucket=store.bucket)
+    return {entry["Key"] for entry in page.get("Uploads", ())}

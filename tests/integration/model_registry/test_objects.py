@@ -52,3 +52,16 @@ async def test_only_uploads_of_yesterday_are_swept(
         keys = await bucket.keys_in(object_store)
     assert not any(key.startswith("uploads/") for key in keys)
     assert "models/sha256/kept" in keys
+
+
+async def test_parts_of_an_upload_that_was_cut_off_are_swept_too(
+    object_store: ObjectStore, settings: StoreSettings
+) -> None:
+    await bucket.begin_upload(object_store, "uploads/cut")
+    now = datetime.now(timezone.utc)
+    async with open_objects(settings) as objects:
+        await objects.remove_stale_uploads(now)
+        assert "uploads/cut" in await bucket.unfinished_in(object_store)
+
+        assert await objects.remove_stale_uploads(now + timedelta(days=2))
+    assert await bucket.unfinished_in(object_store) == set()
