@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import onnx
 import pytest
@@ -56,8 +57,16 @@ class Fleetward(Struct, frozen=True):
 
 
 @asynccontextmanager
-async def running(home: Path, models: Path, robots: int = ROBOTS) -> AsyncIterator[Fleetward]:
-    """A system in ``home`` whose robots look at the demo's frames."""
+async def running(
+    home: Path,
+    models: Path,
+    robots: int = ROBOTS,
+    programs: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> AsyncIterator[Fleetward]:
+    """A system in ``home`` whose robots look at the demo's frames.
+
+    programs: process name -> what is run in its place.
+    """
     environment = {
         "FLEETWARD_FRAMES_DIR": str(models / "frames"),
         "FLEETWARD_FRAME_RATE_HZ": str(FRAME_RATE_HZ),
@@ -65,7 +74,7 @@ async def running(home: Path, models: Path, robots: int = ROBOTS) -> AsyncIterat
         "FLEETWARD_FRAME_WIDTH_PX": str(releases.FRAME_WIDTH_PX),
         "FLEETWARD_CHECK_IN_S": "1",
     }
-    settings = Settings(home=home, robots=fleet(robots, environment))
+    settings = Settings(home=home, robots=fleet(robots, environment), programs=programs)
     async with local_system(settings, print) as system, Fleet.connect(home) as operator:
         yield Fleetward(system, operator, models)
 

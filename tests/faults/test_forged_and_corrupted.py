@@ -9,7 +9,6 @@ from pathlib import Path
 import aioboto3
 import msgspec
 import pytest
-from nats.aio.client import Client
 
 from fleetward.bus.connection import close, connect
 from fleetward.bus.publish import publish
@@ -96,43 +95,45 @@ async def test_bytes_that_changed_in_the_store_are_activated_by_nobody(
         assert digest.removeprefix("sha256:") not in partial.name, "nothing half-written"
 
 
-async def as_coordinator(system: Fleetward) -> Client:
-    """A connection that may write targets: what an intruder in the control plane has."""
-    access = read_access(system.system.home.path, Principal.COORDINATOR)
-    return await connect(access.bus)
+async def forge(system: Fleetward, generation: int, version: str, key: SigningKey) -> Digest:
+    """Write a target as the coordinator would, under another key; the digest that it names.
 
-
-async def test_a_target_signed_by_another_key_is_refused_and_reported_and_the_fleet_goes_on(
-    fleetward: Fleetward, tmp_path: Path
-) -> None:
-    good, wanted = await fleetward.publish_build(30), await fleetward.publish_build(31)
-    assert await given(fleetward, good) is RolloutState.SUCCEEDED
-    said = await serves(fleetward, ROBOT, good)
-    newest = await target(fleetward, ROBOT)
-    assert newest is not None
-    model, digest = await digest_of(fleetward, wanted)
+    This is what an intruder can do who holds the coordinator's credentials and not its key.
+    """
+    model, digest = await digest_of(system, version)
     forged = RobotTarget(
         robot_id=ROBOT,
-        generation=newest.generation + 1,
+        generation=generation,
         rollout_id=rollout_id("forged"),
         model=model,
         digest=digest,
         issued_at=datetime.now(timezone.utc),
     )
     payload = encode(forged)
-    signature = SigningKey.create(tmp_path / "intruder.key").sign(TARGET, payload)
-    intruder = await as_coordinator(fleetward)
+    signed = key.sign(TARGET, payload)
+    access = read_access(system.system.home.path, Principal.COORDINATOR)
+    intruder = await connect(access.bus)
     await publish(
         intruder,
         SignedTarget(
-            robot_id=ROBOT,
-            payload=payload,
-            key_id=signature.key_id,
-            signature=signature.signature,
+            robot_id=ROBOT, payload=payload, key_id=signed.key_id, signature=signed.signature
         ),
     )
     await publish(intruder, RobotNudged(robot_id=ROBOT))
     await close(intruder)
+    return digest
+
+
+async def test_a_target_signed_by_another_key_is_refused_and_the_fleet_goes_on(
+    fleetward: Fleetward, tmp_path: Path
+) -> None:
+    good, wanted = await fleetward.publish_build(30), await fleetward.publish_build(31)
+    assert await given(fleetward, good) is RolloutState.SUCCEEDED
+    said, newest = await serves(fleetward, ROBOT, good), await target(fleetward, ROBOT)
+    assert newest is not None
+    intruders_key = SigningKey.create(tmp_path / "intruder.key")
+
+    digest = await forge(fleetward, newest.generation + 1, wanted, intruders_key)
 
     log = fleetward.system.home.log("edge-bridge.robot-1")
 
@@ -145,7 +146,6 @@ async def test_a_target_signed_by_another_key_is_refused_and_reported_and_the_fl
     assert still is not None
     assert (still.active_model, still.generation) == (said.active_model, said.generation)
     assert digest not in still.cached_digests
-
     another = await fleetward.publish_build(32)
     assert await given(fleetward, another) is RolloutState.SUCCEEDED
     await serves(fleetward, ROBOT, another)

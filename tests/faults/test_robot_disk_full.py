@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from fleetward.contracts.rollouts import RobotPhase, RolloutState, Strategy
-from tests.faults.conftest import QUICK, running
+from examples.demo import releases
+from fleetward.contracts.rollouts import Rollout, RolloutState, Strategy
+from tests.faults.conftest import QUICK, Fleetward, running
 from tests.faults.fleet_facts import rollout_that, serves, serves_on
 from tests.faults.small_disks import fill_up, small_disk
 
@@ -20,6 +21,23 @@ TOO_LITTLE_BYTES = 32 * MIB
 """Room for the journal, but less than a robot keeps in reserve."""
 
 
+async def given(system: Fleetward, version: str) -> Rollout:
+    """The end of a rollout of ``version`` to everybody at once."""
+    rollout = await system.start(version, Strategy.ALL_AT_ONCE)
+    return await system.fleet.wait_rollout(rollout.rollout_id, timeout_s=40)
+
+
+async def halted_without_an_answer(system: Fleetward, version: str) -> Rollout:
+    """A rollout that nobody answers, as far as it comes alone."""
+    rollout = await system.fleet.start_rollout(
+        f"{releases.MODEL_NAME}:{version}",
+        "all",
+        strategy=Strategy.ALL_AT_ONCE,
+        policy=replace(QUICK, silent_after_s=2.0),
+    )
+    return await rollout_that(system, rollout, lambda now: now.state is RolloutState.REVERTING)
+
+
 async def test_a_full_robot_serves_on_and_the_rollout_is_taken_back_until_space_returns(
     tmp_path: Path, models: Path
 ) -> None:
@@ -29,38 +47,25 @@ async def test_a_full_robot_serves_on_and_the_rollout_is_taken_back_until_space_
     filler = disk / "filler"
     with small_disk(disk, DISK_BYTES):
         async with running(home, models, robots=1) as system:
-            first = await system.publish_build(1)
-            rollout = await system.start(first, Strategy.ALL_AT_ONCE)
-            await system.fleet.wait_rollout(rollout.rollout_id, timeout_s=40)
-            second = await system.publish_build(2)
+            first, second = await system.publish_build(1), await system.publish_build(2)
+            await given(system, first)
 
             fill_up(filler, leave_bytes=TOO_LITTLE_BYTES)
-            ended = await system.fleet.wait_rollout(
-                (await system.start(second, Strategy.ALL_AT_ONCE)).rollout_id, timeout_s=40
-            )
+            ended = await given(system, second)
             assert ended.state is RolloutState.REVERTED
-            assert "robot-1: fetch: " in ended.reason
-            assert "Free space on the robot's disk" in ended.reason
+            assert "robot-1: fetch: Free space on the robot's disk" in ended.reason
             await serves(system, "robot-1", first)
 
             fill_up(filler)
-            third = await system.publish_build(3)
-            policy = replace(QUICK, silent_after_s=2.0)
-            silent = await system.fleet.start_rollout(
-                f"{ended.model.name}:{third}", "all", strategy=Strategy.ALL_AT_ONCE, policy=policy
-            )
-            await rollout_that(system, silent, lambda now: now.state is RolloutState.REVERTING)
-            assert (await system.fleet.rollout(silent.rollout_id)).reason.startswith("only 0 of 1")
+            silent = await halted_without_an_answer(system, second)
+            assert silent.reason.startswith("only 0 of 1 robots proved the model")
             filler.unlink()
             ended = await system.fleet.wait_rollout(silent.rollout_id, timeout_s=40)
             assert ended.state is RolloutState.REVERTED
             await serves(system, "robot-1", first)
             await serves_on(system, "robot-1")
 
-            ended = await system.fleet.wait_rollout(
-                (await system.start(second, Strategy.ALL_AT_ONCE)).rollout_id, timeout_s=40
-            )
+            ended = await given(system, second)
             assert ended.state is RolloutState.SUCCEEDED, ended.reason
-            assert ended.robots["robot-1"].phase is RobotPhase.PROVED  # type: ignore[index]  # a RobotId
             await serves(system, "robot-1", second)
             assert system.system.process("edge-bridge.robot-1").restarts == 0

@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
-import psutil
 import pytest
 from msgspec.structs import replace
 
 from examples.demo import releases
-from fleetward.bus.last_values import last_values
-from fleetward.contracts.alerts import ROBOT_SILENT, AlertFired
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutState
 from tests.faults.conftest import QUICK, Fleetward
 from tests.faults.fleet_facts import check_in, rollout_that, serves
+from tests.faults.silence import bridge_of, silences, silent_once_more, stopped
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 ROBOTS = ("robot-1", "robot-2", "robot-3")
-KILLS = 6
+KILLS = 5
 BETWEEN_KILLS_S = 0.5
 SILENT_AFTER_S = 4.0
-
-
-def bridge_of(system: Fleetward, robot: str) -> psutil.Process:
-    """A robot's bridge."""
-    return psutil.Process(system.system.process(f"edge-bridge.{robot}").pid)
 
 
 def kill_workers(system: Fleetward, robot: str) -> int:
@@ -67,26 +57,6 @@ async def test_workers_killed_again_and_again_leave_no_robot_without_a_model(
     for robot in ROBOTS:
         said = await serves(fleetward, robot, served)
         assert said.boot_id == boots[robot], "a dead worker must not end the bridge"
-
-
-@asynccontextmanager
-async def stopped(system: Fleetward, robot: str) -> AsyncIterator[None]:
-    """The bridge and its workers stand still, alive and silent, for the length of the block."""
-    bridge = bridge_of(system, robot)
-    processes = [bridge, *bridge.children(recursive=True)]
-    for process in processes:
-        process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.send_signal(signal.SIGCONT)
-
-
-async def silences(system: Fleetward, robot: str) -> int:
-    """How often ``robot`` was ever called silent."""
-    fired = await last_values(system.fleet.connection, AlertFired, alert=ROBOT_SILENT)
-    return sum(value.event.incident for value in fired if value.event.robot_id == robot)
 
 
 async def started(system: Fleetward, version: str, min_success_percent: float) -> Rollout:
@@ -148,7 +118,7 @@ async def test_a_robot_that_falls_silent_after_its_proof_holds_the_wave_until_it
     fleetward: Fleetward,
 ) -> None:
     version = await fleetward.publish_build(5)
-    policy = replace(QUICK, wave_percents=(34, 100), bake_s=8.0)
+    policy = replace(QUICK, wave_percents=(34, 100), bake_s=5.0)
     rollout = await fleetward.fleet.start_rollout(
         f"{releases.MODEL_NAME}:{version}", "all", policy=policy
     )
@@ -169,13 +139,3 @@ async def test_a_robot_that_falls_silent_after_its_proof_holds_the_wave_until_it
     ended = await fleetward.fleet.wait_rollout(rollout.rollout_id, timeout_s=60)
     assert ended.state is RolloutState.SUCCEEDED, ended.reason
     assert {of.phase for of in ended.robots.values()} == {RobotPhase.PROVED}
-
-
-async def silent_once_more(system: Fleetward, robot: str, before: int) -> None:
-    """Wait until the robot was called silent again, and see that it was once."""
-    async with asyncio.timeout(20):
-        while True:
-            if await silences(system, robot) > before:
-                break
-            await asyncio.sleep(0.2)
-    assert await silences(system, robot) == before + 1
