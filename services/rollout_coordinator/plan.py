@@ -168,9 +168,10 @@ def _without_up_to_date(
         if robot not in fleet.targets or fleet.targets[robot].digest != manifest.digest
     )
     if not behind:
+        given = ", ".join(sorted({str(fleet.targets[robot].model) for robot in selected}))
         raise PlanRefusedError(
-            f"all {len(selected)} selected robots were already given {manifest.model}; "
-            "there is nothing to roll out."
+            f"all {len(selected)} selected robots were already given {given}, whose bytes are "
+            f"those of {manifest.model} ({manifest.digest[:19]}); there is nothing to roll out."
         )
     return behind
 
