@@ -7,7 +7,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
+from typing import Any
 
 import httpx
 import uvloop
@@ -22,34 +23,34 @@ from alerting.inventory import listen_live, read_incidents
 from alerting.notify import Notifier
 from alerting.outbox import Outbox
 from alerting.rule_files import RuleFileError
-from alerting.settings import Settings, SettingsError, settings_from
+from alerting.settings import Settings, settings_from
 from alerting.shipping import ship_rules
 from alerting.ticker import Ticker
-from fleetward.bus.connection import BusSettings, close, connect
-from fleetward.bus.logs import log, setup_logging
+from fleetward.bus.connection import close, connect
+from fleetward.bus.logs import log
+from fleetward.bus.process import exit_status, stop_signal, unless_stopped
 from fleetward.bus.pull import Pull
 from fleetward.bus.readiness import notify_ready
 from fleetward.bus.tracing import setup_tracing
 from fleetward.contracts.catalog import consumers_of
-from fleetward.contracts.errors import FleetwardError
 from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
 from fleetward.contracts.rows import Principal
 
-_logger = logging.getLogger("alerting")
+_logger = logging.getLogger(__name__)
+
+NAME = Principal.ALERTING.value
 
 CANCEL_AGAIN_S = 0.5
-EXIT_REFUSED = 78
-"""Exit status when settings or rules are wrong (EX_CONFIG)."""
 
 
 async def serve(settings: Settings) -> None:
     """Judge, announce and notify until SIGTERM."""
     ship_rules(settings.rules_dir)
     rulebook = load_rulebook(settings.rules_dir)
-    name = Principal.ALERTING.value
-    connection = await connect(
-        BusSettings(url=settings.nats_url, credentials=settings.credentials, name=name)
-    )
+    stopping = stop_signal()
+    connection = await unless_stopped(stopping, connect(settings.bus))
+    if connection is None:
+        return
     outbox = Outbox(
         settings.state_dir / "outbox.sqlite",
         max_waiting=settings.notify.max_waiting,
@@ -72,9 +73,10 @@ async def serve(settings: Settings) -> None:
             max_wait_s=settings.max_wait_s,
         )
         await pull.start()
-        await _until_stopped(
-            settings, Ticker(connection, handlers, settings, clock), handlers, notifier
-        )
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, _reload, settings, handlers)
+        ticker = Ticker(connection, handlers, settings, clock)
+        await _work_until(stopping, ticker.run(), notifier.run())
         await pull.stop()
     await close(connection)
     outbox.close()
@@ -86,19 +88,12 @@ async def _listen(connection: Client, handlers: Handlers) -> None:
     await handlers.read_inventory()
 
 
-async def _until_stopped(
-    settings: Settings, ticker: Ticker, handlers: Handlers, notifier: Notifier
-) -> None:
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stopped.set)
-    loop.add_signal_handler(signal.SIGINT, stopped.set)
-    loop.add_signal_handler(signal.SIGHUP, _reload, settings, handlers)
+async def _work_until(stopping: asyncio.Event, *parts: Coroutine[Any, Any, None]) -> None:
     async with asyncio.TaskGroup() as work:
-        tasks = [work.create_task(ticker.run()), work.create_task(notifier.run())]
+        tasks = [work.create_task(part) for part in parts]
         notify_ready()
         log(_logger, "alerting.ready")
-        await stopped.wait()
+        await stopping.wait()
         await _cancel(tasks)
 
 
@@ -122,20 +117,16 @@ def _reload(settings: Settings, handlers: Handlers) -> None:
     log(_logger, "rules.loaded", rules=len(rulebook.rules))
 
 
-def main() -> None:
-    """Run alerting from FLEETWARD_* environment variables."""
-    setup_logging("alerting")
-    try:
-        settings = settings_from(os.environ)
-        setup_tracing("alerting", settings.traces_dir)
-        uvloop.run(serve(settings))
-    except (SettingsError, RuleFileError) as error:
-        log(_logger, "alerting.refused", level=logging.ERROR, error=str(error))
-        sys.exit(EXIT_REFUSED)
-    except FleetwardError as error:
-        log(_logger, "alerting.failed", level=logging.ERROR, error=str(error))
-        sys.exit(1)
+def main() -> int:
+    """The process's exit status."""
+    return exit_status(NAME, _run)
+
+
+def _run() -> None:
+    settings = settings_from(os.environ)
+    setup_tracing(NAME, settings.traces_dir)
+    uvloop.run(serve(settings))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,11 +9,9 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from alerting.fleet import FleetLimits
-from fleetward.contracts.errors import FleetwardError
-
-
-class SettingsError(FleetwardError):
-    """A setting is missing or cannot be what it says."""
+from fleetward.bus.connection import BusSettings
+from fleetward.bus.environment import Environment, SettingsError
+from fleetward.contracts.rows import Principal
 
 
 class NotifyLimits(Struct, frozen=True, kw_only=True):
@@ -30,8 +28,7 @@ class NotifyLimits(Struct, frozen=True, kw_only=True):
 class Settings(Struct, frozen=True, kw_only=True):
     """Where the bus, the rules and the receivers are, and the limits of each part."""
 
-    nats_url: str
-    credentials: Path
+    bus: BusSettings
     state_dir: Path
     rules_dir: Path
     traces_dir: Path | None = None
@@ -47,24 +44,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     notify: NotifyLimits = NotifyLimits()
 
 
-def settings_from(environment: Mapping[str, str]) -> Settings:
-    """The settings in FLEETWARD_* variables; raises SettingsError."""
-    traces = environment.get("FLEETWARD_TRACES_DIR")
+def settings_from(variables: Mapping[str, str]) -> Settings:
+    """Settings from FLEETWARD_ variables; raises SettingsError."""
+    environment = Environment(variables)
     return Settings(
-        nats_url=_required(environment, "FLEETWARD_NATS_URL"),
-        credentials=Path(_required(environment, "FLEETWARD_CREDENTIALS")),
-        state_dir=Path(_required(environment, "FLEETWARD_STATE_DIR")),
-        rules_dir=Path(_required(environment, "FLEETWARD_RULES_DIR")),
-        traces_dir=Path(traces) if traces else None,
-        webhook_urls=_urls(environment.get("FLEETWARD_WEBHOOK_URLS", "")),
+        bus=environment.bus(Principal.ALERTING.value),
+        state_dir=environment.path("FLEETWARD_STATE_DIR"),
+        rules_dir=environment.path("FLEETWARD_RULES_DIR"),
+        traces_dir=environment.optional_path("FLEETWARD_TRACES_DIR"),
+        webhook_urls=_urls(variables.get("FLEETWARD_WEBHOOK_URLS", "")),
     )
-
-
-def _required(environment: Mapping[str, str], name: str) -> str:
-    value = environment.get(name)
-    if not value:
-        raise SettingsError(f"{name} is not set. Set it before starting alerting.")
-    return value
 
 
 def _urls(text: str) -> tuple[str, ...]:

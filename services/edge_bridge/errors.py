@@ -10,10 +10,6 @@ class BridgeError(FleetwardError):
     """The root of every error the edge bridge raises."""
 
 
-class SettingsError(BridgeError):
-    """The environment does not say what a bridge must know."""
-
-
 class TransientError(BridgeError):
     """The network, the hub or the object store: nothing is wrong with the model; try again."""
 

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from edge_bridge.errors import SettingsError
 from edge_bridge.fetch import FetchLimits
 from edge_bridge.health import HealthBounds
 from edge_bridge.slot_settings import SlotSettings
 from edge_bridge.telemetry import FrameLimits
 from fleetward.bus.connection import BusSettings
+from fleetward.bus.environment import Environment
 from fleetward.contracts.ids import RobotId, robot_id
 
 MIB = 1024 * 1024
@@ -87,44 +88,28 @@ class Settings(Struct, frozen=True, kw_only=True):
         return BusSettings(url=self.nats_url, credentials=self.credentials, name=self.robot_id)
 
 
-def settings_from(environment: Mapping[str, str]) -> Settings:
-    """The settings in FLEETWARD_ variables; raises SettingsError or InvalidIdError."""
-    state_dir = Path(_needed(environment, "STATE_DIR"))
-    traces, frames = _optional(environment, "TRACES_DIR"), _optional(environment, "FRAMES_DIR")
-    return Settings(
-        robot_id=robot_id(_needed(environment, "ROBOT_ID")),
-        nats_url=_needed(environment, "NATS_URL"),
-        credentials=Path(_needed(environment, "CREDENTIALS")),
-        state_dir=state_dir,
-        trust_dir=Path(_needed(environment, "TRUST_DIR")),
-        traces_dir=Path(traces) if traces else None,
-        frames_dir=Path(frames) if frames else None,
-        frame_rate_hz=_number(environment, "FRAME_RATE_HZ", 10.0),
-        frame_height_px=int(_number(environment, "FRAME_HEIGHT_PX", 320)),
-        frame_width_px=int(_number(environment, "FRAME_WIDTH_PX", 320)),
-        poll_s=_number(environment, "POLL_S", 5.0),
-        check_in_s=_number(environment, "CHECK_IN_S", 5.0),
-        ready_offline_after_s=_number(environment, "READY_OFFLINE_AFTER_S", 10.0),
+def settings_from(variables: Mapping[str, str]) -> Settings:
+    """Settings from FLEETWARD_ variables; raises SettingsError or InvalidIdError."""
+    environment = Environment(variables)
+    settings = Settings(
+        state_dir=environment.path("FLEETWARD_STATE_DIR"),
+        robot_id=robot_id(environment.text("FLEETWARD_ROBOT_ID")),
+        nats_url=environment.text("FLEETWARD_NATS_URL"),
+        credentials=environment.path("FLEETWARD_CREDENTIALS"),
+        trust_dir=environment.path("FLEETWARD_TRUST_DIR"),
+        traces_dir=environment.optional_path("FLEETWARD_TRACES_DIR"),
+        frames_dir=environment.optional_path("FLEETWARD_FRAMES_DIR"),
     )
-
-
-def _needed(environment: Mapping[str, str], name: str) -> str:
-    value = _optional(environment, name)
-    if not value:
-        raise SettingsError(f"FLEETWARD_{name} is not set. Set it in the bridge's environment.")
-    return value
-
-
-def _optional(environment: Mapping[str, str], name: str) -> str:
-    return environment.get(f"FLEETWARD_{name}", "")
-
-
-def _number(environment: Mapping[str, str], name: str, default: float) -> float:
-    text = _optional(environment, name)
-    try:
-        number = float(text) if text else default
-    except ValueError as problem:
-        raise SettingsError(f"FLEETWARD_{name}={text!r} is not a number.") from problem
-    if not 0 < number < 1e9:
-        raise SettingsError(f"FLEETWARD_{name}={text!r} must be positive and finite.")
-    return number
+    return replace(
+        settings,
+        frame_rate_hz=environment.number("FLEETWARD_FRAME_RATE_HZ", settings.frame_rate_hz),
+        frame_height_px=int(
+            environment.number("FLEETWARD_FRAME_HEIGHT_PX", settings.frame_height_px)
+        ),
+        frame_width_px=int(environment.number("FLEETWARD_FRAME_WIDTH_PX", settings.frame_width_px)),
+        poll_s=environment.number("FLEETWARD_POLL_S", settings.poll_s),
+        check_in_s=environment.number("FLEETWARD_CHECK_IN_S", settings.check_in_s),
+        ready_offline_after_s=environment.number(
+            "FLEETWARD_READY_OFFLINE_AFTER_S", settings.ready_offline_after_s
+        ),
+    )

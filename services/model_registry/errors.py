@@ -71,7 +71,3 @@ class ObjectStoreError(RegistryError):
 
 class ScratchSpaceError(RegistryError):
     """The registry's own disk could not take the upload; nothing was changed."""
-
-
-class SettingsError(RegistryError):
-    """The process was started without something it needs."""

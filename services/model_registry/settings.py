@@ -8,8 +8,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from fleetward.bus.connection import BusSettings
+from fleetward.bus.environment import Environment
 from fleetward.contracts.rows import Principal
-from model_registry.errors import SettingsError
 from model_registry.inspection import InspectionLimits
 
 GIB = 1024**3
@@ -50,31 +50,20 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.state_dir / "incoming"
 
 
-def read_settings(environment: Mapping[str, str]) -> Settings:
-    """The settings in ``environment``; raises SettingsError naming the variable that lacks."""
-
-    def required(name: str) -> str:
-        value = environment.get(name, "")
-        if not value:
-            raise SettingsError(f"{name} is not set; model-registry needs it. See README.md.")
-        return value
-
-    endpoint = required("FLEETWARD_S3_ENDPOINT")
-    traces_dir = environment.get("FLEETWARD_TRACES_DIR")
+def settings_from(variables: Mapping[str, str]) -> Settings:
+    """Settings from FLEETWARD_ variables; raises SettingsError."""
+    environment = Environment(variables)
+    endpoint = environment.text("FLEETWARD_S3_ENDPOINT")
     return Settings(
-        bus=BusSettings(
-            url=required("FLEETWARD_NATS_URL"),
-            credentials=Path(required("FLEETWARD_CREDENTIALS")),
-            name=Principal.REGISTRY.value,
-        ),
+        bus=environment.bus(Principal.REGISTRY.value),
         store=StoreSettings(
             endpoint=endpoint,
-            public_endpoint=environment.get("FLEETWARD_S3_PUBLIC_ENDPOINT") or endpoint,
-            access_key=required("FLEETWARD_S3_ACCESS_KEY"),
-            secret_key=required("FLEETWARD_S3_SECRET_KEY"),
-            bucket=environment.get("FLEETWARD_S3_BUCKET") or "fleetward-models",
+            public_endpoint=environment.text("FLEETWARD_S3_PUBLIC_ENDPOINT", endpoint),
+            access_key=environment.text("FLEETWARD_S3_ACCESS_KEY"),
+            secret_key=environment.text("FLEETWARD_S3_SECRET_KEY"),
+            bucket=environment.text("FLEETWARD_S3_BUCKET", "fleetward-models"),
         ),
-        state_dir=Path(required("FLEETWARD_STATE_DIR")),
-        signing_key=Path(required("FLEETWARD_SIGNING_KEY")),
-        traces_dir=Path(traces_dir) if traces_dir else None,
+        state_dir=environment.path("FLEETWARD_STATE_DIR"),
+        signing_key=environment.path("FLEETWARD_SIGNING_KEY"),
+        traces_dir=environment.optional_path("FLEETWARD_TRACES_DIR"),
     )

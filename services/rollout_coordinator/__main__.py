@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
+import sys
 
 from fleetward.bus.connection import close
 from fleetward.bus.listen import connect_broker, listen
-from fleetward.bus.logs import setup_logging
+from fleetward.bus.process import exit_status, stop_signal, unless_stopped
 from fleetward.bus.pull import Pull
 from fleetward.bus.readiness import notify_ready
 from fleetward.bus.tracing import setup_tracing
@@ -19,16 +19,18 @@ from fleetward.trust.signing import SigningKey
 from rollout_coordinator.handlers import Handlers
 from rollout_coordinator.interest import Interest
 from rollout_coordinator.ledger import RolloutLedger
-from rollout_coordinator.settings import CoordinatorSettings, settings_from
+from rollout_coordinator.settings import Settings, settings_from
 from rollout_coordinator.watch import keep_time, utc_now, watch_rollouts
 
+NAME = Principal.COORDINATOR.value
 
-async def run(settings: CoordinatorSettings) -> None:
+
+async def serve(settings: Settings) -> None:
     """Coordinate rollouts until SIGTERM or SIGINT."""
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    broker = await connect_broker(settings.bus)
+    stopping = stop_signal()
+    broker = await unless_stopped(stopping, connect_broker(settings.bus))
+    if broker is None:
+        return
     connection = broker.connection
     ledger = RolloutLedger(connection, SigningKey.load(settings.signing_key))
     interest = Interest()
@@ -51,26 +53,25 @@ async def run(settings: CoordinatorSettings) -> None:
     await broker.start()
     for pull in pulls:
         await pull.start()
-    ticking = asyncio.create_task(keep_time(connection, handlers, ledger, interest, settings))
-    asked_to_stop = asyncio.create_task(stopping.wait())
     notify_ready()
-    await asyncio.wait({ticking, asked_to_stop}, return_when=asyncio.FIRST_COMPLETED)
-    if ticking.done():
-        ticking.result()  # a coordinator without a clock must not linger: raise, be restarted
-    ticking.cancel()
+    # A coordinator without a clock must not linger: what breaks it is raised, and it is restarted.
+    await unless_stopped(stopping, keep_time(connection, handlers, ledger, interest, settings))
     for pull in pulls:
         await pull.stop()
     await broker.stop()
     await close(connection)
 
 
-def main() -> None:
-    """Entry point of ``python -m rollout_coordinator``."""
+def main() -> int:
+    """The process's exit status."""
+    return exit_status(NAME, _run)
+
+
+def _run() -> None:
     settings = settings_from(os.environ)
-    setup_logging(settings.bus.name)
-    setup_tracing(settings.bus.name, settings.traces_dir)
-    asyncio.run(run(settings))
+    setup_tracing(NAME, settings.traces_dir)
+    asyncio.run(serve(settings))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -35,7 +35,7 @@ from rollout_coordinator.fold import Told, folded
 from rollout_coordinator.interest import Interest
 from rollout_coordinator.ledger import RolloutLedger
 from rollout_coordinator.plan import Fleet, planned
-from rollout_coordinator.settings import CoordinatorSettings
+from rollout_coordinator.settings import Settings
 from rollout_coordinator.step import Step, Tick
 
 _logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Handlers:
         connection: Client,
         ledger: RolloutLedger,
         interest: Interest,
-        settings: CoordinatorSettings,
+        settings: Settings,
         now: Callable[[], datetime],
     ) -> None:
         self._connection = connection

@@ -8,10 +8,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from fleetward.bus.connection import BusSettings
+from fleetward.bus.environment import Environment
 from fleetward.contracts.rows import Principal
 
 
-class CoordinatorSettings(Struct, frozen=True, kw_only=True):
+class Settings(Struct, frozen=True, kw_only=True):
     """Paths, addresses and bounds, each with its unit."""
 
     bus: BusSettings
@@ -28,15 +29,11 @@ class CoordinatorSettings(Struct, frozen=True, kw_only=True):
     """How long facts are gathered before they are folded."""
 
 
-def settings_from(environment: Mapping[str, str]) -> CoordinatorSettings:
-    """Settings from FLEETWARD_* variables; a missing one raises KeyError with its name."""
-    traces = environment.get("FLEETWARD_TRACES_DIR")
-    return CoordinatorSettings(
-        bus=BusSettings(
-            url=environment["FLEETWARD_NATS_URL"],
-            credentials=Path(environment["FLEETWARD_CREDENTIALS"]),
-            name=Principal.COORDINATOR.value,
-        ),
-        signing_key=Path(environment["FLEETWARD_SIGNING_KEY"]),
-        traces_dir=Path(traces) if traces else None,
+def settings_from(variables: Mapping[str, str]) -> Settings:
+    """Settings from FLEETWARD_ variables; raises SettingsError."""
+    environment = Environment(variables)
+    return Settings(
+        bus=environment.bus(Principal.COORDINATOR.value),
+        signing_key=environment.path("FLEETWARD_SIGNING_KEY"),
+        traces_dir=environment.optional_path("FLEETWARD_TRACES_DIR"),
     )

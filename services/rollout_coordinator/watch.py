@@ -18,7 +18,7 @@ from rollout_coordinator.errors import CoordinatorError
 from rollout_coordinator.handlers import Handlers
 from rollout_coordinator.interest import Interest
 from rollout_coordinator.ledger import RolloutLedger
-from rollout_coordinator.settings import CoordinatorSettings
+from rollout_coordinator.settings import Settings
 from rollout_coordinator.step import Tick
 
 _logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ async def keep_time(
     handlers: Handlers,
     ledger: RolloutLedger,
     interest: Interest,
-    settings: CoordinatorSettings,
+    settings: Settings,
 ) -> None:
     """Tick every open rollout each ``tick_s``; an outage of the bus only delays it.
 

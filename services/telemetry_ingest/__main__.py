@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import sys
 import time
 
-from nats.aio.client import Client
-
-from fleetward.bus import tracing
 from fleetward.bus.connection import close, connect
-from fleetward.bus.logs import log, setup_logging
+from fleetward.bus.logs import log
+from fleetward.bus.process import exit_status, stop_signal, unless_stopped
 from fleetward.bus.pull import Pull
 from fleetward.bus.readiness import notify_ready
 from fleetward.bus.requests import answer
+from fleetward.bus.tracing import setup_tracing
 from fleetward.contracts.catalog import consumers_of
-from fleetward.contracts.errors import FleetwardError
 from fleetward.contracts.rows import Principal
 from fleetward.contracts.telemetry import QueryTelemetry
 from telemetry_ingest import segments
@@ -40,10 +37,8 @@ async def serve(settings: Settings) -> None:
     catalog = open_catalog(settings)
     store = Store(settings, catalog)
     log(_logger, "history.recovered", removed_files=store.recover())
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    connection = await connect_unless(stopping, settings)
+    stopping = stop_signal()
+    connection = await unless_stopped(stopping, connect(settings.bus))
     if connection is None:
         return
     reader = Reader(settings)
@@ -71,18 +66,6 @@ async def serve(settings: Settings) -> None:
     catalog.close()
 
 
-async def connect_unless(stopping: asyncio.Event, settings: Settings) -> Client | None:
-    """The connection, however long the server takes to come up; None when told to stop first."""
-    connecting = asyncio.create_task(connect(settings.bus))
-    told = asyncio.create_task(stopping.wait())
-    await asyncio.wait({connecting, told}, return_when=asyncio.FIRST_COMPLETED)
-    told.cancel()
-    if connecting.done():
-        return connecting.result()
-    connecting.cancel()
-    return None
-
-
 def open_catalog(settings: Settings) -> Catalog:
     """The catalog of ``state_dir``, whose folders are made when they are missing."""
     settings.segments_dir.mkdir(parents=True, exist_ok=True)
@@ -93,15 +76,13 @@ def open_catalog(settings: Settings) -> Catalog:
 
 def main() -> int:
     """The process's exit status."""
-    setup_logging(NAME)
-    try:
-        settings = settings_from(os.environ)
-        tracing.setup_tracing(NAME, settings.traces_dir)
-        asyncio.run(serve(settings))
-    except FleetwardError as error:
-        log(_logger, "ingest.failed", level=logging.ERROR, error=str(error))
-        return 1
-    return 0
+    return exit_status(NAME, _run)
+
+
+def _run() -> None:
+    settings = settings_from(os.environ)
+    setup_tracing(NAME, settings.traces_dir)
+    asyncio.run(serve(settings))
 
 
 if __name__ == "__main__":

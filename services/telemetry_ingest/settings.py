@@ -9,23 +9,18 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fleetward.bus.connection import BusSettings
+from fleetward.bus.environment import Environment
 from fleetward.contracts.rows import Principal
-from telemetry_ingest.errors import IngestError
 
 DAY_S = 86_400.0
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 
 
-class SettingsError(IngestError):
-    """An environment variable is missing; the message names it."""
-
-
 class Settings(Struct, frozen=True, kw_only=True):
     """One process's settings. Bytes, seconds and counts are in the names."""
 
-    nats_url: str
-    credentials: Path
+    bus: BusSettings
     state_dir: Path
     traces_dir: Path | None = None
 
@@ -65,47 +60,18 @@ class Settings(Struct, frozen=True, kw_only=True):
     query_memory_bytes: int = 512 * MIB
 
     @property
-    def bus(self) -> BusSettings:
-        """How to reach the bus as telemetry-ingest."""
-        return BusSettings(
-            url=self.nats_url, credentials=self.credentials, name=Principal.INGEST.value
-        )
-
-    @property
     def segments_dir(self) -> Path:
         """Where the segments lie."""
         return self.state_dir / "segments"
 
 
-def settings_from(environment: Mapping[str, str]) -> Settings:
-    """Settings from FLEETWARD_ variables; raises SettingsError for one that is missing."""
-    traces_dir = environment.get("FLEETWARD_TRACES_DIR")
+def settings_from(variables: Mapping[str, str]) -> Settings:
+    """Settings from FLEETWARD_ variables; raises SettingsError."""
+    environment = Environment(variables)
     settings = Settings(
-        nats_url=_required(environment, "FLEETWARD_NATS_URL"),
-        credentials=Path(_required(environment, "FLEETWARD_CREDENTIALS")),
-        state_dir=Path(_required(environment, "FLEETWARD_STATE_DIR")),
-        traces_dir=Path(traces_dir) if traces_dir else None,
+        bus=environment.bus(Principal.INGEST.value),
+        state_dir=environment.path("FLEETWARD_STATE_DIR"),
+        traces_dir=environment.optional_path("FLEETWARD_TRACES_DIR"),
     )
-    keep_days = environment.get("FLEETWARD_TELEMETRY_KEEP_DAYS")
-    return replace(settings, keep_segments_s=_days(keep_days) * DAY_S) if keep_days else settings
-
-
-def _required(environment: Mapping[str, str], name: str) -> str:
-    value = environment.get(name)
-    if not value:
-        raise SettingsError(
-            f"{name} is not set. Start telemetry-ingest through `fleetward up`, or set it."
-        )
-    return value
-
-
-def _days(text: str) -> float:
-    try:
-        days = float(text)
-    except ValueError:
-        days = 0.0
-    if not days > 0:
-        raise SettingsError(
-            f"FLEETWARD_TELEMETRY_KEEP_DAYS is {text!r}; give a number of days above 0."
-        )
-    return days
+    days = environment.number("FLEETWARD_TELEMETRY_KEEP_DAYS", settings.keep_segments_s / DAY_S)
+    return replace(settings, keep_segments_s=days * DAY_S)

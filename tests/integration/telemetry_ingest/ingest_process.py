@@ -16,6 +16,7 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from fleetward.bus.connection import BusSettings
 from fleetward.bus.errors import PublishError
 from fleetward.bus.publish import publish
 from fleetward.contracts.catalog import row_of
@@ -40,8 +41,11 @@ class IngestProcess:
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self.settings = Settings(
-            nats_url=system.url,
-            credentials=system.credentials(Principal.INGEST),
+            bus=BusSettings(
+                url=system.url,
+                credentials=system.credentials(Principal.INGEST),
+                name=Principal.INGEST.value,
+            ),
             state_dir=state_dir or directory / "state",
         )
         self.child: Child | None = None
@@ -57,7 +61,7 @@ class IngestProcess:
                 self._directory,
                 {
                     "FLEETWARD_NATS_URL": self._system.url,
-                    "FLEETWARD_CREDENTIALS": str(self.settings.credentials),
+                    "FLEETWARD_CREDENTIALS": str(self.settings.bus.credentials),
                     "FLEETWARD_STATE_DIR": str(self.settings.state_dir),
                     "NOTIFY_SOCKET": str(address),
                 },

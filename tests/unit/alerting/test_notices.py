@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from alerting.outbox import Outbox
-from alerting.settings import SettingsError, settings_from
+from alerting.settings import settings_from
 from alerting.webhook import fingerprint, webhook_body
+from fleetward.bus.environment import SettingsError
 from fleetward.contracts.ids import RobotId
 from tests.unit.alerting.fleets import at, feed, fleet, slow_frame
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from msgspec.structs import replace
 
+from fleetward.bus.connection import BusSettings
+from fleetward.contracts.rows import Principal
 from fleetward.contracts.telemetry import TelemetryFrame
 from telemetry_ingest.__main__ import open_catalog
 from telemetry_ingest.catalog import Catalog
@@ -28,7 +30,10 @@ Row = tuple[str, str, int, str, int, float]
 def settings_in(directory: Path) -> Settings:
     """Settings for a state directory, with a bus that nobody speaks to."""
     return Settings(
-        nats_url="nats://127.0.0.1:1", credentials=directory / "none", state_dir=directory / "state"
+        bus=BusSettings(
+            url="nats://127.0.0.1:1", credentials=directory / "none", name=Principal.INGEST.value
+        ),
+        state_dir=directory / "state",
     )
 
 
