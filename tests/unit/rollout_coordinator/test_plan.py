@@ -156,10 +156,12 @@ def test_too_many_robots_are_refused() -> None:
     assert "more than the 10000 of one rollout" in refusal(request(), RECORD, fleet(10_001))
 
 
-def test_nothing_to_do_is_refused() -> None:
-    up_to_date = {RobotId("r1"): target("r1", NEW)}
-    message = refusal(request(), RECORD, fleet(1, up_to_date))
-    assert message.startswith("all 1 selected robots were already given detector:2")
+def test_nothing_to_do_is_refused_by_the_name_the_robots_know() -> None:
+    same_bytes_as_version_1 = {RobotId("r1"): target("r1", NEW)}
+    message = refusal(request(), RECORD, fleet(1, same_bytes_as_version_1))
+    assert message.startswith(
+        "all 1 selected robots were already given detector:1, whose bytes are those of detector:2"
+    )
 
 
 def test_robot_of_another_open_rollout_is_refused_also_while_it_waits_for_its_wave() -> None:
