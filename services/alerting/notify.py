@@ -16,6 +16,7 @@ from alerting.incidents import Announcement
 from alerting.outbox import Notification, Outbox
 from alerting.settings import NotifyLimits
 from alerting.webhook import webhook_body
+from fleetward.bus.backoff import pause_s
 from fleetward.bus.logs import log
 
 _logger = logging.getLogger(__name__)
@@ -65,7 +66,10 @@ class Notifier:
             if notification is None:
                 await self._added[url].wait()
             elif not await self._attempt(url, notification):
-                await asyncio.sleep(self._pause_s(notification.attempts))
+                failures = notification.attempts + 1
+                await asyncio.sleep(
+                    pause_s(failures, self._limits.backoff_s, self._limits.max_backoff_s)
+                )
 
     async def _attempt(self, url: str, notification: Notification) -> bool:
         """Whether this notification is finished with, one way or the other."""
@@ -98,10 +102,6 @@ class Notifier:
         self._outbox.given_up(notification, reason)
         log(_logger, "notification.given_up", level=logging.ERROR, attempt=attempt, **fields)
         return True
-
-    def _pause_s(self, attempts: int) -> float:
-        doubled = self._limits.backoff_s * 2 ** min(attempts, 30)
-        return float(min(doubled, self._limits.max_backoff_s))
 
 
 def _host(url: str) -> str:

@@ -20,6 +20,7 @@ from edge_bridge.partial import PartialModel
 from edge_bridge.ranges import RangeLimits, UrlExpiredError, fetch_range
 from edge_bridge.store import ModelStore
 from edge_bridge.verify import verified_manifest
+from fleetward.bus.backoff import pause_s
 from fleetward.bus.logs import log
 from fleetward.contracts.ids import Digest
 from fleetward.contracts.registry import FetchGranted, ModelManifest
@@ -122,13 +123,11 @@ class Fetcher:
                 log(_logger, "fetch.interrupted", level=logging.WARNING, reason=str(problem))
                 if failures >= self._limits.attempts_without_progress:
                     raise
-                await asyncio.sleep(self._wait_s(failures))
+                await asyncio.sleep(
+                    pause_s(failures, self._limits.retry_wait_s, self._limits.retry_wait_limit_s)
+                )
                 if isinstance(problem, UrlExpiredError):
                     granted = await self._grant(manifest.digest)
-
-    def _wait_s(self, failures: int) -> float:
-        doubled = self._limits.retry_wait_s * 2.0 ** (failures - 1)
-        return min(doubled, self._limits.retry_wait_limit_s)
 
     def _count(self, received: int) -> None:
         self.received_bytes += received

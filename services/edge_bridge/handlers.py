@@ -19,6 +19,7 @@ from edge_bridge.settings import Settings
 from edge_bridge.slots import FellBack
 from edge_bridge.steps import Steps
 from edge_bridge.targets import Distrusted, Offered
+from fleetward.bus.backoff import pause_s
 from fleetward.bus.logs import log
 from fleetward.bus.tracing import span
 from fleetward.contracts.event import Event
@@ -93,7 +94,9 @@ class Converger:
             failures = 0
         except (TransientError, JournalError) as problem:
             failures += 1
-            wait_s = self._wait_s(failures)
+            wait_s = pause_s(
+                failures, self._settings.retry_wait_s, self._settings.retry_wait_limit_s
+            )
             log(
                 _logger,
                 "converge.delayed",
@@ -271,10 +274,6 @@ class Converger:
         keep = self._settings.store.models_unpinned
         self._steps.store.collect(converge.pinned(self.memory), keep)
         self._on_change()
-
-    def _wait_s(self, failures: int) -> float:
-        doubled = self._settings.retry_wait_s * 2.0 ** (failures - 1)
-        return min(doubled, self._settings.retry_wait_limit_s)
 
 
 def _fall(own: converge.Placed, placed: converge.Placed, reason: str) -> FellBack:

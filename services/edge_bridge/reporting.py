@@ -13,6 +13,7 @@ from edge_bridge.converge import Memory
 from edge_bridge.journal import Journal, JournalError, Unsent
 from edge_bridge.link import Link
 from edge_bridge.settings import UplinkLimits
+from fleetward.bus.backoff import pause_s
 from fleetward.bus.errors import PublishError
 from fleetward.bus.logs import log
 from fleetward.bus.publish import publish
@@ -52,7 +53,9 @@ class Reporter:
             except (PublishError, JournalError) as problem:
                 failures += 1
                 log(_logger, "report.unsent", level=logging.WARNING, reason=str(problem))
-                await asyncio.sleep(self._wait_s(failures))
+                await asyncio.sleep(
+                    pause_s(failures, self._limits.retry_wait_s, self._limits.retry_wait_limit_s)
+                )
                 continue
             if not unsent:
                 with suppress(asyncio.TimeoutError):
@@ -73,10 +76,6 @@ class Reporter:
         finally:
             opentelemetry_context.detach(token)
         await asyncio.to_thread(self._journal.sent, unsent)
-
-    def _wait_s(self, failures: int) -> float:
-        doubled = self._limits.retry_wait_s * 2.0 ** (failures - 1)
-        return min(doubled, self._limits.retry_wait_limit_s)
 
 
 class CheckIns:

@@ -12,6 +12,7 @@ from nats.aio.client import Client
 from edge_bridge.link import Link
 from edge_bridge.settings import UplinkLimits
 from edge_bridge.spool import Spool, SpoolError, Waiting
+from fleetward.bus.backoff import pause_s
 from fleetward.bus.errors import PublishError
 from fleetward.bus.logs import log
 from fleetward.bus.publish import publish
@@ -72,7 +73,9 @@ class FrameSender:
             sent = await self._send_batch(connection)
             if sent is None:
                 failures += 1
-                await asyncio.sleep(self._wait_s(failures))
+                await asyncio.sleep(
+                    pause_s(failures, self._limits.retry_wait_s, self._limits.retry_wait_limit_s)
+                )
                 continue
             failures = 0
             if sent == 0:
@@ -120,10 +123,6 @@ class FrameSender:
             await asyncio.wait_for(self._fresh.wait(), _IDLE_S)
         if time.monotonic() - self._progressed_s > self._limits.resend_after_s:
             self.begin_again()
-
-    def _wait_s(self, failures: int) -> float:
-        doubled = self._limits.retry_wait_s * 2.0 ** (failures - 1)
-        return min(doubled, self._limits.retry_wait_limit_s)
 
 
 def message_id(frame: TelemetryFrame) -> str:
