@@ -23,6 +23,7 @@ import msgspec
 from fleetward.bus.connection import BusSettings, close, connect
 from fleetward.bus.provision import provision
 from fleetward.contracts.errors import FleetwardError
+from fleetward.contracts.registry import DEFAULT_BUCKET
 from fleetward.contracts.rows import Principal
 from fleetward.local import nats_server, object_store
 from fleetward.local.enrolment import enrol
@@ -109,7 +110,7 @@ class Site:
             s3_endpoint=STORE_PORTS.endpoint,
             s3_access_key=operator.access_key,
             s3_secret_key=operator.secret_key,
-            s3_bucket=object_store.BUCKET,
+            s3_bucket=DEFAULT_BUCKET,
             supervisor_pid=NO_SUPERVISOR,
         )
 

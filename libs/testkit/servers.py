@@ -22,6 +22,7 @@ from nats.aio.client import Client
 from fleetward.bus.connection import BusSettings, close, connect, inbox_prefix
 from fleetward.bus.provision import provision
 from fleetward.contracts.ids import RobotId
+from fleetward.contracts.registry import DEFAULT_BUCKET
 from fleetward.contracts.rows import Principal
 from fleetward.local import nats_server
 from fleetward.local import object_store as store
@@ -150,7 +151,7 @@ class ObjectStore:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.keys = store.StoreKeys.create()
-        self.bucket = store.BUCKET
+        self.bucket = DEFAULT_BUCKET
         self._child: Child | None = None
 
     @property

@@ -10,7 +10,7 @@ import numpy as np
 
 from fleetward.contracts import signals
 from fleetward.contracts.ids import BootId, Digest, RobotId
-from fleetward.contracts.telemetry import Series, TelemetryFrame
+from fleetward.contracts.telemetry import DIGEST_ATTRIBUTE, Series, TelemetryFrame
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -90,7 +90,7 @@ def inference_frames(
             first_sequence + number,
             started_at + timedelta(seconds=number * frame_s),
             _inference_points(chance, frame_s, rate_hz, latency_s, error_share, confidence),
-            {signal.name: {"digest": digest} for signal in _OF_A_MODEL},
+            {signal.name: {DIGEST_ATTRIBUTE: digest} for signal in _OF_A_MODEL},
         )
 
 

@@ -33,7 +33,7 @@ from alerting.windows import RobotSamples
 from fleetward.contracts.alerts import AlertFired
 from fleetward.contracts.errors import InvalidIdError
 from fleetward.contracts.ids import AlertName, Digest, RobotId, digest
-from fleetward.contracts.telemetry import Series
+from fleetward.contracts.telemetry import DIGEST_ATTRIBUTE, Series
 
 CLOCK_STEP_NS = 1_000_000_000
 """A robot whose event time goes back further than this had its clock set: it starts afresh."""
@@ -246,6 +246,6 @@ class RobotJudge:
 
 def _digest_in(labels: Mapping[str, str]) -> Digest | None:
     try:
-        return digest(labels.get("digest", ""))
+        return digest(labels.get(DIGEST_ATTRIBUTE, ""))
     except InvalidIdError:
         return None

@@ -11,12 +11,15 @@ from msgspec import Struct
 
 from fleetward.contracts.errors import FleetwardError
 from fleetward.contracts.signals import SIGNALS
-from fleetward.contracts.telemetry import Series, TelemetryFrame
+from fleetward.contracts.telemetry import (
+    MAX_ATTRIBUTE_CHARACTERS,
+    MAX_ATTRIBUTES,
+    MAX_SAMPLES_PER_FRAME,
+    MAX_SERIES_PER_FRAME,
+    Series,
+    TelemetryFrame,
+)
 
-MAX_SERIES_PER_FRAME = 512
-MAX_SAMPLES_PER_FRAME = 16_384
-MAX_ATTRIBUTES = 16
-MAX_ATTRIBUTE_CHARACTERS = 256
 MAX_TIME_NS = 2**63 - 1
 
 _INDEX_BYTES, _OFFSET_BYTES, _VALUE_BYTES = 2, 4, 8

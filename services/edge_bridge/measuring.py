@@ -17,10 +17,9 @@ from edge_bridge.telemetry import Recorder
 from edge_bridge.vitals import ControlLoopProbe, Vitals
 from fleetward.bus.logs import log
 from fleetward.contracts import signals
+from fleetward.contracts.telemetry import DIGEST_ATTRIBUTE
 
 _logger = logging.getLogger(__name__)
-DIGEST = "digest"
-"""The attribute that says which model an inference's samples are about."""
 
 
 class Measuring:
@@ -66,7 +65,7 @@ class Measuring:
 
     def inferred(self, done: InferenceDone) -> None:
         """Samples of one inference, with the digest of the model that made it."""
-        of_model = {DIGEST: done.digest}
+        of_model = {DIGEST_ATTRIBUTE: done.digest}
         record = self._recorder.record
         record(signals.PERCEPTION_DURATION.name, done.perception_s)
         if done.error is not None:

@@ -12,7 +12,13 @@ import numpy as np
 from msgspec import Struct
 
 from fleetward.contracts.ids import BootId, RobotId
-from fleetward.contracts.telemetry import Series, TelemetryFrame
+from fleetward.contracts.telemetry import (
+    MAX_ATTRIBUTE_CHARACTERS,
+    MAX_ATTRIBUTES,
+    SIGNAL_PATTERN,
+    Series,
+    TelemetryFrame,
+)
 
 _SeriesKey = tuple[str, tuple[tuple[str, str], ...]]
 _NO_ATTRIBUTES: Mapping[str, str] = {}
@@ -25,8 +31,8 @@ class FrameLimits(Struct, frozen=True, kw_only=True):
     period_s: float = 0.25
     max_samples: int = 8_192
     max_series: int = 256
-    max_attributes: int = 16
-    max_attribute_characters: int = 256
+    max_attributes: int = MAX_ATTRIBUTES
+    max_attribute_characters: int = MAX_ATTRIBUTE_CHARACTERS
     max_series_characters: int = 16_384
     """All names and attributes together: with every sample, a frame stays below 256 KiB."""
 
@@ -95,7 +101,7 @@ class Recorder:
         texts = [text for pair in attributes for text in pair]
         characters = len(signal) + sum(map(len, texts))
         if (
-            _SIGNAL.match(signal) is None
+            re.match(SIGNAL_PATTERN, signal) is None
             or len(self._series) >= self._limits.max_series
             or len(attributes) > self._limits.max_attributes
             or any(len(text) > self._limits.max_attribute_characters for text in texts)
@@ -107,6 +113,5 @@ class Recorder:
         return self._series[key]
 
 
-_SIGNAL = re.compile(r"\A[a-zA-Z][a-zA-Z0-9_.-]{0,127}\Z")
 _LONGEST_US = 59_000_000
 """A clock that was set while a frame was open must not make the frame unreadable."""

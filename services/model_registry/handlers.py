@@ -17,6 +17,7 @@ from fleetward.bus.logs import log
 from fleetward.contracts.codec import encode
 from fleetward.contracts.ids import ModelRef, model_name, version
 from fleetward.contracts.registry import (
+    UPLOADS_PREFIX,
     AliasMoved,
     FetchGranted,
     GrantFetch,
@@ -39,7 +40,7 @@ from model_registry.records import Records
 from model_registry.settings import Settings
 
 _logger = logging.getLogger(__name__)
-_UPLOAD_KEY = re.compile(r"\Auploads/[a-z0-9-]{1,64}\Z")
+_UPLOAD_KEY = re.compile(rf"\A{UPLOADS_PREFIX}[a-z0-9-]{{1,64}}\Z")
 
 
 class Registry:
@@ -158,5 +159,6 @@ def _registered(step: RecordStep, candidate: Candidate) -> ModelRegistered:
 def _refuse_foreign_key(upload_key: str) -> None:
     if _UPLOAD_KEY.match(upload_key) is None:
         raise UploadKeyError(
-            f"{upload_key!r} is not the key of an upload. Upload to uploads/<token> and name that."
+            f"{upload_key!r} is not the key of an upload. Upload to {UPLOADS_PREFIX}<token> and "
+            "name that."
         )

@@ -17,14 +17,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
 from fleetward.contracts.ids import Digest
+from fleetward.contracts.registry import UPLOADS_PREFIX
 from model_registry.errors import ObjectStoreError, ScratchSpaceError, UploadMissingError
 from model_registry.publication import object_key
 from model_registry.settings import StoreSettings
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
-
-UPLOAD_PREFIX = "uploads/"
 
 _ABSENT = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchBucket"})
 _PRECONDITION = "PreconditionFailed"
@@ -125,7 +124,7 @@ class ModelObjects:
         oldest = now - timedelta(seconds=self._settings.stale_upload_s)
         removed = 0
         pages = self._inner.get_paginator("list_objects_v2")
-        async for page in pages.paginate(Bucket=self._bucket, Prefix=UPLOAD_PREFIX):
+        async for page in pages.paginate(Bucket=self._bucket, Prefix=UPLOADS_PREFIX):
             for entry in page.get("Contents", ()):
                 if entry["LastModified"] < oldest:
                     await self.remove(entry["Key"])
@@ -136,7 +135,7 @@ class ModelObjects:
         """Parts of an upload that was cut off are no object yet, and take room all the same."""
         aborted = 0
         pages = self._inner.get_paginator("list_multipart_uploads")
-        async for page in pages.paginate(Bucket=self._bucket, Prefix=UPLOAD_PREFIX):
+        async for page in pages.paginate(Bucket=self._bucket, Prefix=UPLOADS_PREFIX):
             for upload in page.get("Uploads", ()):
                 if upload["Initiated"] < oldest:
                     await self._inner.abort_multipart_upload(

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from fleetward.bus.connection import BusSettings
 from fleetward.bus.environment import Environment
+from fleetward.contracts.registry import DEFAULT_BUCKET
 from fleetward.contracts.rows import Principal
 from model_registry.inspection import InspectionLimits
 
@@ -61,7 +62,7 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
             public_endpoint=environment.text("FLEETWARD_S3_PUBLIC_ENDPOINT", endpoint),
             access_key=environment.text("FLEETWARD_S3_ACCESS_KEY"),
             secret_key=environment.text("FLEETWARD_S3_SECRET_KEY"),
-            bucket=environment.text("FLEETWARD_S3_BUCKET", "fleetward-models"),
+            bucket=environment.text("FLEETWARD_S3_BUCKET", DEFAULT_BUCKET),
         ),
         state_dir=environment.path("FLEETWARD_STATE_DIR"),
         signing_key=environment.path("FLEETWARD_SIGNING_KEY"),

@@ -13,17 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetward.contracts.telemetry import Series, TelemetryFrame
+from fleetward.contracts.telemetry import (
+    MAX_ATTRIBUTE_CHARACTERS,
+    MAX_ATTRIBUTES,
+    MAX_SAMPLES_PER_FRAME,
+    MAX_SERIES_PER_FRAME,
+    SIGNAL_PATTERN,
+    Series,
+    TelemetryFrame,
+)
 from telemetry_ingest.errors import FrameRefusedError
 
-MAX_SAMPLES = 16_384
-MAX_SERIES = 512
-MAX_ATTRIBUTES = 16
-MAX_ATTRIBUTE_CHARACTERS = 256
 MAX_FRAME_S = 60.0
 MAX_SEQUENCE = 2**53
 MAX_STARTED_AT_NS = 2**62
-SIGNAL_PATTERN = re.compile(r"\A[a-zA-Z][a-zA-Z0-9_.-]{0,127}\Z")
 
 _INDEX = np.dtype("<u2")
 _OFFSET_US = np.dtype("<u4")
@@ -69,8 +72,8 @@ def _check_header(frame: TelemetryFrame) -> None:
 
 
 def _check_series(frame: TelemetryFrame) -> None:
-    if len(frame.series) > MAX_SERIES:
-        raise _refused(frame, f"{len(frame.series)} series are more than {MAX_SERIES}")
+    if len(frame.series) > MAX_SERIES_PER_FRAME:
+        raise _refused(frame, f"{len(frame.series)} series are more than {MAX_SERIES_PER_FRAME}")
     for series in frame.series:
         reason = _series_reason(series)
         if reason is not None:
@@ -78,7 +81,7 @@ def _check_series(frame: TelemetryFrame) -> None:
 
 
 def _series_reason(series: Series) -> str | None:
-    if SIGNAL_PATTERN.match(series.signal) is None:
+    if re.match(SIGNAL_PATTERN, series.signal) is None:
         return f"signal {series.signal[:64]!r} is not 1 to 128 of a-z, A-Z, 0-9, '_', '.', '-'"
     if len(series.attributes) > MAX_ATTRIBUTES:
         return (
@@ -108,8 +111,8 @@ def _check_arrays(
     count = len(values)
     if not len(index) == len(offsets_us) == count:
         raise _refused(frame, f"array lengths differ: {len(index)}, {len(offsets_us)}, {count}")
-    if count > MAX_SAMPLES:
-        raise _refused(frame, f"{count} samples are more than {MAX_SAMPLES}")
+    if count > MAX_SAMPLES_PER_FRAME:
+        raise _refused(frame, f"{count} samples are more than {MAX_SAMPLES_PER_FRAME}")
     if count == 0:
         return
     if int(index.max()) >= len(frame.series):

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from fleetward.contracts import signals
 from fleetward.contracts.ids import DIGEST_PATTERN
+from fleetward.contracts.telemetry import DIGEST_ATTRIBUTE
 from telemetry_ingest.columns import Columns
 
-DIGEST_ATTRIBUTE = "digest"
-_WINDOW_NS = 1_000_000_000
+WINDOW_NS = 1_000_000_000
 _MS_PER_S = 1_000.0
 _MEANINGFUL = (
     signals.INFERENCE_DURATION.name,
@@ -91,7 +91,7 @@ def moments_of(columns: Columns) -> FrameMoments:
 def _by_second(
     digest: str, signal: str, at_ns: NDArray[np.int64], values: _Values
 ) -> list[Moments]:
-    seconds = at_ns - at_ns % _WINDOW_NS
+    seconds = at_ns - at_ns % WINDOW_NS
     return [
         Moments(start_ns=int(start), digest=digest, **_sums(signal, values[seconds == start]))
         for start in np.unique(seconds)

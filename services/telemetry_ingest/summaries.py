@@ -16,9 +16,8 @@ from msgspec.structs import replace
 from fleetward.contracts.ids import BootId, Digest, RobotId
 from fleetward.contracts.telemetry import InferenceSummarized
 from telemetry_ingest.columns import MAX_FRAME_S
-from telemetry_ingest.moments import FrameMoments, Moments
+from telemetry_ingest.moments import WINDOW_NS, FrameMoments, Moments
 
-WINDOW_NS = 1_000_000_000
 MAX_HELD_FRAMES = 40
 """Frames held for a missing predecessor; past that the gap is skipped, and its frames, should
 they come later, make windows of their own."""

@@ -11,11 +11,11 @@ from msgspec import Struct
 
 from fleetward.bus.connection import BusSettings
 from fleetward.client.errors import NoSystemError
+from fleetward.contracts.registry import DEFAULT_BUCKET
 from fleetward.contracts.rows import Principal
 
 CONNECTION_FILE = "connection.json"
 DEFAULT_HOME = Path(".fleetward")
-DEFAULT_BUCKET = "fleetward-models"
 
 
 class StoreAccess(Struct, frozen=True, kw_only=True):

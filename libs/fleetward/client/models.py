@@ -25,6 +25,7 @@ from fleetward.contracts.ids import (
     Version,
 )
 from fleetward.contracts.registry import (
+    UPLOADS_PREFIX,
     AliasMoved,
     ModelRecord,
     ModelRegistered,
@@ -52,7 +53,7 @@ async def push(
     Raises FileRefusedError, UploadError, RefusedError (the registry's words), NoAnswerError.
     """
     digest, size_bytes = await asyncio.to_thread(_digest_of, path)
-    upload_key = f"uploads/{token_hex(16)}"
+    upload_key = UPLOADS_PREFIX + token_hex(16)
     request = RegisterModel(
         name=model.name,
         version=model.version,

@@ -10,6 +10,10 @@ from fleetward.contracts.ids import AliasName, Digest, ModelName, ModelRef, Robo
 MAX_VERSIONS_PER_MODEL = 500
 MAX_ALIAS_MOVES_KEPT = 200
 
+DEFAULT_BUCKET = "fleetward-models"
+UPLOADS_PREFIX = "uploads/"
+"""The only place of the bucket that people may write to; the registry adopts what it verified."""
+
 
 class TensorSpec(Struct, frozen=True):
     """One input or output of a graph: element type by ONNX's name; -1 is a free dimension."""

@@ -10,6 +10,16 @@ from msgspec import Struct
 from fleetward.contracts.event import Event, UtcTime
 from fleetward.contracts.ids import BootId, Digest, RobotId
 
+SIGNAL_PATTERN = r"\A[a-zA-Z][a-zA-Z0-9_.-]{0,127}\Z"
+MAX_SERIES_PER_FRAME = 512
+MAX_SAMPLES_PER_FRAME = 16_384
+MAX_ATTRIBUTES = 16
+MAX_ATTRIBUTE_CHARACTERS = 256
+"""A frame past one of these is poison to whoever reads it."""
+
+DIGEST_ATTRIBUTE = "digest"
+"""The attribute that says which model a sample is about."""
+
 
 class Series(Struct, frozen=True, kw_only=True):
     """A signal's OpenTelemetry name and its attributes (few, low-cardinality)."""

@@ -9,15 +9,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from fleetward.contracts.registry import DEFAULT_BUCKET, UPLOADS_PREFIX
 from fleetward.local import binaries
 from fleetward.local.child import Command
 from fleetward.local.ports import GRPC_OFFSET, LOOPBACK
 from fleetward.trust.private_files import make_private_dir, write_private
 
 NAME = "seaweedfs"
-BUCKET = "fleetward-models"
-UPLOADS_PREFIX = "uploads/"
-"""The only place people may write to; the registry adopts what it has verified."""
 SERVERS = ("master", "volume", "filer", "s3", "admin")
 FIRST_RETRY_S = 0.02
 LAST_RETRY_S = 0.25
@@ -113,7 +111,7 @@ def remove_sockets(ports: StorePorts) -> None:
         Path(f"/tmp/seaweedfs-{server}-grpc-{grpc_port}.sock").unlink(missing_ok=True)  # noqa: S108
 
 
-async def listening(ports: StorePorts, keys: StoreKeys, bucket: str = BUCKET) -> None:
+async def listening(ports: StorePorts, keys: StoreKeys, bucket: str = DEFAULT_BUCKET) -> None:
     """Return once the store answers for ``bucket``, which is created if it is not there."""
     delay_s = FIRST_RETRY_S
     while not await _has_bucket(ports, keys.provisioner, bucket):
@@ -150,7 +148,7 @@ async def _has_bucket(ports: StorePorts, key: AccessKey, bucket: str) -> bool:
         return False
 
 
-def _identities(keys: StoreKeys, bucket: str = BUCKET) -> dict[str, object]:
+def _identities(keys: StoreKeys, bucket: str = DEFAULT_BUCKET) -> dict[str, object]:
     uploads = f"{bucket}/{UPLOADS_PREFIX}*"
     whole = [f"{action}:{bucket}" for action in ("Read", "Write", "List", "Tagging")]
     return {

@@ -11,12 +11,12 @@ from types import MappingProxyType
 from msgspec import Struct
 
 from fleetward.contracts.ids import RobotId, robot_id
+from fleetward.contracts.registry import DEFAULT_BUCKET
 from fleetward.contracts.rows import Principal
 from fleetward.local import binaries
 from fleetward.local.child import Command
 from fleetward.local.errors import MissingPartError
 from fleetward.local.home import Addresses, Home
-from fleetward.local.object_store import BUCKET
 from fleetward.local.ports import LOOPBACK
 from fleetward.trust import signing
 from fleetward.trust.identities import Identities
@@ -141,7 +141,7 @@ class Programs:
             own["FLEETWARD_S3_ENDPOINT"] = self._addresses.store_ports.endpoint
             own["FLEETWARD_S3_ACCESS_KEY"] = key.access_key
             own["FLEETWARD_S3_SECRET_KEY"] = key.secret_key
-            own["FLEETWARD_S3_BUCKET"] = BUCKET
+            own["FLEETWARD_S3_BUCKET"] = DEFAULT_BUCKET
         return own
 
     def _bridge(self, robot: Robot) -> Command:

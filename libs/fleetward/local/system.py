@@ -13,6 +13,7 @@ from nats.aio.client import Client
 
 from fleetward.bus.connection import BusSettings, close, connect
 from fleetward.bus.provision import provision
+from fleetward.contracts.registry import DEFAULT_BUCKET
 from fleetward.contracts.rows import Principal
 from fleetward.local import nats_server, object_store
 from fleetward.local.child import Command
@@ -195,7 +196,7 @@ class LocalSystem:
             s3_endpoint=self._addresses.store_ports.endpoint,
             s3_access_key=key.access_key,
             s3_secret_key=key.secret_key,
-            s3_bucket=object_store.BUCKET,
+            s3_bucket=DEFAULT_BUCKET,
             supervisor_pid=os.getpid(),
         )
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from fleetward.contracts.telemetry import Series
-from telemetry_ingest.columns import MAX_SAMPLES, MAX_SEQUENCE, MAX_SERIES, columns_of
+from fleetward.contracts.telemetry import MAX_SAMPLES_PER_FRAME, MAX_SERIES_PER_FRAME, Series
+from telemetry_ingest.columns import MAX_SEQUENCE, columns_of
 from telemetry_ingest.errors import FrameRefusedError
 from testkit.telemetry import frame, nanoseconds
 
@@ -48,7 +48,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "a time before 1970": ({"started_at_ns": -1}, "started_at_ns"),
     "a time that overflows": ({"started_at_ns": 2**63 - 1}, "started_at_ns"),
     "too many series": (
-        {"series": tuple(Series(signal="a") for _ in range(MAX_SERIES + 1))},
+        {"series": tuple(Series(signal="a") for _ in range(MAX_SERIES_PER_FRAME + 1))},
         "are more than",
     ),
     "a signal that is a query": (
@@ -70,9 +70,9 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "too many samples": (
         {
-            "series_index": bytes(2 * (MAX_SAMPLES + 1)),
-            "offsets_us": bytes(4 * (MAX_SAMPLES + 1)),
-            "values": bytes(8 * (MAX_SAMPLES + 1)),
+            "series_index": bytes(2 * (MAX_SAMPLES_PER_FRAME + 1)),
+            "offsets_us": bytes(4 * (MAX_SAMPLES_PER_FRAME + 1)),
+            "values": bytes(8 * (MAX_SAMPLES_PER_FRAME + 1)),
         },
         "are more than",
     ),
