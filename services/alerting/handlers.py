@@ -23,7 +23,6 @@ from fleetward.bus.deliveries import Delivery
 from fleetward.bus.errors import BusError
 from fleetward.bus.logs import log
 from fleetward.contracts.codec import UnreadableMessageError
-from fleetward.contracts.event import Event
 from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
 
 _logger = logging.getLogger(__name__)
@@ -63,17 +62,15 @@ class Handlers:
             if not delivery.answered:
                 await delivery.ack()
 
-    def enrolled(self, event: Event) -> None:
+    def enrolled(self, event: RobotEnrolled) -> None:
         """A robot joined or its labels changed, heard live."""
-        if isinstance(event, RobotEnrolled):
-            self._fleet.enrol(event, self._clock.monotonic_s(), known=False)
+        self._fleet.enrol(event, self._clock.monotonic_s(), known=False)
 
-    def checked_in(self, event: Event) -> None:
+    def checked_in(self, event: RobotCheckedIn) -> None:
         """A robot is alive, heard live; what follows is published at the next tick."""
-        if isinstance(event, RobotCheckedIn):
-            self._announcer.add(
-                self._fleet.heard_live(event.robot_id, self._clock.now(), self._clock.monotonic_s())
-            )
+        self._announcer.add(
+            self._fleet.heard_live(event.robot_id, self._clock.now(), self._clock.monotonic_s())
+        )
 
     async def read_inventory(self) -> None:
         """Learn of every robot that is enrolled; raises BusError."""

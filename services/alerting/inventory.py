@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import TypeVar
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -23,6 +24,8 @@ from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
 
 _logger = logging.getLogger(__name__)
+
+_E = TypeVar("_E", bound=Event)
 
 
 async def read_incidents(connection: Client) -> dict[IncidentKey, Incident]:
@@ -47,9 +50,7 @@ async def read_known(connection: Client) -> set[RobotId]:
     return {value.event.robot_id for value in await last_values(connection, RobotCheckedIn)}
 
 
-async def listen_live(
-    connection: Client, event: type[Event], heard: Callable[[Event], None]
-) -> None:
+async def listen_live(connection: Client, event: type[_E], heard: Callable[[_E], None]) -> None:
     """Call ``heard`` with each ``event`` published from now on; unreadable ones are dropped.
 
     Dropping is safe here: enrolments are stored and read again, and a check-in that cannot be
@@ -58,8 +59,11 @@ async def listen_live(
 
     async def received(message: Msg) -> None:
         try:
-            heard(decode_from(message.subject, message.data))
+            fact = decode_from(message.subject, message.data)
         except UnreadableMessageError as error:
             log(_logger, "message.unreadable", level=logging.WARNING, error=str(error))
+            return
+        if isinstance(fact, event):
+            heard(fact)
 
     await connection.subscribe(row_of(event).pattern, cb=received)

@@ -41,13 +41,6 @@ class Rulebook:
     def __init__(self, rules: tuple[Rule, ...] = ()) -> None:
         self.rules = rules
         self.by_alert: dict[AlertName, Rule] = {rule.alert: rule for rule in rules}
-        self.by_metric: dict[str, tuple[Rule, ...]] = {}
         self.keep_ns: dict[str, int] = {}
-        for rule in rules:
-            self._read(rule)
-
-    def _read(self, rule: Rule) -> None:
-        for metric in sorted(rule.metrics):
-            self.by_metric[metric] = (*self.by_metric.get(metric, ()), rule)
-        for reach in reaches(rule.expression):
+        for reach in (reach for rule in rules for reach in reaches(rule.expression)):
             self.keep_ns[reach.metric] = max(self.keep_ns.get(reach.metric, 0), reach.range_ns)

@@ -20,7 +20,6 @@ DIGEST_PATTERN = r"\Asha256:[0-9a-f]{64}\Z"
 ALERT_NAME_PATTERN = r"\A[A-Za-z_][A-Za-z0-9_]{0,127}\Z"
 
 RobotId = NewType("RobotId", Annotated[str, Meta(pattern=ID_PATTERN)])
-SiteId = NewType("SiteId", Annotated[str, Meta(pattern=ID_PATTERN)])
 RolloutId = NewType("RolloutId", Annotated[str, Meta(pattern=ID_PATTERN)])
 ModelName = NewType("ModelName", Annotated[str, Meta(pattern=ID_PATTERN)])
 AliasName = NewType("AliasName", Annotated[str, Meta(pattern=ID_PATTERN)])

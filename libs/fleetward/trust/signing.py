@@ -24,7 +24,6 @@ MANIFEST = "manifest"
 TARGET = "target"
 """Signed by the rollout coordinator: what one robot shall serve."""
 
-PURPOSES = (MANIFEST, TARGET)
 _KEY_BYTES = 32
 
 
