@@ -168,6 +168,11 @@ def give_up(memory: Memory) -> Memory:
     return replace(memory, settled_generation=memory.generation)
 
 
+def is_own(memory: Memory, digest: Digest) -> bool:
+    """Whether a robot that leaves ``digest`` falls back; green that dies unproved is the proof's."""
+    return memory.active is not None and memory.active.digest == digest
+
+
 def return_to(memory: Memory, placed: Placed) -> Memory:
     """The robot fell back: ``placed`` is its own model again. A newer target stays open."""
     if memory.active == placed:

@@ -49,7 +49,7 @@ class Converger:
         self._superseded = asyncio.Event()
         self._offered: Offered | None = None
         self._memory_turn = asyncio.Lock()
-        self._incidents: asyncio.Queue[FellBack | Distrusted] = asyncio.Queue()
+        self._unasked: asyncio.Queue[FellBack | Distrusted] = asyncio.Queue()
         self._window = HealthWindow(steps, on_fell_back=self.fell_back, on_over=self._window_over)
 
     def offer(self, offered: Offered) -> None:
@@ -65,24 +65,24 @@ class Converger:
 
     def distrust(self, distrusted: Distrusted) -> None:
         """A target without a good signature was read: nothing changes, and it is reported."""
-        self._incidents.put_nowait(distrusted)
+        self._unasked.put_nowait(distrusted)
 
     def fell_back(self, fall: FellBack) -> None:
         """The slots returned to the warm model: by themselves, or because the window said so."""
         self._steps.watch.wake()
-        self._incidents.put_nowait(fall)
+        self._unasked.put_nowait(fall)
 
     async def run(self) -> None:
         """Serve the robot's own model at once, then converge for ever."""
-        incidents = asyncio.ensure_future(self._report_incidents())
+        reporting = asyncio.ensure_future(self._report_unasked())
         try:
             await self._start_own_model()
             failures = 0
-            while not incidents.done():
+            while not reporting.done():
                 failures = await self._attempt(failures)
-            await incidents
+            await reporting
         finally:
-            incidents.cancel()
+            reporting.cancel()
             self._window.stop()
 
     async def _attempt(self, failures: int) -> int:
@@ -209,31 +209,31 @@ class Converger:
             self.memory = memory
         self._on_change()
 
-    async def _report_incidents(self) -> None:
+    async def _report_unasked(self) -> None:
         """What happened by itself is written down beside whatever step is under way."""
         while True:
-            incident = await self._incidents.get()
+            happened = await self._unasked.get()
             while True:
                 try:
-                    await self._write_down(incident)
+                    await self._write_down(happened)
                     break
                 except JournalError as problem:
-                    log(_logger, "incident.unwritten", level=logging.ERROR, reason=str(problem))
+                    log(_logger, "report.unwritten", level=logging.ERROR, reason=str(problem))
                     await asyncio.sleep(self._settings.retry_wait_s)
 
-    async def _write_down(self, incident: FellBack | Distrusted) -> None:
-        if isinstance(incident, Distrusted):
+    async def _write_down(self, happened: FellBack | Distrusted) -> None:
+        if isinstance(happened, Distrusted):
             report = outcome.failed(
-                incident.claimed, ActivationStage.TARGET, incident.reason, _now()
+                happened.claimed, ActivationStage.TARGET, happened.reason, _now()
             )
             await self._remember(lambda memory: memory, [report])
             return
-        own, left, serving = self.memory.active, self.memory.activated, self._steps.slots.active
-        log(_logger, "bridge.fell_back", level=logging.WARNING, reason=incident.reason)
-        if own is None or serving is None or own.digest != incident.from_digest:
-            return  # green died before its proof: the proof reports it
+        left, serving = self.memory.activated, self._steps.slots.active
+        log(_logger, "bridge.fell_back", level=logging.WARNING, reason=happened.reason)
+        if serving is None or not converge.is_own(self.memory, happened.from_digest):
+            return
         placed = converge.Placed(serving.model, serving.digest)
-        facts = [outcome.fell_back(left, incident, _now())] if left else []
+        facts = [outcome.fell_back(left, happened, _now())] if left else []
         with span(
             "bridge.fall_back",
             self.memory.traceparent,

@@ -15,6 +15,7 @@ from edge_bridge.telemetry import FrameLimits
 from fleetward.bus.connection import BusSettings
 from fleetward.bus.environment import Environment
 from fleetward.contracts.ids import RobotId, robot_id
+from fleetward.contracts.robots import CHECK_IN_S
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -61,7 +62,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How often the target is read without a nudge."""
     look_spacing_s: float = 0.1
     """The least time between two looks: a nudge carries no meaning and may come from anywhere."""
-    check_in_s: float = 5.0
+    check_in_s: float = CHECK_IN_S
     round_trip_s: float = 2.0
     """How often the way to the hub and back is measured."""
     vitals_s: float = 1.0

@@ -81,9 +81,9 @@ def _fell_back(progress: RobotProgress, fact: ModelFellBack) -> RobotProgress | 
 def _checked_in(
     rollout: Rollout, progress: RobotProgress, fact: RobotCheckedIn, stored_at: datetime
 ) -> RobotProgress | None:
-    """The heartbeat is the truth: it acknowledges a revert, takes a proof back, or renews it.
+    """The check-in is the truth: it acknowledges a revert, takes a proof back, or renews it.
 
-    A robot checks in with its new generation before it swaps. Such a heartbeat may be delivered
+    A robot checks in with its new generation before it swaps. Such a check-in may be delivered
     after the proof that it preceded, and then says nothing against it. One that was stored before
     the robot fell silent says nothing about how it came back.
     """

@@ -8,10 +8,7 @@ from msgspec import Struct
 from nats.aio.client import Client
 
 from fleetward.bus.last_values import last_values
-from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
-
-HEARTBEAT_S = 10.0
-"""A robot checks in at least this often; its lease is the grace on top."""
+from fleetward.contracts.robots import CHECK_IN_S, RobotCheckedIn, RobotEnrolled
 
 
 class RobotStatus(Struct, frozen=True, kw_only=True):
@@ -25,8 +22,8 @@ class RobotStatus(Struct, frozen=True, kw_only=True):
         return (now - self.last.checked_in_at).total_seconds() if self.last else None
 
     def is_silent(self, now: datetime) -> bool:
-        """Whether a heartbeat and the lease have passed without a word."""
-        patience = timedelta(seconds=HEARTBEAT_S + self.enrolled.lease_s)
+        """Whether its check-in is overdue by more than its lease."""
+        patience = timedelta(seconds=CHECK_IN_S + self.enrolled.lease_s)
         return self.last is None or now - self.last.checked_in_at > patience
 
 

@@ -23,6 +23,7 @@ from fleetward.contracts.registry import (
     RegisterModel,
 )
 from fleetward.contracts.robots import (
+    CHECK_IN_S,
     ActivationFailed,
     ModelActivated,
     ModelFellBack,
@@ -278,7 +279,7 @@ EVENTS: tuple[EventRow, ...] = (
         subject="robot.checked_in.v1.{robot_id}",
         producers=(_P.ROBOT,),
         stream=_S.ROBOTS,
-        rate="one per robot every 10 s and on every change",
+        rate=f"one per robot every {CHECK_IN_S:g} s and on every change",
         size_limit_bytes=16 * 1024,
         readers=(_P.COORDINATOR, _P.ALERTING, *_PEOPLE),
         listeners=(_P.ALERTING, *_PEOPLE),

@@ -9,6 +9,9 @@ from msgspec import Struct
 from fleetward.contracts.event import Event, UtcTime
 from fleetward.contracts.ids import BootId, Digest, ModelRef, RobotId, RolloutId
 
+CHECK_IN_S = 5.0
+"""A robot checks in at least so often, unless it is told otherwise."""
+
 
 class RobotEnrolled(Event, frozen=True, kw_only=True):
     """A robot belongs to the fleet; labels answer selectors, ``lease_s`` defines silence."""
@@ -105,7 +108,7 @@ class ModelFellBack(Event, frozen=True, kw_only=True):
 
 
 class RobotCheckedIn(Event, frozen=True, kw_only=True):
-    """A heartbeat with the truth: what this robot serves right now, counted since boot."""
+    """The truth: what this robot serves right now, counted since boot."""
 
     robot_id: RobotId
     boot_id: BootId
