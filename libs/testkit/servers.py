@@ -26,7 +26,7 @@ from fleetward.contracts.registry import DEFAULT_BUCKET
 from fleetward.contracts.rows import Principal
 from fleetward.local import nats_server
 from fleetward.local import object_store as store
-from fleetward.local.child import Child, Command
+from fleetward.local.child import Child
 from fleetward.local.ports import free_port, free_port_pairs
 from fleetward.trust.identities import Identities
 from fleetward.trust.resolver import push_accounts
@@ -204,19 +204,6 @@ async def up_before_exit(child: Child, ready: Awaitable[None]) -> bool:
         await child.stop(0)
         raise TimeoutError(f"a server was not ready within {START_TIMEOUT_S} s")
     return waiting[0] in done
-
-
-def run_process(arguments: list[str], directory: Path, environment: dict[str, str]) -> Child:
-    """Start a program that cannot outlive the test run; its output goes to ``directory``/log."""
-    return Child.start(
-        Command(
-            name=arguments[0],
-            arguments=arguments,
-            environment=environment,
-            directory=directory,
-            log=directory / "log",
-        )
-    )
 
 
 @asynccontextmanager

@@ -19,7 +19,6 @@ from testkit.telemetry import digest_of, inference_frames
 from tests.integration.telemetry_ingest.ingest_process import (
     IngestProcess,
     Robot,
-    logged,
     running_ingest,
 )
 from tests.unit.telemetry_ingest.histories import rows_of, rows_on_disk
@@ -70,13 +69,13 @@ async def full_then_free(
     fill()
     for frame in FRAMES:
         await robot.send(frame)
-    told = await logged(ingest, "storage.full")
+    told = await ingest.logged("storage.full")
     assert "Free space where" in told["todo"]
     assert await unacknowledged(system) == len(FRAMES)
     assert robot.announced == []
     free()
     await robot.stored(len(FRAMES))
-    await logged(ingest, "storage.recovered")
+    await ingest.logged("storage.recovered")
     assert rows_on_disk(ingest.settings) == rows_of(FRAMES)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -12,12 +11,9 @@ import pytest
 from fleetward.client import Fleet
 from fleetward.client.access import Access, StoreAccess
 from fleetward.contracts.rows import Principal
-from fleetward.local.readiness import Notified
 from fleetward.trust.signing import MANIFEST, SigningKey, TrustedKeys
-from testkit.servers import NatsSystem, ObjectStore, run_process
-
-READY_TIMEOUT_S = 20.0
-STOP_GRACE_S = 5.0
+from testkit.servers import NatsSystem, ObjectStore
+from testkit.service_process import ServiceProcess
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +25,7 @@ def registry(
     """A running model-registry; gives the keys that its manifests must verify under."""
     directory = tmp_path_factory.mktemp("registry")
     SigningKey.create(directory / "manifest.seed").publish(directory, MANIFEST)
-    notified = Notified()
     environment = {
-        **notified.environment(),
         "FLEETWARD_NATS_URL": module_nats_server.url,
         "FLEETWARD_CREDENTIALS": str(module_nats_server.credentials(Principal.REGISTRY)),
         "FLEETWARD_STATE_DIR": str(directory / "state"),
@@ -40,13 +34,13 @@ def registry(
         "FLEETWARD_S3_ACCESS_KEY": object_store.keys.registry.access_key,
         "FLEETWARD_S3_SECRET_KEY": object_store.keys.registry.secret_key,
     }
-    process = run_process([sys.executable, "-m", "model_registry"], directory, environment)
+    process = ServiceProcess("model_registry", directory, environment)
     try:
-        asyncio.run(asyncio.wait_for(notified.ready(), READY_TIMEOUT_S))
+        asyncio.run(process.start())
         yield TrustedKeys.load(directory)
     finally:
-        ended = asyncio.run(process.stop(STOP_GRACE_S))
-    assert ended.status == 0, (directory / "log").read_text()
+        status = asyncio.run(process.stop())
+    assert status == 0, process.log()
 
 
 @pytest.fixture

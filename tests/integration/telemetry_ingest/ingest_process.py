@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import signal
-import socket
-import sys
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
@@ -24,67 +20,31 @@ from fleetward.contracts.codec import decode
 from fleetward.contracts.event import Event
 from fleetward.contracts.rows import Principal
 from fleetward.contracts.telemetry import TelemetryFrame, TelemetryStored
-from fleetward.local.child import Child
 from telemetry_ingest.settings import Settings
-from testkit.servers import NatsSystem, run_process
+from testkit.servers import NatsSystem
+from testkit.service_process import ServiceProcess
 
-READY_TIMEOUT_S = 20.0
 STORED_TIMEOUT_S = 60.0
-LOG_TIMEOUT_S = 20.0
 
 
-class IngestProcess:
+class IngestProcess(ServiceProcess):
     """``python -m telemetry_ingest`` with its own state directory; may be killed and started again."""
 
     def __init__(self, system: NatsSystem, directory: Path, state_dir: Path | None = None) -> None:
-        self._system = system
-        self._directory = directory
-        directory.mkdir(parents=True, exist_ok=True)
+        credentials = system.credentials(Principal.INGEST)
         self.settings = Settings(
-            bus=BusSettings(
-                url=system.url,
-                credentials=system.credentials(Principal.INGEST),
-                name=Principal.INGEST.value,
-            ),
+            bus=BusSettings(url=system.url, credentials=credentials, name=Principal.INGEST.value),
             state_dir=state_dir or directory / "state",
         )
-        self.child: Child | None = None
-
-    async def start(self) -> None:
-        """Start it and wait until it says that it is ready."""
-        address = self._directory / "ready"
-        address.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as told:
-            told.bind(str(address))
-            self.child = run_process(
-                [sys.executable, "-m", "telemetry_ingest"],
-                self._directory,
-                {
-                    "FLEETWARD_NATS_URL": self._system.url,
-                    "FLEETWARD_CREDENTIALS": str(self.settings.bus.credentials),
-                    "FLEETWARD_STATE_DIR": str(self.settings.state_dir),
-                    "NOTIFY_SOCKET": str(address),
-                },
-            )
-            loop = asyncio.get_running_loop()
-            async with asyncio.timeout(READY_TIMEOUT_S):
-                assert await loop.sock_recv(told, 100) == b"READY=1", self.log()
-
-    async def kill(self) -> None:
-        """kill -9, in the middle of whatever it does."""
-        assert self.child is not None
-        self.child.send(signal.SIGKILL)
-        await self.child.wait()
-
-    async def stop(self) -> int:
-        """Ask it to stop; its exit status."""
-        assert self.child is not None
-        return (await self.child.stop(10.0)).status
-
-    def log(self) -> str:
-        """Everything it wrote."""
-        log = self._directory / "log"
-        return log.read_text() if log.exists() else ""
+        super().__init__(
+            "telemetry_ingest",
+            directory,
+            {
+                "FLEETWARD_NATS_URL": system.url,
+                "FLEETWARD_CREDENTIALS": str(credentials),
+                "FLEETWARD_STATE_DIR": str(self.settings.state_dir),
+            },
+        )
 
 
 @contextlib.asynccontextmanager
@@ -99,17 +59,6 @@ async def running_ingest(
     finally:
         if process.child is not None and process.child.running:
             await process.stop()
-
-
-async def logged(ingest: IngestProcess, event: str) -> dict[str, Any]:  # Any: a log line's fields
-    """Wait until ``event`` stands in the log; returns its line."""
-    async with asyncio.timeout(LOG_TIMEOUT_S):
-        while True:
-            for line in ingest.log().splitlines():
-                if f'"event": "{event}"' in line:
-                    fields: dict[str, Any] = json.loads(line)
-                    return fields
-            await asyncio.sleep(0.05)  # a log file has nothing to wait on
 
 
 class Robot:

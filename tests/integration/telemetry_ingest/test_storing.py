@@ -26,7 +26,6 @@ from tests.integration.telemetry_ingest.ingest_process import (
     Heard,
     IngestProcess,
     Robot,
-    logged,
     running_ingest,
 )
 from tests.unit.telemetry_ingest.histories import rows_of, rows_on_disk
@@ -125,7 +124,7 @@ async def test_a_stop_while_the_bus_is_away_is_obeyed(
     ingest = IngestProcess(nats_system, tmp_path / "ingest")
     await nats_system.kill()
     starting = asyncio.create_task(ingest.start())
-    await logged(ingest, "history.recovered")
+    await ingest.logged("history.recovered")
     assert await ingest.stop() == 0
     starting.cancel()
 

@@ -1,0 +1,73 @@
+"""A service of ours as its own process: awaited until it says it is ready, killed, started again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fleetward.local.child import Child, Command
+from fleetward.local.readiness import Notified
+
+READY_TIMEOUT_S = 20.0
+LOG_TIMEOUT_S = 20.0
+STOP_GRACE_S = 10.0
+
+
+class ServiceProcess:
+    """``python -m <module>``; it cannot outlive the test run. Its output goes to ``directory``/log."""
+
+    def __init__(self, module: str, directory: Path, environment: Mapping[str, str]) -> None:
+        self._module = module
+        self._directory = directory
+        self._environment = environment
+        self.child: Child | None = None
+
+    async def start(self) -> None:
+        """Start it and wait until it says that it is ready."""
+        notified = Notified()
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self.child = Child.start(
+            Command(
+                name=self._module,
+                arguments=[sys.executable, "-m", self._module],
+                environment={**self._environment, **notified.environment()},
+                directory=self._directory,
+                log=self._directory / "log",
+            )
+        )
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                await notified.ready()
+        except TimeoutError as error:
+            raise TimeoutError(f"{self._module} was never ready:\n{self.log()}") from error
+
+    async def kill(self) -> None:
+        """kill -9, in the middle of whatever it does."""
+        assert self.child is not None
+        self.child.send(signal.SIGKILL)
+        await self.child.wait()
+
+    async def stop(self) -> int:
+        """Ask it to stop, unless it ended already; its exit status."""
+        assert self.child is not None
+        return (await self.child.stop(STOP_GRACE_S)).status
+
+    def log(self) -> str:
+        """Everything it wrote."""
+        log = self._directory / "log"
+        return log.read_text() if log.exists() else ""
+
+    async def logged(self, event: str) -> dict[str, Any]:  # Any: a log line's fields
+        """Wait until ``event`` stands in the log; returns its line."""
+        async with asyncio.timeout(LOG_TIMEOUT_S):
+            while True:
+                for line in self.log().splitlines():
+                    if f'"event": "{event}"' in line:
+                        fields: dict[str, Any] = json.loads(line)
+                        return fields
+                await asyncio.sleep(0.05)  # a log file has nothing to wait on
