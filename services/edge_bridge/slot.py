@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from edge_bridge import protocol
 from edge_bridge.errors import LoadFailedError, WarmUpFailedError
+from edge_bridge.frame_deadline import FrameDeadline
 from edge_bridge.frames import FrameType
 from edge_bridge.protocol import (
     Answer,
@@ -85,7 +86,7 @@ class WorkerSlot:
         self._empty = asyncio.Event()
         self._empty.set()
         self._exited = asyncio.Event()
-        self._deadline: asyncio.TimerHandle | None = None
+        self._deadline = FrameDeadline(settings.frame_deadline_s, self._answered_nothing)
         self._connection, self._process = _spawn(settings, ring)
         self._connected = True
         self._loop.add_reader(self._connection, self._readable)
@@ -124,7 +125,7 @@ class WorkerSlot:
     def give(self, ticket: Ticket) -> None:
         """Hand a frame over. If the worker is just dying, ``died`` follows with the frame in it."""
         if not self.in_flight:
-            self._arm_deadline()
+            self._deadline.arm()
         self.in_flight[ticket.frame] = ticket
         self._empty.clear()
         self._send(
@@ -146,7 +147,7 @@ class WorkerSlot:
         tickets = sorted(self.in_flight.values(), key=lambda ticket: ticket.frame)
         self.in_flight.clear()
         self._empty.set()
-        self._disarm_deadline()
+        self._deadline.disarm()
         return tickets
 
     def kill(self) -> None:
@@ -199,10 +200,10 @@ class WorkerSlot:
         if ticket is None:
             return self._lost(f"it answered frame {inferred.frame}, which it was not given")
         self.answers += 1
-        self._disarm_deadline()
         if self.in_flight:
-            self._arm_deadline()
+            self._deadline.arm()
         else:
+            self._deadline.disarm()
             self._empty.set()
         return self._owner.answered(self, ticket, inferred)
 
@@ -226,20 +227,13 @@ class WorkerSlot:
         except (BrokenPipeError, ConnectionResetError):
             return  # the end of its socket is about to be read, and tells its owner
 
-    def _arm_deadline(self) -> None:
-        deadline_s = self._settings.frame_deadline_s
-        reason = f"it held a frame for {deadline_s} s without an answer"
-        self._deadline = self._loop.call_later(deadline_s, self._lost, reason)
-
-    def _disarm_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def _answered_nothing(self) -> None:
+        self._lost(f"it held a frame for {self._settings.frame_deadline_s} s without an answer")
 
     def _disconnect(self) -> None:
         if self._connected:
             self._connected = False
-            self._disarm_deadline()
+            self._deadline.disarm()
             self._loop.remove_reader(self._connection)
             self._connection.close()
         if not self._ready.done():

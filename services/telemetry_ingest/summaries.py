@@ -18,9 +18,10 @@ from fleetward.contracts.telemetry import InferenceSummarized
 from telemetry_ingest.columns import MAX_FRAME_S
 from telemetry_ingest.moments import WINDOW_NS, FrameMoments, Moments
 
-MAX_HELD_FRAMES = 40
+MAX_HELD_FRAMES = 128
 """Frames held for a missing predecessor; past that the gap is skipped, and its frames, should
-they come later, make windows of their own."""
+they come later, make windows of their own. At four frames a second this is longer than what a dead
+ingest took with it needs to be delivered again."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MAX_FRAME_NS = int(MAX_FRAME_S * 1e9)

@@ -69,6 +69,10 @@ COORDINATOR_ACK_WAIT_S = 10.0
 """What a coordinator that dies had taken comes again after so long: soon enough that whoever
 asked for a rollout (30 s patient) still gets the answer, and longer than any decision takes."""
 
+INGEST_ACK_WAIT_S = 10.0
+"""Frames that an ingest had taken and died with come again well before the gap they leave in a
+boot is skipped; a disk that is slower than this only gets duplicates, which it knows."""
+
 _P = Principal
 _S = StreamName
 _PEOPLE = (_P.OPERATOR, _P.APPLICATION)
@@ -414,6 +418,7 @@ CONSUMERS: tuple[ConsumerRow, ...] = (
         principal=_P.INGEST,
         stream=_S.TELEMETRY,
         events=(TelemetryFrame,),
+        ack_wait_s=INGEST_ACK_WAIT_S,
         max_ack_pending=20_000,
         max_deliver=-1,
     ),

@@ -23,6 +23,27 @@ class TensorSpec(Struct, frozen=True):
     shape: tuple[int, ...]
 
 
+class StoredObject(Struct, frozen=True):
+    """An immutable object in the bucket, believed only when its bytes have this digest."""
+
+    key: str
+    digest: Digest
+    size_bytes: int
+
+
+class DeltaOffer(Struct, frozen=True, kw_only=True):
+    """How a robot that holds ``base`` gets a version for fewer bytes.
+
+    ``header_bytes`` from the start of ``stored`` say which ranges are needed; ``fetch_bytes`` is all
+    that moves: header, payloads and the chunks that the delta takes from packs.
+    """
+
+    base: Digest
+    stored: StoredObject
+    header_bytes: int
+    fetch_bytes: int
+
+
 class ModelManifest(Struct, frozen=True, kw_only=True):
     """What is signed: exactly which bytes are this version and what they take and give."""
 
@@ -38,6 +59,8 @@ class ModelManifest(Struct, frozen=True, kw_only=True):
     """Counts up with every version published under this name; guards against downgrades."""
     object_key: str
     published_at: UtcTime
+    chunks: StoredObject | None = None
+    """The chunk manifest (``fleetward.delivery.manifest``): the packs that hold these bytes."""
 
 
 class SignedManifest(Struct, frozen=True, kw_only=True):
@@ -56,6 +79,7 @@ class ModelVersion(Struct, frozen=True, kw_only=True):
 
     manifest: ModelManifest
     signed: SignedManifest
+    deltas: tuple[DeltaOffer, ...] = ()
 
 
 class AliasMove(Struct, frozen=True, kw_only=True):
@@ -130,15 +154,29 @@ class MoveAlias(Event, frozen=True, kw_only=True):
 
 
 class GrantFetch(Event, frozen=True, kw_only=True):
-    """A robot asks for the bytes of a digest that its own target names."""
+    """A robot asks for the bytes of a digest that its own target names; ``held`` it has already."""
 
     robot_id: RobotId
     digest: Digest
+    held: tuple[Digest, ...] = ()
+
+
+class DeltaGranted(Struct, frozen=True, kw_only=True):
+    """Where to GET a delta from a model that the robot holds."""
+
+    offer: DeltaOffer
+    url: str
 
 
 class FetchGranted(Event, frozen=True, kw_only=True):
-    """Where to GET the bytes (ranges allowed) until ``expires_at``, and what to verify them by."""
+    """Where to GET the bytes (ranges allowed) until ``expires_at``, and what to verify them by.
+
+    The chunk manifest lies at ``chunks_url``, each pack it names at ``packs[digest]``.
+    """
 
     url: str
     expires_at: UtcTime
     signed: SignedManifest
+    chunks_url: str = ""
+    packs: dict[Digest, str] = {}
+    deltas: tuple[DeltaGranted, ...] = ()

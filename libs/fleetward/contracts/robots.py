@@ -40,6 +40,8 @@ class RobotTarget(Struct, frozen=True, kw_only=True):
     """Good inferences the new model must serve before the robot may report it active."""
     health_window_s: float = 10.0
     """How long the previous model stays warm after the swap."""
+    byte_cap: int | None = None
+    """The most bytes the robot may move over the network for this model, retries included."""
     issued_at: UtcTime
 
 

@@ -15,15 +15,15 @@ from fleetward.contracts.telemetry import InferenceSummarized, TelemetryFrame
 from telemetry_ingest.boots import BootRecord, absorb
 from telemetry_ingest.columns import columns_of
 from telemetry_ingest.moments import moments_of
-from telemetry_ingest.summaries import summary_of
+from telemetry_ingest.summaries import MAX_HELD_FRAMES, summary_of
 from testkit.servers import NatsSystem
 from testkit.telemetry import digest_of, inference_frames
 from tests.integration.telemetry_ingest.ingest_process import Heard, Robot, running_ingest
 from tests.unit.telemetry_ingest.histories import rows_of, rows_on_disk
 
 START = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
-FRAMES = list(inference_frames("r1", "b1", START, digest_of("a"), count=240))
-SEND_EVERY_S = 0.03
+FRAMES = list(inference_frames("r1", "b1", START, digest_of("a"), count=MAX_HELD_FRAMES))
+SEND_EVERY_S = 0.06
 KILLS = 5
 
 
