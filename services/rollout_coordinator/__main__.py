@@ -15,7 +15,7 @@ from fleetward.bus.tracing import setup_tracing
 from fleetward.contracts.catalog import consumers_of
 from fleetward.contracts.rollouts import RolloutRequested
 from fleetward.contracts.rows import Principal
-from fleetward.trust.signing import SigningKey
+from fleetward.trust.signing import SigningKey, TrustedKeys
 from rollout_coordinator.handlers import Handlers
 from rollout_coordinator.interest import Interest
 from rollout_coordinator.ledger import RolloutLedger
@@ -32,7 +32,8 @@ async def serve(settings: Settings) -> None:
     if broker is None:
         return
     connection = broker.connection
-    ledger = RolloutLedger(connection, SigningKey.load(settings.signing_key))
+    key, trusted = SigningKey.load(settings.signing_key), TrustedKeys.load(settings.trust_dir)
+    ledger = RolloutLedger(connection, key, trusted)
     interest = Interest()
     handlers = Handlers(connection, ledger, interest, settings, utc_now)
     await watch_rollouts(connection, ledger, interest)

@@ -148,7 +148,7 @@ class Handlers:
         known = await self._ledger.targets([robot.robot_id for robot in robots])
         fleet = Fleet(
             robots=robots,
-            targets={robot: entry.target for robot, entry in known.items()},
+            targets={robot: held.target for robot, held in known.items() if held.target},
             open_rollouts=tuple(await self._ledger.open_rollouts()),
         )
         return planned(request, record.event if record else None, fleet, now, current_traceparent())

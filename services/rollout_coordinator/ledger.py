@@ -5,35 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from msgspec import Struct
 from msgspec.structs import replace
 from nats.aio.client import Client
 
 from fleetward.bus.batch import Write, write_atomically
 from fleetward.bus.errors import ConflictError
-from fleetward.bus.last_values import Value, last_value, last_values, last_values_of
+from fleetward.bus.last_values import Value, last_value, last_values
 from fleetward.bus.publish import publish
-from fleetward.contracts.codec import decode, encode
+from fleetward.contracts.codec import encode
 from fleetward.contracts.ids import RobotId, RolloutId
 from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
 from fleetward.contracts.rollouts import FINAL_STATES, Rollout
-from fleetward.trust.signing import TARGET, SigningKey
+from fleetward.trust.signing import TARGET, SigningKey, TrustedKeys
 from rollout_coordinator.step import RobotTaken, Step, TargetOrder
-
-
-class Known(Struct, frozen=True):
-    """A robot's newest target, with the sequence to compare and set by."""
-
-    target: RobotTarget
-    sequence: int
+from rollout_coordinator.stored_targets import Known, StoredTargets
 
 
 class RolloutLedger:
     """The coordinator's only way to the stream that holds rollouts and targets."""
 
-    def __init__(self, connection: Client, key: SigningKey) -> None:
+    def __init__(self, connection: Client, key: SigningKey, trusted: TrustedKeys) -> None:
+        """Raises SignatureError when ``trusted`` would not believe what ``key`` signs."""
+        probe = key.sign(TARGET, b"")
+        trusted.verify(TARGET, b"", probe.key_id, probe.signature)
         self._connection = connection
         self._key = key
+        self._targets = StoredTargets(connection, trusted)
 
     async def load(self, rollout_id: RolloutId) -> Value[Rollout] | None:
         """The rollout as it stands, with its sequence."""
@@ -45,12 +42,8 @@ class RolloutLedger:
         return [value.event for value in values if value.event.state not in FINAL_STATES]
 
     async def targets(self, robots: Sequence[RobotId]) -> dict[RobotId, Known]:
-        """The newest target of each robot that has one."""
-        values = await last_values_of(self._connection, SignedTarget, "robot_id", robots)
-        return {
-            value.event.robot_id: Known(decode(value.event.payload, RobotTarget), value.sequence)
-            for value in values
-        }
+        """The newest target of each robot that has one, as far as it is believed."""
+        return await self._targets.newest(robots)
 
     async def write(self, step: Step, expected_sequence: int, now: datetime) -> list[RobotTaken]:
         """Write a decision if the rollout is still at ``expected_sequence``, then nudge its robots.
@@ -58,7 +51,7 @@ class RolloutLedger:
         Returns the robots that somebody else has given a newer target; when there are any,
         nothing was written, and they are facts to decide on. Raises ConflictError, PublishError.
         """
-        known = await self.targets([order.robot_id for order in step.targets])
+        known = await self._targets.newest([order.robot_id for order in step.targets])
         here = step.rollout.rollout_id
         taken = [lost for order in step.targets if (lost := _taken(order, known, here))]
         if taken:
@@ -104,8 +97,9 @@ def _taken(order: TargetOrder, known: dict[RobotId, Known], here: RolloutId) -> 
     Raises ConflictError when this rollout did: another replica decided the same before us.
     """
     current = known.get(order.robot_id)
-    if current is None or current.target.generation == order.generation - 1:
+    target = current.target if current is not None else None
+    if target is None or target.generation == order.generation - 1:
         return None
-    if current.target.rollout_id == here:
+    if target.rollout_id == here:
         raise ConflictError(f"another replica already gave {order.robot_id} its target.")
-    return RobotTaken(order.robot_id, f"rollout {current.target.rollout_id}")
+    return RobotTaken(order.robot_id, f"rollout {target.rollout_id}")

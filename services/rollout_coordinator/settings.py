@@ -17,6 +17,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     bus: BusSettings
     signing_key: Path
+    trust_dir: Path
+    """Public keys; a stored target that none of them signed is not believed."""
     traces_dir: Path | None = None
     tick_s: float = 1.0
     ticks_per_refresh: int = 10
@@ -35,5 +37,6 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
     return Settings(
         bus=environment.bus(Principal.COORDINATOR.value),
         signing_key=environment.path("FLEETWARD_SIGNING_KEY"),
+        trust_dir=environment.path("FLEETWARD_TRUST_DIR"),
         traces_dir=environment.optional_path("FLEETWARD_TRACES_DIR"),
     )

@@ -42,6 +42,14 @@ class _Page(Struct, frozen=True):
     left: int
 
 
+class Stored(Struct, frozen=True):
+    """A stored message as it is: nobody looked at its payload yet."""
+
+    subject: str
+    payload: bytes
+    sequence: int
+
+
 class Value(Struct, Generic[_E], frozen=True):
     """A stored fact with its stream sequence, to compare and set by, and when it was stored."""
 
@@ -98,6 +106,38 @@ async def last_values_of(
     return await _last_of(connection, event, subjects, timeout_s)
 
 
+async def last_stored_of(
+    connection: Client,
+    event: type[Event],
+    field: str,
+    values: Sequence[str],
+    *,
+    timeout_s: float = READ_TIMEOUT_S,
+) -> dict[str, Stored]:
+    """The last message for each of ``values`` of one ``field`` that has any, undecoded.
+
+    For a reader whom no poison may stop. Raises NoAnswerError.
+    """
+    row, found = row_of(event), dict[str, Stored]()
+    value_at = {row.subject.format(**{field: value}): value for value in values}
+    for chunk in _chunks(list(value_at)):
+        for reply in await _multi_get(connection, row, chunk, timeout_s) or ():
+            stored = _stored(reply)
+            found[value_at[stored.subject]] = stored
+    return found
+
+
+async def last_stored_before(
+    connection: Client, event: type[Event], stored: Stored, *, timeout_s: float = READ_TIMEOUT_S
+) -> Stored | None:
+    """What stood last on its subject before ``stored``, if it is kept; raises NoAnswerError."""
+    if stored.sequence <= 1:
+        return None
+    wanted = {"multi_last": [stored.subject], "up_to_seq": stored.sequence - 1}
+    page = await _page(connection, row_of(event), wanted, timeout_s)
+    return _stored(page.replies[-1]) if page is not None and page.replies else None
+
+
 async def _last_of(
     connection: Client, event: type[_E], subjects: Sequence[str], timeout_s: float
 ) -> list[Value[_E]]:
@@ -123,7 +163,7 @@ async def _multi_get(
         if page is None:
             return None
         for reply in page.replies:
-            found[reply.headers["Nats-Subject"]] = reply  # type: ignore[index]  # direct gets carry it
+            found[_subject(reply)] = reply
         if not (page.left and page.replies):
             break
         first = _sequence(page.replies[-1]) + 1
@@ -183,6 +223,14 @@ def _value(reply: Msg, event: type[_E]) -> Value[_E]:
         _stored_at(headers["Nats-Time-Stamp"]),
         traceparent_in(headers),
     )
+
+
+def _stored(reply: Msg) -> Stored:
+    return Stored(_subject(reply), reply.data, _sequence(reply))
+
+
+def _subject(reply: Msg) -> str:
+    return (reply.headers or {})["Nats-Subject"]
 
 
 def _sequence(reply: Msg) -> int:

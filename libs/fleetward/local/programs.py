@@ -134,6 +134,8 @@ class Programs:
         own: dict[str, str] = {}
         if principal in self._signing_keys:
             own["FLEETWARD_SIGNING_KEY"] = str(self._signing_keys[principal])
+        if principal is Principal.COORDINATOR:
+            own["FLEETWARD_TRUST_DIR"] = str(self._home.trust)
         if principal is Principal.ALERTING:
             own["FLEETWARD_RULES_DIR"] = str(self._home.rules)
         if principal is Principal.REGISTRY:

@@ -78,6 +78,7 @@ async def test_each_process_is_told_what_it_needs_and_no_more(tmp_path: Path, he
     assert told(tmp_path, "alerting")["FLEETWARD_WEBHOOK_URLS"] == "http://127.0.0.1:9/hook"
     assert told(tmp_path, "telemetry")["FLEETWARD_STATE_DIR"] == str(tmp_path / "telemetry")
     coordinator = told(tmp_path, "rollout-coordinator")
+    assert coordinator["FLEETWARD_TRUST_DIR"] == robot["FLEETWARD_TRUST_DIR"]
     trusted = TrustedKeys.load(Path(robot["FLEETWARD_TRUST_DIR"]))
     for purpose, service in ((MANIFEST, registry), (TARGET, coordinator)):
         signature = SigningKey.load(Path(service["FLEETWARD_SIGNING_KEY"])).sign(purpose, b"bytes")

@@ -11,7 +11,7 @@ from testkit.service_process import ServiceProcess
 
 
 class CoordinatorProcess(ServiceProcess):
-    """One replica; ``key`` signs the targets of all of them."""
+    """One replica; ``key`` (of ``signing_key``) signs the targets of all of them."""
 
     def __init__(self, system: NatsSystem, directory: Path, key: Path) -> None:
         super().__init__(
@@ -21,6 +21,7 @@ class CoordinatorProcess(ServiceProcess):
                 "FLEETWARD_NATS_URL": system.url,
                 "FLEETWARD_CREDENTIALS": str(system.credentials(Principal.COORDINATOR)),
                 "FLEETWARD_SIGNING_KEY": str(key),
+                "FLEETWARD_TRUST_DIR": str(key.parent / "trust"),
                 "FLEETWARD_TRACES_DIR": str(directory / "traces"),
             },
         )
