@@ -9,6 +9,7 @@ export ORT_DISABLE_TELEMETRY := 1
 
 ONLY ?=
 TESTS ?= tests
+WORKERS ?= 2
 STAMP := .venv/setup.stamp
 PROJECTS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 
@@ -36,8 +37,8 @@ up: setup ## the whole system on this machine, until Ctrl-C
 	@.venv/bin/fleetward up
 
 .PHONY: test
-test: models ## run the tests (TESTS=tests/unit for a part)
-	@.venv/bin/python -m pytest $(TESTS)
+test: models ## run the tests (TESTS=tests/unit for a part, WORKERS=0 for one by one)
+	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
 
 .PHONY: check
 check: setup ## style, types, imports, subjects, sizes: all that needs no server

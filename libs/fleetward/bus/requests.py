@@ -61,8 +61,9 @@ async def answer(
     request: type[_Request],
     handler: Callable[[_Request], Awaitable[Event]],
 ) -> Subscription:
-    """Answer ``request`` with ``handler``; replicas share the work as one queue group.
+    """Answer ``request`` with ``handler``; returns once the server knows that somebody answers.
 
+    Replicas share the work as one queue group.
     A FleetwardError of the handler reaches the caller as a RefusedError with the same message.
     """
     row = request_row_of(request)
@@ -83,7 +84,9 @@ async def answer(
         running.add(task)
         task.add_done_callback(running.discard)
 
-    return await connection.subscribe(row.pattern, queue=row.responder.value, cb=received)
+    subscription = await connection.subscribe(row.pattern, queue=row.responder.value, cb=received)
+    await connection.flush()
+    return subscription
 
 
 async def _outcome(
