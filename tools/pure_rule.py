@@ -29,6 +29,7 @@ PURE = (
     "edge_bridge.ledger",
     "edge_bridge.model_input",
     "fleetward.bus.backoff",
+    "fleetward.delivery.fetch_plan",
     "fleetward.local.restarts",
     "fleetward.trust.accounts",
     "fleetward.trust.permissions",
