@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from fleetward.contracts.__main__ import write
-from fleetward.contracts.catalog import CONSUMERS, EVENTS, REQUESTS, STREAMS
-from fleetward.contracts.events_page import events_page, retention, size, stream_row
+from fleetward.contracts.catalog import CONSUMERS, EVENTS, REQUESTS, STREAMS, row_of
+from fleetward.contracts.events_page import events_page, kept, retention, size, stream_row
+from fleetward.contracts.registry import ModelRecord
+from fleetward.contracts.robots import ModelFellBack
 from fleetward.contracts.rows import StreamName
 from fleetward.contracts.schema import asyncapi
 
@@ -35,7 +37,7 @@ def test_every_event_stands_in_one_row_with_producer_rate_retention_and_limit() 
         assert f"`{row.subject}`" in cells
         assert ", ".join(principal.value for principal in row.producers) in cells
         assert row.rate in cells
-        assert retention(stream_row(row.stream)) in cells
+        assert kept(row) in cells
         assert cells[-1] == f"{size(row.size_limit_bytes)} |"
 
 
@@ -56,6 +58,8 @@ def test_sizes_and_ages_read_as_people_say_them() -> None:
     assert retention(None) == "not kept"
     assert retention(stream_row(StreamName.TELEMETRY)) == "1 day"
     assert retention(stream_row(StreamName.ROLLOUTS)) == "for ever, newest 64 a subject"
+    assert kept(row_of(ModelRecord)) == "the newest"
+    assert kept(row_of(ModelFellBack)) == "for ever, newest 64 a subject; copied to HISTORY"
 
 
 def test_every_reference_in_the_document_leads_somewhere() -> None:

@@ -34,6 +34,7 @@ _CONFLICT_CODES = frozenset({10071, 10164})
 _INCOMPLETE_CODE = 10176
 """The server lost a part: it restarted, or we reconnected, in the middle."""
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
+_ROLLUP = "Nats-Rollup"
 
 
 class Write(Struct, frozen=True):
@@ -74,6 +75,8 @@ def _headers(batch_id: str, position: int, last: int, write: Write) -> dict[str,
         headers["Nats-Batch-Commit"] = "1"
     if write.expected_last_sequence is not None:
         headers[_EXPECTED] = str(write.expected_last_sequence)
+    if row_of(type(write.event)).newest_only:
+        headers[_ROLLUP] = "sub"  # what it replaces is forgotten, whatever the stream's limits
     return headers
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from nats.aio.client import Client
 from nats.js import JetStreamContext, api
 
-from fleetward.contracts.catalog import CONSUMERS, STREAMS, events_in, row_of
+from fleetward.contracts.catalog import CONSUMERS, STREAMS, copied_to, events_in, row_of
 from fleetward.contracts.rows import ConsumerRow, StreamRow
 
 PROVISION_TIMEOUT_S = 30.0
+HEADER_ROOM_BYTES = 4096
 
 
 async def provision(connection: Client, *, replicas: int = 1) -> None:
@@ -23,22 +24,35 @@ async def provision(connection: Client, *, replicas: int = 1) -> None:
 
 def stream_config(row: StreamRow, replicas: int = 1) -> api.StreamConfig:
     """A row of STREAMS as the server's own configuration."""
+    kept = (*events_in(row.name), *copied_to(row.name))
     return api.StreamConfig(
         name=row.name.value,
         description=row.meaning,
         subjects=[event.pattern for event in events_in(row.name)],
+        sources=_sources(row),
         storage=api.StorageType.FILE,
         max_age=row.max_age_s,
         max_bytes=row.max_bytes,
         max_msgs_per_subject=row.max_msgs_per_subject,
-        max_msg_size=max(event.size_limit_bytes for event in events_in(row.name)) + 4096,
+        max_msg_size=max(event.size_limit_bytes for event in kept) + HEADER_ROOM_BYTES,
+        discard=api.DiscardPolicy.NEW if row.refuse_when_full else api.DiscardPolicy.OLD,
         duplicate_window=row.duplicate_window_s,
         num_replicas=replicas,
         allow_direct=True,
-        allow_rollup_hdrs=False,
+        allow_rollup_hdrs=any(event.newest_only for event in kept),
         allow_atomic=row.atomic,
         persist_mode=api.PersistMode.ASYNC if row.persist_async else None,
     )
+
+
+def _sources(row: StreamRow) -> list[api.StreamSource] | None:
+    """Which facts of another stream the server copies here by itself."""
+    if row.copies_from is None:
+        return None
+    return [
+        api.StreamSource(name=row.copies_from.value, filter_subject=event.pattern)
+        for event in copied_to(row.name)
+    ]
 
 
 def consumer_config(row: ConsumerRow) -> api.ConsumerConfig:

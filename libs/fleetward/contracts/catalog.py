@@ -9,9 +9,29 @@ from __future__ import annotations
 from functools import lru_cache
 
 from fleetward.contracts.alerts import AlertBecameUnknown, AlertFired, AlertResolved
+from fleetward.contracts.curation import ModelCard, ModelCuration, SignedWithdrawals
 from fleetward.contracts.dead_letter import DeadLettered
 from fleetward.contracts.errors import UnknownEventError
 from fleetward.contracts.event import Event
+from fleetward.contracts.judgements import (
+    ApproveModel,
+    AttachReport,
+    DeprecateModel,
+    ExportGranted,
+    ExportModel,
+    GatesRequired,
+    ModelApproved,
+    ModelDeprecated,
+    ModelPreflighted,
+    ModelsPruned,
+    ModelsRetired,
+    ModelWithdrawn,
+    PreflightModel,
+    PruneModels,
+    RequireGates,
+    ValidationReported,
+    WithdrawModel,
+)
 from fleetward.contracts.registry import (
     AliasMoved,
     FetchGranted,
@@ -80,11 +100,12 @@ _PEOPLE = (_P.OPERATOR, _P.APPLICATION)
 STREAMS: tuple[StreamRow, ...] = (
     StreamRow(
         name=_S.MODELS,
-        meaning="what exists and may be trusted",
+        meaning="what exists and may be trusted, and all that was ever decided about it",
         max_age_s=0,
         max_bytes=1 * GIB,
-        max_msgs_per_subject=64,
+        max_msgs_per_subject=-1,
         atomic=True,
+        refuse_when_full=True,
     ),
     StreamRow(
         name=_S.ROLLOUTS,
@@ -130,6 +151,14 @@ STREAMS: tuple[StreamRow, ...] = (
         max_bytes=1 * GIB,
         max_msgs_per_subject=-1,
     ),
+    StreamRow(
+        name=_S.HISTORY,
+        meaning="what served on which robot, copied by the server and kept for years",
+        max_age_s=0,
+        max_bytes=2 * GIB,
+        max_msgs_per_subject=10_000,
+        copies_from=_S.ROBOTS,
+    ),
 )
 
 EVENTS: tuple[EventRow, ...] = (
@@ -141,6 +170,7 @@ EVENTS: tuple[EventRow, ...] = (
         rate="one per publish or alias move",
         size_limit_bytes=4 * MIB,
         readers=(_P.REGISTRY, _P.COORDINATOR, *_PEOPLE),
+        newest_only=True,
     ),
     EventRow(
         event=ModelPublished,
@@ -157,6 +187,93 @@ EVENTS: tuple[EventRow, ...] = (
         producers=(_P.REGISTRY,),
         stream=_S.MODELS,
         rate="a few per model and week",
+        readers=_PEOPLE,
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=ModelCuration,
+        subject="model.curation.v1.{name}.{release}",
+        producers=(_P.REGISTRY,),
+        stream=_S.MODELS,
+        rate="one per version and whatever is said of it",
+        readers=(_P.REGISTRY, *_PEOPLE),
+        newest_only=True,
+    ),
+    EventRow(
+        event=ModelCard,
+        subject="model.card.v1.{name}.{release}",
+        producers=(_P.REGISTRY,),
+        stream=_S.MODELS,
+        rate="one per version that has one",
+        size_limit_bytes=256 * 1024,
+        readers=(_P.REGISTRY, *_PEOPLE),
+        newest_only=True,
+    ),
+    EventRow(
+        event=SignedWithdrawals,
+        subject="model.withdrawals.v1",
+        producers=(_P.REGISTRY,),
+        stream=_S.MODELS,
+        rate="one per withdrawal",
+        size_limit_bytes=2 * MIB,
+        readers=(_P.REGISTRY, _P.COORDINATOR, _P.ROBOT, *_PEOPLE),
+        newest_only=True,
+    ),
+    EventRow(
+        event=ModelDeprecated,
+        subject="model.deprecated.v1.{name}",
+        producers=(_P.REGISTRY,),
+        stream=_S.MODELS,
+        rate="rare",
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=ModelWithdrawn,
+        subject="model.withdrawn.v1.{name}",
+        producers=(_P.REGISTRY,),
+        stream=_S.MODELS,
+        rate="rare",
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=ModelPreflighted,
+        subject="model.preflighted.v1.{name}",
+        producers=(_P.REGISTRY,),
+        stream=_S.MODELS,
+        rate="one or two per version",
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=ValidationReported,
+        subject="model.validation_reported.v1.{name}",
+        producers=(_P.REGISTRY,),
+        stream=_S.MODELS,
+        rate="a few per version",
+        readers=_PEOPLE,
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=ModelApproved,
+        subject="model.approved.v1.{name}",
+        producers=(_P.REGISTRY,),
+        stream=_S.MODELS,
+        rate="a few per version",
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=GatesRequired,
+        subject="model.gates_required.v1.{name}",
+        producers=(_P.REGISTRY,),
+        stream=_S.MODELS,
+        rate="rare",
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=ModelsRetired,
+        subject="model.retired.v1.{name}",
+        producers=(_P.REGISTRY,),
+        stream=_S.MODELS,
+        rate="rare",
         listeners=_PEOPLE,
     ),
     EventRow(
@@ -285,7 +402,7 @@ EVENTS: tuple[EventRow, ...] = (
         stream=_S.ROBOTS,
         rate=f"one per robot every {CHECK_IN_S:g} s and on every change",
         size_limit_bytes=16 * 1024,
-        readers=(_P.COORDINATOR, _P.ALERTING, *_PEOPLE),
+        readers=(_P.REGISTRY, _P.COORDINATOR, _P.ALERTING, *_PEOPLE),
         listeners=(_P.ALERTING, *_PEOPLE),
     ),
     EventRow(
@@ -295,7 +412,9 @@ EVENTS: tuple[EventRow, ...] = (
         stream=_S.ROBOTS,
         rate="one per robot and rollout",
         size_limit_bytes=16 * 1024,
+        readers=_PEOPLE,
         listeners=_PEOPLE,
+        history=_S.HISTORY,
     ),
     EventRow(
         event=ActivationFailed,
@@ -313,7 +432,9 @@ EVENTS: tuple[EventRow, ...] = (
         stream=_S.ROBOTS,
         rate="rare",
         size_limit_bytes=16 * 1024,
+        readers=_PEOPLE,
         listeners=_PEOPLE,
+        history=_S.HISTORY,
     ),
     EventRow(
         event=TelemetryFrame,
@@ -414,6 +535,13 @@ CONSUMERS: tuple[ConsumerRow, ...] = (
         ack_wait_s=COORDINATOR_ACK_WAIT_S,
     ),
     ConsumerRow(
+        durable="coordinator-withdrawals",
+        principal=_P.COORDINATOR,
+        stream=_S.MODELS,
+        events=(ModelWithdrawn,),
+        ack_wait_s=COORDINATOR_ACK_WAIT_S,
+    ),
+    ConsumerRow(
         durable="ingest-telemetry",
         principal=_P.INGEST,
         stream=_S.TELEMETRY,
@@ -446,6 +574,64 @@ REQUESTS: tuple[RequestRow, ...] = (
         subject="model.move_alias.v1",
         responder=_P.REGISTRY,
         callers=(_P.OPERATOR,),
+    ),
+    RequestRow(
+        request=DeprecateModel,
+        reply=ModelDeprecated,
+        subject="model.deprecate.v1",
+        responder=_P.REGISTRY,
+        callers=(_P.OPERATOR,),
+    ),
+    RequestRow(
+        request=WithdrawModel,
+        reply=ModelWithdrawn,
+        subject="model.withdraw.v1",
+        responder=_P.REGISTRY,
+        callers=(_P.OPERATOR,),
+    ),
+    RequestRow(
+        request=PreflightModel,
+        reply=ModelPreflighted,
+        subject="model.preflight.v1",
+        responder=_P.REGISTRY,
+        callers=(_P.OPERATOR,),
+        timeout_s=900.0,
+    ),
+    RequestRow(
+        request=AttachReport,
+        reply=ValidationReported,
+        subject="model.attach_report.v1",
+        responder=_P.REGISTRY,
+        callers=(_P.OPERATOR,),
+    ),
+    RequestRow(
+        request=ApproveModel,
+        reply=ModelApproved,
+        subject="model.approve.v1",
+        responder=_P.REGISTRY,
+        callers=(_P.OPERATOR,),
+    ),
+    RequestRow(
+        request=RequireGates,
+        reply=GatesRequired,
+        subject="model.require_gates.v1",
+        responder=_P.REGISTRY,
+        callers=(_P.OPERATOR,),
+    ),
+    RequestRow(
+        request=ExportModel,
+        reply=ExportGranted,
+        subject="model.export.v1",
+        responder=_P.REGISTRY,
+        callers=(_P.OPERATOR,),
+    ),
+    RequestRow(
+        request=PruneModels,
+        reply=ModelsPruned,
+        subject="model.prune.v1",
+        responder=_P.REGISTRY,
+        callers=(_P.OPERATOR,),
+        timeout_s=600.0,
     ),
     RequestRow(
         request=GrantFetch,
@@ -504,3 +690,8 @@ def consumers_of(principal: Principal) -> tuple[ConsumerRow, ...]:
 def events_in(stream: StreamName) -> tuple[EventRow, ...]:
     """The rows kept in one stream."""
     return tuple(row for row in EVENTS if row.stream is stream)
+
+
+def copied_to(stream: StreamName) -> tuple[EventRow, ...]:
+    """The rows that one stream keeps copies of."""
+    return tuple(row for row in EVENTS if row.history is stream)

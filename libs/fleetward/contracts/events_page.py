@@ -35,6 +35,12 @@ def retention(row: StreamRow | None) -> str:
     return f"{age}, newest {newest} a subject" if newest > 0 else age
 
 
+def kept(row: EventRow) -> str:
+    """How long one fact of a stream is kept, in words."""
+    here = "the newest" if row.newest_only else retention(stream_row(row.stream))
+    return f"{here}; copied to {row.history.value}" if row.history else here
+
+
 def first_line(event: type[Event]) -> str:
     """What an event means: its docstring's first line."""
     return (event.__doc__ or "").strip().splitlines()[0]
@@ -65,7 +71,7 @@ def _event(row: EventRow) -> tuple[str, ...]:
         _names(row.producers),
         row.rate,
         row.stream.value if row.stream else "none (live only)",
-        retention(stream_row(row.stream)),
+        kept(row),
         size(row.size_limit_bytes),
     )
 
@@ -106,8 +112,11 @@ def _streams() -> str:
 
 
 def _writes(row: StreamRow) -> str:
+    if row.copies_from is not None:
+        return f"copied from {row.copies_from.value} by the server"
     words = ["atomic batches"] if row.atomic else []
     words.append("acknowledged before fsync" if row.persist_async else "acknowledged after fsync")
+    words += ["refused when full"] if row.refuse_when_full else []
     return ", ".join(words)
 
 

@@ -97,6 +97,9 @@ class ModelRecord(Event, frozen=True, kw_only=True):
     versions: tuple[ModelVersion, ...] = ()
     aliases: dict[AliasName, Version] = {}
     alias_history: tuple[AliasMove, ...] = ()
+    """The newest moves; every move there ever was is a fact AliasMoved."""
+    gates: dict[AliasName, tuple[str, ...]] = {}
+    """What a version must have before an alias may name it, in this order."""
 
 
 class ModelPublished(Event, frozen=True, kw_only=True):
@@ -118,12 +121,14 @@ class AliasMoved(Event, frozen=True, kw_only=True):
     version: Version
     previous_version: Version | None = None
     moved_at: UtcTime
+    by: str = ""
 
 
 class RegisterModel(Event, frozen=True, kw_only=True):
     """Asks the registry to adopt an uploaded object as ``name:version``.
 
     ``digest`` and ``size_bytes`` are the client's claim; the registry re-hashes the object.
+    ``lineage``, ``licence`` and ``card`` describe it (``fleetward.contracts.curation``).
     """
 
     name: ModelName
@@ -132,6 +137,9 @@ class RegisterModel(Event, frozen=True, kw_only=True):
     size_bytes: int
     upload_key: str
     metadata: dict[str, str] = {}
+    lineage: dict[str, str] = {}
+    licence: str = ""
+    card: str = ""
 
 
 class ModelRegistered(Event, frozen=True, kw_only=True):
@@ -151,6 +159,7 @@ class MoveAlias(Event, frozen=True, kw_only=True):
     alias: AliasName
     version: Version
     expected: Version | None = None
+    by: str = ""
 
 
 class GrantFetch(Event, frozen=True, kw_only=True):

@@ -38,6 +38,7 @@ class StreamName(str, enum.Enum):
     HEALTH = "HEALTH"
     ALERTS = "ALERTS"
     DEAD_LETTERS = "DEAD_LETTERS"
+    HISTORY = "HISTORY"
 
 
 class StreamRow(Struct, frozen=True, kw_only=True):
@@ -45,6 +46,8 @@ class StreamRow(Struct, frozen=True, kw_only=True):
 
     ``atomic`` streams take all-or-nothing batches with compare-and-set; ``persist_async`` ones
     acknowledge before fsync, so their truth is end to end (the robot's spool).
+    ``refuse_when_full``: a new fact is refused rather than the oldest one forgotten.
+    ``copies_from``: holds copies of the facts whose row names it as ``history``, and nothing else.
     """
 
     name: StreamName
@@ -55,13 +58,17 @@ class StreamRow(Struct, frozen=True, kw_only=True):
     duplicate_window_s: float = 120.0
     atomic: bool = False
     persist_async: bool = False
+    refuse_when_full: bool = False
+    copies_from: StreamName | None = None
 
 
 class EventRow(Struct, frozen=True, kw_only=True):
     """One fact: its Struct, its subject, who publishes it, where it is kept, how often it comes.
 
     ``stream`` None: a core message that is never stored. ``readers`` may read the last value of
-    a subject directly; ``listeners`` may subscribe to it live. Robots only ever their own.
+    a subject directly; ``listeners`` may subscribe to it live. Robots only ever their own, or
+    read what is one for the whole fleet. ``newest_only``: a newer value replaces the older one,
+    while other facts of the stream stay. ``history``: the stream that keeps a copy for longer.
     """
 
     event: type[Event]
@@ -72,6 +79,8 @@ class EventRow(Struct, frozen=True, kw_only=True):
     size_limit_bytes: int = 64 * 1024
     readers: tuple[Principal, ...] = ()
     listeners: tuple[Principal, ...] = ()
+    newest_only: bool = False
+    history: StreamName | None = None
 
     @property
     def pattern(self) -> str:

@@ -67,7 +67,7 @@ def permissions_of(principal: Principal) -> Permissions:
 def _robot_permissions() -> Permissions:
     own = [_own(row.subject) for row in _robot_publishes()]
     own += [_own(row.subject) for row in _robot_asks()]
-    own += [f"{_DIRECT_GET}.{_stream(row).value}.{_own(row.subject)}" for row in _robot_reads()]
+    own += [f"{_DIRECT_GET}.{_stream(row).value}.{_readable(row)}" for row in _robot_reads()]
     largest = max(row.size_limit_bytes for row in _robot_publishes())
     return Permissions(
         publish=_sorted(own),
@@ -96,6 +96,7 @@ def _read(row: EventRow, account: Account) -> list[str]:
         f"{_DIRECT_GET}.{stream.value}.{row.pattern}",
         f"{_DIRECT_GET}.{stream.value}",
         stream_info(account, stream),
+        *([f"{_DIRECT_GET}.{row.history.value}"] if row.history else []),
     ]
 
 
@@ -141,6 +142,11 @@ def _own(subject: str) -> str:
             "Give the row the one placeholder {robot_id}."
         )
     return PLACEHOLDER.sub(lambda _: OWN_NAME, subject)
+
+
+def _readable(row: EventRow) -> str:
+    """What robots may read the last value of: their own, or what is one for the whole fleet."""
+    return _own(row.subject) if PLACEHOLDER.search(row.subject) else row.subject
 
 
 def _stream(row: EventRow) -> StreamName:

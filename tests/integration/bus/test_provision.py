@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from nats.js.api import PersistMode
+from nats.js.api import DiscardPolicy, PersistMode
 
 from fleetward.bus.provision import provision
-from fleetward.contracts.catalog import CONSUMERS, STREAMS, events_in, row_of
+from fleetward.contracts.catalog import CONSUMERS, STREAMS, copied_to, events_in, row_of
 from fleetward.contracts.rows import Principal
 from testkit.servers import NatsSystem
 
@@ -26,7 +26,11 @@ async def test_streams_and_consumers_are_those_of_the_catalog(
         assert sorted(config.subjects or ()) == sorted(
             event.pattern for event in events_in(row.name)
         )
+        assert [source.filter_subject for source in config.sources or ()] == [
+            event.pattern for event in copied_to(row.name)
+        ]
         assert config.max_bytes == row.max_bytes
+        assert (config.discard == DiscardPolicy.NEW) is row.refuse_when_full
         assert config.max_age == row.max_age_s
         assert bool(config.allow_atomic) is row.atomic
         assert (config.persist_mode == PersistMode.ASYNC.value) is row.persist_async
