@@ -30,7 +30,7 @@ def up(
         if as_json:
             show_json(_plain(happening))
         else:
-            print(happening, flush=True)
+            print(line_of(happening, home), flush=True)
 
     async def work() -> Exit | None:
         from fleetward.local.up import run_up
@@ -71,6 +71,22 @@ def provision(
         return None
 
     end_with(work)
+
+
+def line_of(happening: Happening, home: Path) -> str:
+    """The happening for people; once all is ready, what to do with it too."""
+    from fleetward.local.happenings import SystemReady
+
+    if not isinstance(happening, SystemReady):
+        return str(happening)
+    elsewhere = "" if home == DEFAULT_HOME else f" --home {home}"
+    return (
+        f"{happening}\n"
+        "Ctrl-C stops it. In another terminal:\n"
+        f"  fleetward robot list{elsewhere}\n"
+        f"  fleetward model push FILE --name NAME --version VERSION{elsewhere}\n"
+        f"  fleetward rollout start NAME:VERSION --to all --wait{elsewhere}"
+    )
 
 
 def _plain(happening: Happening) -> dict[str, object]:

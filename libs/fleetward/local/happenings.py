@@ -30,11 +30,12 @@ class ProcessExited(Struct, frozen=True, kw_only=True):
     exit: str
     restarts: int
     retry_in_s: float
+    log: Path
 
     def __str__(self) -> str:
         return (
             f"{self.name} ended with {self.exit} (pid {self.pid}); "
-            f"restart {self.restarts} in {self.retry_in_s:.1f} s"
+            f"restart {self.restarts} in {self.retry_in_s:.1f} s. Its log: {self.log}"
         )
 
 
@@ -76,10 +77,22 @@ class SystemReady(Struct, frozen=True, kw_only=True):
     after_s: float
 
     def __str__(self) -> str:
+        robots = "1 robot" if len(self.robots) == 1 else f"{len(self.robots)} robots"
         return (
-            f"fleetward is up after {self.after_s:.1f} s: {len(self.robots)} robots, "
+            f"fleetward is up after {self.after_s:.1f} s: {robots}, "
             f"NATS at {self.nats_url}, S3 at {self.s3_endpoint}, state in {self.home}"
         )
+
+
+class SystemStopping(Struct, frozen=True, kw_only=True):
+    """Every process is asked to end, and ended if it does not; that takes seconds."""
+
+    home: Path
+    processes: int
+
+    def __str__(self) -> str:
+        count = "1 process" if self.processes == 1 else f"{self.processes} processes"
+        return f"stopping {count} ..."
 
 
 class SystemStopped(Struct, frozen=True, kw_only=True):
@@ -93,6 +106,12 @@ class SystemStopped(Struct, frozen=True, kw_only=True):
 
 # typing.Union: robots' Python 3.10 evaluates this at import.
 Happening = Union[  # noqa: UP007
-    ProcessReady, ProcessExited, ProcessFailed, StorageFailed, SystemReady, SystemStopped
+    ProcessReady,
+    ProcessExited,
+    ProcessFailed,
+    StorageFailed,
+    SystemReady,
+    SystemStopping,
+    SystemStopped,
 ]
 Report = Callable[[Happening], None]

@@ -169,6 +169,7 @@ class Supervised:
                 exit=self._last_exit,
                 restarts=self._restarts,
                 retry_in_s=delay_s,
+                log=self._part.command.log,
             )
         )
         await self._enter(ProcessState.WAITING)

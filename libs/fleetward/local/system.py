@@ -20,7 +20,7 @@ from fleetward.local.child import Command
 from fleetward.local.enrolment import enrol
 from fleetward.local.errors import LocalSystemError, NotReadyError
 from fleetward.local.grey_bars import write_grey_bars
-from fleetward.local.happenings import Report, SystemReady, SystemStopped
+from fleetward.local.happenings import Report, SystemReady, SystemStopped, SystemStopping
 from fleetward.local.home import Connection, Home
 from fleetward.local.programs import Programs, Settings, check_installed, nats_url
 from fleetward.local.readiness import Notified, Probed
@@ -91,6 +91,8 @@ class LocalSystem:
 
     async def stop(self) -> None:
         """Stop everything, last started first."""
+        running = sum(bool(process.pid) for process in self.processes())
+        self._report(SystemStopping(home=self.home.path, processes=running))
         self.home.remove_connection()
         if self._watching is not None:
             self._watching.cancel()

@@ -120,8 +120,13 @@ async def test_processes_killed_with_9_are_started_again_and_told(
             assert (after.pid != killed, after.restarts) == (True, 1)
             (exited,) = heard.of(ProcessExited, name)
             assert f"{name} ended with signal SIGKILL (pid {killed}); restart 1" in str(exited)
+            assert f"Its log: {tmp_path}/logs/{name}.log" in str(exited)
         restarts = {process.name: process.restarts for process in system.processes()}
     assert restarts == {name: int(name in names) for name in PROCESSES}
+    assert [str(happening) for happening in heard[-2:]] == [
+        "stopping 8 processes ...",
+        f"fleetward has stopped; its state stays in {tmp_path}",
+    ]
 
 
 async def test_killed_nats_server_comes_back_on_its_port_with_its_streams(
