@@ -14,6 +14,7 @@ from fleetward.contracts.robots import (
     ModelFellBack,
     RobotTarget,
 )
+from fleetward.contracts.wording import shortened
 
 
 class Proof(Struct, frozen=True, kw_only=True):
@@ -52,7 +53,7 @@ def failed(
         generation=target.generation,
         model=target.model,
         stage=stage,
-        reason=reason[:REASON_LIMIT_CHARACTERS],
+        reason=shortened(reason, REASON_LIMIT_CHARACTERS),
         failed_at=now,
     )
 
@@ -65,7 +66,7 @@ def fell_back(target: RobotTarget, fall: FellBack, now: datetime) -> ModelFellBa
         generation=target.generation,
         from_digest=fall.from_digest,
         to_digest=fall.to_digest,
-        reason=fall.reason[:REASON_LIMIT_CHARACTERS],
+        reason=shortened(fall.reason, REASON_LIMIT_CHARACTERS),
         fell_back_at=now,
     )
 

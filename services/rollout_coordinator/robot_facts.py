@@ -14,6 +14,7 @@ from fleetward.contracts.robots import (
     RobotCheckedIn,
 )
 from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout
+from fleetward.contracts.wording import shortened
 
 MAX_REASON_CHARACTERS = 200
 
@@ -147,4 +148,4 @@ def _failed(progress: RobotProgress, reason: str) -> RobotProgress:
 
 def _short(reason: str) -> str:
     """A robot's words, bounded: ten thousand of them must fit into one rollout's state."""
-    return reason[:MAX_REASON_CHARACTERS]
+    return shortened(reason, MAX_REASON_CHARACTERS)

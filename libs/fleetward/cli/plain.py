@@ -93,6 +93,7 @@ def robot(status: RobotStatus, now: datetime) -> Plain:
         "frames_dropped": last.frames_dropped if last else 0,
         "frames_reissued": last.frames_reissued if last else 0,
         "bytes_fetched": last.bytes_fetched if last else 0,
+        "failure": status.failure,
     }
 
 

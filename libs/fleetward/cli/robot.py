@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fleetward.cli.session import DEFAULT_HOME, Home, Json, end_with, show_json, with_fleet
+from fleetward.contracts.wording import shortened
 
 if TYPE_CHECKING:
     from fleetward.cli.exits import Exit
     from fleetward.client import Fleet, RobotStatus
     from fleetward.contracts.ids import RobotId
+
+FAILURE_CHARACTERS = 80
+"""Of a failure in a table; --json has it whole."""
 
 app = typer.Typer(help="Who is in the fleet and what each robot serves.", no_args_is_help=True)
 
@@ -30,8 +34,17 @@ def list_robots(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
             show_json([plain.robot(robot, now) for robot in robots])
             return
         show_table(
-            ["ROBOT", "SEEN", "ACTIVE MODEL", "GENERATION", "SERVED", "DROPPED", "LABELS"],
-            [_row(robot, now) for robot in robots],
+            [
+                "ROBOT",
+                "SEEN",
+                "ACTIVE MODEL",
+                "GENERATION",
+                "SERVED",
+                "DROPPED",
+                "LABELS",
+                "TROUBLE",
+            ],
+            [row_of(robot, now) for robot in robots],
             when_empty="No robot is enrolled yet.",
         )
 
@@ -87,11 +100,12 @@ async def _enrolled(home: Path, name: RobotId, labels: dict[str, str]) -> Path:
     return credentials
 
 
-def _row(robot: RobotStatus, now: datetime) -> list[str]:
+def row_of(robot: RobotStatus, now: datetime) -> list[str]:
+    """A robot's line of the table; the last cell says why it does not serve what it was given."""
     labels = " ".join(f"{name}={value}" for name, value in sorted(robot.enrolled.labels.items()))
     last = robot.last
     if last is None:
-        return [robot.enrolled.robot_id, "never", "", "", "", "", labels]
+        return [robot.enrolled.robot_id, "never", "", "", "", "", labels, ""]
     return [
         robot.enrolled.robot_id,
         _seen(robot, now),
@@ -100,6 +114,7 @@ def _row(robot: RobotStatus, now: datetime) -> list[str]:
         str(last.frames_served),
         str(last.frames_dropped),
         labels,
+        f"✗ {shortened(robot.failure, FAILURE_CHARACTERS)}" if robot.failure else "",
     ]
 
 

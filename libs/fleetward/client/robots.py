@@ -1,4 +1,4 @@
-"""Who belongs to the fleet, and what each robot last said about itself."""
+"""Who belongs to the fleet, what each robot last said about itself, and how its last target went."""
 
 from __future__ import annotations
 
@@ -7,15 +7,38 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from nats.aio.client import Client
 
-from fleetward.bus.last_values import last_values
-from fleetward.contracts.robots import CHECK_IN_S, RobotCheckedIn, RobotEnrolled
+from fleetward.bus.last_values import Value, last_values
+from fleetward.contracts.ids import RobotId
+from fleetward.contracts.robots import (
+    CHECK_IN_S,
+    ActivationFailed,
+    ModelActivated,
+    ModelFellBack,
+    RobotCheckedIn,
+    RobotEnrolled,
+)
+
+Outcome = ModelActivated | ActivationFailed | ModelFellBack
+"""How a robot's way to a target ended."""
 
 
 class RobotStatus(Struct, frozen=True, kw_only=True):
-    """One enrolled robot; ``last`` is None until it first checks in."""
+    """One enrolled robot; ``last`` is None until it first checks in, ``outcome`` until a target."""
 
     enrolled: RobotEnrolled
     last: RobotCheckedIn | None = None
+    outcome: Outcome | None = None
+
+    @property
+    def failure(self) -> str:
+        """Why it does not serve what it was given last, or an empty string."""
+        match self.outcome:
+            case ActivationFailed(model=model, stage=stage, reason=reason):
+                return f"{model} failed at {stage.value}: {reason}"
+            case ModelFellBack(reason=reason):
+                return f"fell back: {reason}"
+            case _:
+                return ""
 
     def silent_for_s(self, now: datetime) -> float | None:
         """Seconds since it last checked in; None when it never did."""
@@ -32,7 +55,21 @@ async def statuses(connection: Client) -> list[RobotStatus]:
     enrolled = await last_values(connection, RobotEnrolled)
     checked_in = await last_values(connection, RobotCheckedIn)
     last = {value.event.robot_id: value.event for value in checked_in}
+    outcomes = await _outcomes(connection)
     found = [
-        RobotStatus(enrolled=value.event, last=last.get(value.event.robot_id)) for value in enrolled
+        RobotStatus(
+            enrolled=robot, last=last.get(robot.robot_id), outcome=outcomes.get(robot.robot_id)
+        )
+        for robot in (value.event for value in enrolled)
     ]
-    return sorted(found, key=lambda robot: robot.enrolled.robot_id)
+    return sorted(found, key=lambda status: status.enrolled.robot_id)
+
+
+async def _outcomes(connection: Client) -> dict[RobotId, Outcome]:
+    """Each robot's newest outcome: whichever of the three the stream took last."""
+    values: list[Value[ModelActivated] | Value[ActivationFailed] | Value[ModelFellBack]] = []
+    values += await last_values(connection, ModelActivated)
+    values += await last_values(connection, ActivationFailed)
+    values += await last_values(connection, ModelFellBack)
+    values.sort(key=lambda value: value.sequence)
+    return {value.event.robot_id: value.event for value in values}

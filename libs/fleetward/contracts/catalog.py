@@ -423,6 +423,7 @@ EVENTS: tuple[EventRow, ...] = (
         stream=_S.ROBOTS,
         rate="rare",
         size_limit_bytes=16 * 1024,
+        readers=_PEOPLE,
         listeners=_PEOPLE,
     ),
     EventRow(

@@ -16,11 +16,26 @@ from fleetward.bus.publish import publish
 from fleetward.client import AlertState, Fleet, NoSystemError, samples_of
 from fleetward.client.access import Access
 from fleetward.contracts.alerts import AlertBecameUnknown, AlertFired, Severity
-from fleetward.contracts.ids import BootId, robot_id
-from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
+from fleetward.contracts.ids import (
+    BootId,
+    ModelRef,
+    model_name,
+    robot_id,
+    rollout_id,
+    version,
+)
+from fleetward.contracts.robots import (
+    ActivationFailed,
+    ActivationStage,
+    ModelActivated,
+    ModelFellBack,
+    RobotCheckedIn,
+    RobotEnrolled,
+)
 from fleetward.contracts.rows import Principal
 from fleetward.contracts.telemetry import Series, TelemetryFrame
 from testkit.servers import NatsSystem
+from testkit.telemetry import digest_of
 
 NOW = datetime.now(timezone.utc)
 
@@ -66,6 +81,64 @@ async def test_a_robot_that_never_came_is_silent(
 
     assert status.last is None
     assert status.is_silent(NOW)
+
+
+def outcomes(robot: str) -> tuple[ModelActivated, ActivationFailed, ModelFellBack]:
+    """A robot that took a first model, could not load the second, and left the third again."""
+    name, rollout = robot_id(robot), rollout_id("r-1")
+    first, second = (ModelRef(model_name("detector"), version(held)) for held in ("1.0", "2.0"))
+    activated = ModelActivated(
+        robot_id=name,
+        rollout_id=rollout,
+        generation=1,
+        model=first,
+        digest=digest_of("a"),
+        inferences=20,
+        swap_ms=1,
+        warm_up_ms=1,
+        bytes_fetched=1,
+        activated_at=NOW,
+    )
+    failed = ActivationFailed(
+        robot_id=name,
+        rollout_id=rollout,
+        generation=2,
+        model=second,
+        stage=ActivationStage.LOAD,
+        reason="no such operator",
+        failed_at=NOW,
+    )
+    fell_back = ModelFellBack(
+        robot_id=name,
+        rollout_id=rollout,
+        generation=3,
+        from_digest=digest_of("c"),
+        to_digest=digest_of("a"),
+        reason="its worker died",
+        fell_back_at=NOW,
+    )
+    return activated, failed, fell_back
+
+
+async def test_a_robots_last_failure_is_told_until_it_takes_a_model_again(
+    fleet: Fleet, shared_nats_system: NatsSystem, robot: str
+) -> None:
+    await enrol(shared_nats_system, robot)
+    own = await shared_nats_system.connect(robot)
+    activated, failed, fell_back = outcomes(robot)
+
+    told: list[str] = []
+    for outcome in (activated, failed, fell_back, activated):
+        await publish(own, outcome)
+        (status,) = [held for held in await fleet.robots() if held.enrolled.robot_id == robot]
+        told.append(status.failure)
+
+    assert told == [
+        "",
+        "detector:2.0 failed at load: no such operator",
+        "fell back: its worker died",
+        "",
+    ]
 
 
 def frame(robot: str, sequence: int) -> TelemetryFrame:

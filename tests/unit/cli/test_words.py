@@ -11,11 +11,19 @@ from fleetward.cli.durations import seconds, spoken
 from fleetward.cli.exits import Exit, exit_of_error, exit_of_rollout
 from fleetward.cli.pairs import pairs_of
 from fleetward.cli.policy import policy_of
+from fleetward.cli.robot import row_of
 from fleetward.cli.rollout_view import line
-from fleetward.client import NoSystemError, RolloutRefusedError, RolloutTimeoutError
+from fleetward.client import NoSystemError, RobotStatus, RolloutRefusedError, RolloutTimeoutError
 from fleetward.contracts.errors import FleetwardError, InvalidIdError
+from fleetward.contracts.ids import BootId
+from fleetward.contracts.robots import (
+    ActivationFailed,
+    ActivationStage,
+    RobotCheckedIn,
+    RobotEnrolled,
+)
 from fleetward.contracts.rollouts import RolloutPolicy, RolloutState
-from tests.unit.cli.rollouts import rollout
+from tests.unit.cli.rollouts import ARM_1, NOW, rollout
 
 
 @pytest.mark.parametrize(
@@ -85,6 +93,29 @@ def test_a_rollout_fits_into_one_line_of_a_log() -> None:
     assert line(rollout(RolloutState.REVERTING, reason="slow")) == (
         "r-1 detector:2.0 reverting wave 2/2 waiting=1 proved=1 failed=1 (slow)"
     )
+
+
+def test_a_robot_whose_last_activation_failed_is_marked_with_the_reason() -> None:
+    failed = ActivationFailed(
+        robot_id=ARM_1,
+        rollout_id=rollout().rollout_id,
+        generation=2,
+        model=rollout().model,
+        stage=ActivationStage.LOAD,
+        reason="no such operator " * 10,
+        failed_at=NOW,
+    )
+    heard = RobotCheckedIn(robot_id=ARM_1, boot_id=BootId("b"), sequence=1, checked_in_at=NOW)
+    enrolled = RobotEnrolled(robot_id=ARM_1, enrolled_at=NOW)
+
+    trouble = [
+        row_of(RobotStatus(enrolled=enrolled, last=heard, outcome=outcome), NOW)[-1]
+        for outcome in (None, failed)
+    ]
+
+    assert trouble[0] == ""
+    assert trouble[1].startswith("✗ detector:2.0 failed at load: no such operator no such")
+    assert trouble[1].endswith("…")
 
 
 def test_json_of_a_rollout_has_every_key_even_where_a_field_has_its_default() -> None:
