@@ -29,6 +29,8 @@ PURE = (
     "edge_bridge.ledger",
     "edge_bridge.model_input",
     "fleetward.bus.backoff",
+    "fleetward.delivery.manifest",
+    "fleetward.delivery.packs",
     "fleetward.delivery.fetch_plan",
     "fleetward.local.restarts",
     "fleetward.trust.accounts",

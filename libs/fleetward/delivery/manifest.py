@@ -29,6 +29,8 @@ MAX_CHUNKS = 1_000_000
 MAX_HEADER_BYTES = 64 * 1024 * 1024
 MAX_TENSORS = 100_000
 MAX_RUNS = 100_000
+MAX_PACKS = 1_500
+"""Enough for MAX_MODEL_BYTES in full packs, and as many links as one answer on the bus carries."""
 
 _PREFIX = struct.Struct("<4sII")
 _ENTRY = struct.Struct("<32sI")
@@ -83,6 +85,10 @@ class ChunkManifest(Struct, frozen=True):
 
     header: ManifestHeader
     chunks: tuple[Chunk, ...]
+
+    def packs(self) -> tuple[Digest, ...]:
+        """Every pack that the file needs, once, in the order of its first use."""
+        return tuple(dict.fromkeys(run.pack for run in self.header.runs))
 
     def places(self) -> Iterator[tuple[Chunk, PackPlace]]:
         """Every chunk with its place, in the order of the file."""
@@ -169,6 +175,7 @@ def _check_tensors(header: ManifestHeader) -> None:
 
 def _check_runs(manifest: ChunkManifest) -> None:
     _refuse_more(len(manifest.header.runs), MAX_RUNS, "runs")
+    _refuse_more(len(manifest.packs()), MAX_PACKS, "packs")
     following = 0
     for run in manifest.header.runs:
         last = run.first + run.chunks
