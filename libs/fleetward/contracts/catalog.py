@@ -34,8 +34,10 @@ from fleetward.contracts.judgements import (
 )
 from fleetward.contracts.registry import (
     AliasMoved,
+    ChunksListed,
     FetchGranted,
     GrantFetch,
+    ListChunks,
     ModelPublished,
     ModelRecord,
     ModelRegistered,
@@ -561,6 +563,13 @@ CONSUMERS: tuple[ConsumerRow, ...] = (
 )
 
 REQUESTS: tuple[RequestRow, ...] = (
+    RequestRow(
+        request=ListChunks,
+        reply=ChunksListed,
+        subject="model.list_chunks.v1",
+        responder=_P.REGISTRY,
+        callers=(_P.OPERATOR,),
+    ),
     RequestRow(
         request=RegisterModel,
         reply=ModelRegistered,

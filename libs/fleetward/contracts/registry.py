@@ -124,10 +124,30 @@ class AliasMoved(Event, frozen=True, kw_only=True):
     by: str = ""
 
 
-class RegisterModel(Event, frozen=True, kw_only=True):
-    """Asks the registry to adopt an uploaded object as ``name:version``.
+class ListChunks(Event, frozen=True, kw_only=True):
+    """Asks which chunks stand already, before an upload of another version of ``name``."""
 
-    ``digest`` and ``size_bytes`` are the client's claim; the registry re-hashes the object.
+    name: ModelName
+
+
+class ManifestLink(Struct, frozen=True, kw_only=True):
+    """Where to GET the chunk manifest of a published version."""
+
+    stored: StoredObject
+    url: str
+
+
+class ChunksListed(Event, frozen=True, kw_only=True):
+    """The chunk manifests of the newest versions, newest first; the links hold for a while."""
+
+    manifests: tuple[ManifestLink, ...] = ()
+
+
+class RegisterModel(Event, frozen=True, kw_only=True):
+    """Asks the registry to adopt what was uploaded below ``<upload_key>/`` as ``name:version``.
+
+    ``digest`` and ``size_bytes`` are the client's claim; the registry rebuilds the file from its
+    packs and re-hashes every byte.
     ``lineage``, ``licence`` and ``card`` describe it (``fleetward.contracts.curation``).
     """
 
@@ -136,6 +156,10 @@ class RegisterModel(Event, frozen=True, kw_only=True):
     digest: Digest
     size_bytes: int
     upload_key: str
+    chunks: StoredObject | None = None
+    """The uploaded chunk manifest (``fleetward.delivery.manifest``); no version is without one."""
+    packs: tuple[StoredObject, ...] = ()
+    """The packs it names that were uploaded with it; every other one stands already."""
     metadata: dict[str, str] = {}
     lineage: dict[str, str] = {}
     licence: str = ""
