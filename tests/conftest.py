@@ -16,23 +16,16 @@ settings.load_profile("house")
 # Real servers: nats_system, shared_nats_system, object_store.
 pytest_plugins = ["testkit.servers"]
 
-WHOLE_SYSTEMS = (
-    "tests/e2e",
-    "tests/faults",
-    "tests/integration/client",
-    "tests/integration/edge_bridge",
-    "tests/integration/edge_slots",
-    "tests/integration/examples",
-    "tests/integration/local",
-)
-"""Directories whose tests run robots. Two fleets at once would starve each other on two cores, so
-these tests share one of the workers; all other files may go to either."""
+WHOLE_SYSTEMS = ("tests/e2e", "tests/faults")
+"""Directories whose tests run a whole fleet. Two at once would starve each other on two cores, so
+these share one of the workers; every other file may go to either."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Name the group that ``--dist loadgroup`` keeps on one worker."""
     root = Path(__file__).parent.parent
     for item in items:
         place = item.path.relative_to(root).as_posix()
-        robots = place.startswith(WHOLE_SYSTEMS)
-        item.add_marker(pytest.mark.xdist_group("robots" if robots else place))
+        fleet = place.startswith(WHOLE_SYSTEMS)
+        item.add_marker(pytest.mark.xdist_group("fleet" if fleet else place))
