@@ -19,6 +19,7 @@ from fleetward.bus.logs import log
 from fleetward.bus.publish import publish
 from fleetward.bus.tracing import current_traceparent, span
 from fleetward.contracts.codec import UnreadableMessageError
+from fleetward.contracts.errors import MalformedError
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import RolloutId
 from fleetward.contracts.registry import ModelRecord
@@ -30,7 +31,7 @@ from fleetward.contracts.rollouts import (
     RolloutRequested,
 )
 from rollout_coordinator.advance import begun
-from rollout_coordinator.errors import ContestedRolloutError, PlanRefusedError, SelectorError
+from rollout_coordinator.errors import ContestedRolloutError, PlanRefusedError
 from rollout_coordinator.fold import Told, folded
 from rollout_coordinator.interest import Interest
 from rollout_coordinator.ledger import RolloutLedger
@@ -130,7 +131,7 @@ class Handlers:
         with span("coordinator.plan", rollout=request.rollout_id):
             try:
                 rollout = await self._planned(request, now)
-            except (PlanRefusedError, SelectorError) as error:
+            except (PlanRefusedError, MalformedError) as error:
                 await self._refuse(request, str(error), now)
                 return
             step = begun(rollout, now)

@@ -6,42 +6,23 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import pairwise
 
 from msgspec import Struct
 
 from fleetward.contracts.ids import ModelSelector, RobotId, Version
+from fleetward.contracts.policies import ALL_PERCENT, check_policy
 from fleetward.contracts.registry import ModelManifest, ModelRecord
 from fleetward.contracts.robots import RobotEnrolled, RobotTarget
 from fleetward.contracts.rollouts import (
     MAX_ROBOTS_PER_ROLLOUT,
     RobotProgress,
     Rollout,
-    RolloutPolicy,
     RolloutRequested,
     RolloutState,
     Strategy,
 )
+from fleetward.contracts.selectors import parse_selector
 from rollout_coordinator.errors import PlanRefusedError
-from rollout_coordinator.selector import parse_selector
-
-ALL_PERCENT = 100
-MIN_WAVE_PERCENT = 1
-_WEEK_S = 7 * 86_400.0
-_POLICY_BOUNDS: tuple[tuple[str, float, float], ...] = (
-    ("bake_s", 0, _WEEK_S),
-    ("silent_after_s", 0.1, _WEEK_S),
-    ("min_success_percent", 0, ALL_PERCENT),
-    ("max_error_percent", 0, ALL_PERCENT),
-    ("latency_tolerance", 0, 1000),
-    ("confidence_tolerance", 0, 1),
-    ("max_added_error_rate", 0, 1),
-    ("alpha", 1e-12, 0.5),
-    ("min_inferences", 1, 1e9),
-    ("proof_inferences", 1, 1e6),
-    ("health_window_s", 0, _WEEK_S),
-)
-"""Smallest and largest of each number that a rollout is judged by; a NaN is neither."""
 
 
 class Fleet(Struct, frozen=True):
@@ -61,10 +42,10 @@ def planned(
 ) -> Rollout:
     """The rollout that ``request`` asks for, before its first step.
 
-    Raises PlanRefusedError or SelectorError with what is wrong, which, and what to do.
+    Raises PlanRefusedError or MalformedError with what is wrong, which, and what to do.
     """
     manifest = _manifest(request.model, record)
-    _check_policy(request.policy)
+    check_policy(request.policy)
     selected = _selected(request.selector, fleet)
     robots = _without_up_to_date(selected, manifest, fleet)
     _check_owners(robots, fleet)
@@ -121,22 +102,6 @@ def _version(wanted: ModelSelector, record: ModelRecord) -> Version | None:
             "`fleetward model alias` sets one."
         )
     return record.aliases[wanted.alias]
-
-
-def _check_policy(policy: RolloutPolicy) -> None:
-    percents = policy.wave_percents
-    rising = all(before < after for before, after in pairwise(percents))
-    if not percents or not rising or percents[0] < MIN_WAVE_PERCENT or percents[-1] != ALL_PERCENT:
-        raise PlanRefusedError(
-            f"wave percents {list(percents)} are not valid: give rising numbers from 1 that end "
-            "with 100, for example 20,50,100."
-        )
-    for name, smallest, largest in _POLICY_BOUNDS:
-        value = getattr(policy, name)
-        if not smallest <= value <= largest:
-            raise PlanRefusedError(
-                f"policy {name} is {value}; it must be from {smallest:g} to {largest:g}."
-            )
 
 
 def _selected(selector: str, fleet: Fleet) -> tuple[RobotId, ...]:

@@ -187,7 +187,7 @@ async def test_a_wrong_selector_is_pointed_at(fleetward: Fleetward) -> None:
     await fleetward_command(fleetward, *push(str(fleetward.models / "v1.onnx"), "good"))
     selector = "site=lab and ("
     ran = await fleetward_command(fleetward, *start(f"{NAME}:good", selector))
-    assert (ran.code, ran.output) == (1, "")
+    assert (ran.code, ran.output) == (2, "")
     written, pointer = ran.complaint.splitlines()[1:3]
     assert written == selector
     assert pointer.rstrip() == " " * len(selector) + "^"

@@ -6,10 +6,21 @@ from typing import Annotated
 
 import typer
 
-from fleetward.cli import alert, events, local, model, robot, rollout, telemetry
+from fleetward.cli import (
+    alert,
+    events,
+    local,
+    model,
+    model_judge,
+    model_push,
+    robot,
+    rollout,
+    telemetry,
+)
 
 EXIT_CODES = (
-    "Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 3 no system answers, "
+    "Exit codes: 0 done, 1 refused or failed, 2 wrong command line (a malformed id, selector or "
+    "policy too), 3 no system answers, "
     "4 rollout reverted, 5 rollout aborted, 6 waited too long, 130 interrupted."
 )
 
@@ -21,6 +32,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+for command in (
+    model_push.push,
+    model_judge.deprecate,
+    model_judge.withdraw,
+    model_judge.approve,
+    model_judge.preflight,
+    model_judge.report,
+    model_judge.gates,
+):
+    model.app.command(command.__name__)(command)
 app.add_typer(model.app, name="model")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(robot.app, name="robot")

@@ -31,11 +31,11 @@ def exit_of_error(error: FleetwardError) -> Exit:
     """The code for an expected error."""
     from fleetward.bus.errors import NoAnswerError, PublishError
     from fleetward.client.errors import NoSystemError, RolloutTimeoutError, UploadError
-    from fleetward.contracts.errors import InvalidIdError
+    from fleetward.contracts.errors import MalformedError
 
     if isinstance(error, (NoSystemError, NoAnswerError, PublishError, UploadError)):
         return Exit.UNREACHABLE
-    if isinstance(error, InvalidIdError):
+    if isinstance(error, MalformedError):
         return Exit.USAGE
     if isinstance(error, RolloutTimeoutError):
         return Exit.TIMED_OUT

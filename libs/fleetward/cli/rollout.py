@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fleetward.cli.choices import one_of, words_of
 from fleetward.cli.durations import seconds
 from fleetward.cli.exits import Exit, tell
 from fleetward.cli.pairs import pairs_of
@@ -44,7 +45,26 @@ To = Annotated[
         "index=3'; 'robot=arm-7' is one robot.",
     ),
 ]
-HowItReaches = Annotated[Strategy, typer.Option("--strategy", help="How it reaches them.")]
+HowItReaches = Annotated[
+    Strategy,
+    typer.Option(
+        "--strategy",
+        parser=one_of(Strategy),
+        metavar=words_of(Strategy),
+        show_default=Strategy.CANARY.value,
+        help="How it reaches them.",
+    ),
+]
+Mode = Annotated[
+    AbortMode,
+    typer.Option(
+        "--mode",
+        parser=one_of(AbortMode),
+        metavar=words_of(AbortMode),
+        show_default=AbortMode.REVERT.value,
+        help="What becomes of robots that have the new model.",
+    ),
+]
 
 
 @app.command("start")
@@ -181,9 +201,7 @@ def resume(rollout: RolloutArgument, home: Home = DEFAULT_HOME, as_json: Json = 
 @app.command("abort")
 def abort(
     rollout: RolloutArgument,
-    mode: Annotated[
-        AbortMode, typer.Option(help="What becomes of robots that have the new model.")
-    ] = AbortMode.REVERT,
+    mode: Mode = AbortMode.REVERT,
     home: Home = DEFAULT_HOME,
     as_json: Json = False,
 ) -> None:

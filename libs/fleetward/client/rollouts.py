@@ -20,6 +20,7 @@ from fleetward.client.errors import (
 )
 from fleetward.client.live import LiveFacts, live_facts
 from fleetward.contracts.ids import RolloutId, rollout_id
+from fleetward.contracts.policies import check_policy
 from fleetward.contracts.rollouts import (
     FINAL_STATES,
     AbortMode,
@@ -29,6 +30,7 @@ from fleetward.contracts.rollouts import (
     RolloutRefused,
     RolloutRequested,
 )
+from fleetward.contracts.selectors import parse_selector
 
 DECISION_TIMEOUT_S = 30.0
 LOOK_AGAIN_FIRST_S = 0.05
@@ -48,9 +50,11 @@ async def start(
 ) -> Rollout:
     """Ask for a rollout and wait until the coordinator decided; asking twice is harmless.
 
-    The trace of the whole rollout begins here. Raises RolloutRefusedError with the reason,
-    NoAnswerError when no coordinator decided in time.
+    The trace of the whole rollout begins here. Raises MalformedError before anybody is asked,
+    RolloutRefusedError with the reason, NoAnswerError when no coordinator decided in time.
     """
+    parse_selector(request.selector)
+    check_policy(request.policy)
     wanted = request.rollout_id
     with span("rollout.start", rollout_id=wanted, model=str(request.model)):
         async with (

@@ -7,7 +7,11 @@ class FleetwardError(Exception):
     """Something Fleetward promised was broken; the message says what, which, and what to do."""
 
 
-class InvalidIdError(FleetwardError):
+class MalformedError(FleetwardError):
+    """What somebody wrote breaks a rule that can be told without asking anybody."""
+
+
+class InvalidIdError(MalformedError):
     """A name that would be unsafe inside a subject, a path or a credential was refused."""
 
     def __init__(self, kind: str, text: str, rule: str) -> None:

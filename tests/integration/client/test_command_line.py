@@ -155,6 +155,16 @@ async def test_a_refused_rollout_ends_with_code_1_and_the_reason(
         (["rollout", "status", "Not An Id"], Exit.USAGE, "rollout id 'Not An Id' is not valid"),
         (["rollout", "pause", "r-nobody"], Exit.FAILED, "No rollout has the id r-nobody"),
         (["rollout", "start", "detector", "--to", "all"], Exit.USAGE, "write name:version"),
+        (
+            ["rollout", "start", "d:1", "--to", "all", "--waves", "50,20"],
+            Exit.USAGE,
+            "wave percents [50, 20] are not valid",
+        ),
+        (
+            ["rollout", "start", "d:1", "--to", "all", "--bake", "30d"],
+            Exit.USAGE,
+            "policy bake_s is 2592000.0; it must be from 0 to 604800",
+        ),
         (["model", "show", "nobody:1.0"], Exit.FAILED, "No model is named nobody"),
         (["model", "alias", "nobody", "1.0"], Exit.USAGE, "write name@alias"),
         (
@@ -180,6 +190,15 @@ async def test_what_goes_wrong_is_said_in_one_line(
     assert ran.output == ""
     assert words in ran.complaint
     assert len(ran.complaint.splitlines()) == 1
+
+
+async def test_a_selector_that_cannot_be_read_is_a_wrong_command_line_and_pointed_at(
+    home: Path,
+) -> None:
+    ran = await fleetward(home, "rollout", "start", "detector:1.0", "--to", "site=lab and (")
+
+    assert (ran.code, ran.output) == (Exit.USAGE, "")
+    assert ran.complaint.splitlines()[1:3] == ["site=lab and (", " " * 14 + "^"]
 
 
 async def test_lists_of_an_empty_system_say_so(nats_system: NatsSystem, home_of: HomeOf) -> None:

@@ -86,6 +86,29 @@ def test_a_wrong_command_line_ends_with_code_2(arguments: list[str]) -> None:
     assert CliRunner().invoke(app, arguments).exit_code == Exit.USAGE
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ["rollout", "start", "detector:1.0", "--to", "all", "--strategy", "hope"],
+            "'--strategy': 'hope' is none of them; write canary or all-at-once.",
+        ),
+        (
+            ["rollout", "abort", "r-1", "--mode", "maybe"],
+            "'--mode': 'maybe' is none of them; write keep or revert.",
+        ),
+    ],
+    ids=lambda value: value[-1],
+)
+def test_a_word_that_is_no_choice_is_answered_with_the_choices(
+    arguments: list[str], told: str
+) -> None:
+    complaint = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"}).stderr
+
+    assert told in " ".join(complaint.split())
+    assert "Value error" not in complaint
+
+
 @pytest.mark.parametrize("words", [["model", "list"], ["rollout", "watch", "r-1"]], ids=" ".join)
 def test_without_a_system_one_line_says_how_to_start_one(tmp_path: Path, words: list[str]) -> None:
     result = CliRunner(env={"FLEETWARD_NATS_URL": ""}).invoke(

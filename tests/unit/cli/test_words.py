@@ -16,6 +16,7 @@ from fleetward.cli.rollout_view import line
 from fleetward.client import NoSystemError, RobotStatus, RolloutRefusedError, RolloutTimeoutError
 from fleetward.contracts.errors import FleetwardError, InvalidIdError
 from fleetward.contracts.ids import BootId
+from fleetward.contracts.policies import PolicyError
 from fleetward.contracts.robots import (
     ActivationFailed,
     ActivationStage,
@@ -23,6 +24,7 @@ from fleetward.contracts.robots import (
     RobotEnrolled,
 )
 from fleetward.contracts.rollouts import RolloutPolicy, RolloutState
+from fleetward.contracts.selectors import SelectorError
 from tests.unit.cli.rollouts import ARM_1, NOW, rollout
 
 
@@ -66,6 +68,8 @@ def test_a_wrong_number_of_a_policy_is_named() -> None:
         (NoSystemError("x"), Exit.UNREACHABLE),
         (NoAnswerError("x"), Exit.UNREACHABLE),
         (InvalidIdError("robot id", "*", "rule"), Exit.USAGE),
+        (SelectorError("site=", 5, "expected a value"), Exit.USAGE),
+        (PolicyError("x"), Exit.USAGE),
         (RolloutTimeoutError("x"), Exit.TIMED_OUT),
         (RolloutRefusedError("x"), Exit.FAILED),
         (RefusedError("ModelRefusedError", "x"), Exit.FAILED),

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as some
 from msgspec.structs import replace
 
+from fleetward.contracts.errors import MalformedError
 from fleetward.contracts.ids import Digest, RobotId, RolloutId, Version, model_selector
 from fleetward.contracts.registry import ModelManifest, ModelRecord, ModelVersion, SignedManifest
 from fleetward.contracts.robots import RobotEnrolled, RobotTarget
 from fleetward.contracts.rollouts import Rollout, RolloutPolicy, RolloutRequested, Strategy
-from rollout_coordinator.errors import PlanRefusedError, SelectorError
+from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.plan import Fleet, planned, wave_sizes
 from tests.unit.rollout_coordinator.scenes import (
     ELSEWHERE,
@@ -123,7 +124,7 @@ def test_canary_is_not_chosen_by_name() -> None:
 
 
 def refusal(wanted: RolloutRequested, record: ModelRecord | None, seen: Fleet) -> str:
-    with pytest.raises((PlanRefusedError, SelectorError)) as caught:
+    with pytest.raises((PlanRefusedError, MalformedError)) as caught:
         planned(wanted, record, seen, START)
     return str(caught.value)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from rollout_coordinator.errors import SelectorError
+from fleetward.contracts.errors import MalformedError
 
 Matcher = Callable[[Mapping[str, str]], bool]
 
@@ -19,6 +19,18 @@ MAX_DEPTH = 50
 
 _TOKEN = re.compile(r"\s*(?:(?P<word>[A-Za-z0-9_.\-/]+)|(?P<sign>!=|=|\(|\)|,))")
 _KEYWORDS = frozenset({"and", "or", "not", "in", "all"})
+
+
+class SelectorError(MalformedError):
+    """A selector that cannot be read; the message points at the place."""
+
+    def __init__(self, selector: str, position: int, problem: str) -> None:
+        pointer = f"{selector}\n{' ' * position}^"
+        super().__init__(
+            f"the selector is not valid at column {position + 1}: {problem}.\n{pointer}\n"
+            "Write for example: all, or site=berlin and hw in (orin-nx, thor) and not tag=demo."
+        )
+        self.position = position
 
 
 def parse_selector(text: str) -> Matcher:

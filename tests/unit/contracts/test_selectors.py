@@ -8,8 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from rollout_coordinator.errors import SelectorError
-from rollout_coordinator.selector import MAX_DEPTH, MAX_SELECTOR_CHARACTERS, parse_selector
+from fleetward.contracts.selectors import (
+    MAX_DEPTH,
+    MAX_SELECTOR_CHARACTERS,
+    SelectorError,
+    parse_selector,
+)
 
 ROBOT = {"site": "berlin", "hw": "orin-nx", "robot": "r1"}
 

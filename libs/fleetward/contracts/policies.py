@@ -1,0 +1,47 @@
+"""Which numbers a rollout can be judged by; checked where they are written and where they are used."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from fleetward.contracts.errors import MalformedError
+from fleetward.contracts.rollouts import RolloutPolicy
+
+ALL_PERCENT = 100
+MIN_WAVE_PERCENT = 1
+_WEEK_S = 7 * 86_400.0
+_POLICY_BOUNDS: tuple[tuple[str, float, float], ...] = (
+    ("bake_s", 0, _WEEK_S),
+    ("silent_after_s", 0.1, _WEEK_S),
+    ("min_success_percent", 0, ALL_PERCENT),
+    ("max_error_percent", 0, ALL_PERCENT),
+    ("latency_tolerance", 0, 1000),
+    ("confidence_tolerance", 0, 1),
+    ("max_added_error_rate", 0, 1),
+    ("alpha", 1e-12, 0.5),
+    ("min_inferences", 1, 1e9),
+    ("proof_inferences", 1, 1e6),
+    ("health_window_s", 0, _WEEK_S),
+)
+"""Smallest and largest of each number that a rollout is judged by; a NaN is neither."""
+
+
+class PolicyError(MalformedError):
+    """A policy that no rollout can be judged by."""
+
+
+def check_policy(policy: RolloutPolicy) -> None:
+    """Raise PolicyError naming the first number that is out of bounds."""
+    percents = policy.wave_percents
+    rising = all(before < after for before, after in pairwise(percents))
+    if not percents or not rising or percents[0] < MIN_WAVE_PERCENT or percents[-1] != ALL_PERCENT:
+        raise PolicyError(
+            f"wave percents {list(percents)} are not valid: give rising numbers from 1 that end "
+            "with 100, for example 20,50,100."
+        )
+    for name, smallest, largest in _POLICY_BOUNDS:
+        value = getattr(policy, name)
+        if not smallest <= value <= largest:
+            raise PolicyError(
+                f"policy {name} is {value}; it must be from {smallest:g} to {largest:g}."
+            )
