@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -23,6 +23,8 @@ MANIFEST = "manifest"
 """Signed by the model registry: exactly which bytes are a version."""
 TARGET = "target"
 """Signed by the rollout coordinator: what one robot shall serve."""
+FRESHNESS = "freshness"
+"""Signed by the model registry with its timestamp key: the answer to a question asked just now."""
 
 _KEY_BYTES = 32
 
@@ -85,6 +87,10 @@ class SigningKey:
         signed = self._key.sign(_message(purpose, payload))
         return Signature(self.key_id, signed.signature)
 
+    def sign_metadata(self, payload: bytes) -> bytes:
+        """64 bytes of signature over TUF metadata, which is JSON and so never a purpose's message."""
+        return self._key.sign(payload).signature
+
     def publish(self, trust_dir: Path, purpose: str) -> Path:
         """Write the public half where verifiers look for it; returns the file."""
         path = trust_dir / f"{purpose}.pub"
@@ -112,6 +118,20 @@ class TrustedKeys:
                 f"no trusted key (*.pub) in {trust_dir}. Copy the fleet's trust directory there."
             )
         return cls({path.stem: _public_keys(path) for path in files})
+
+    @classmethod
+    def of(cls, keys: Mapping[str, Sequence[bytes]]) -> TrustedKeys:
+        """Purpose -> public keys of 32 bytes each."""
+        return cls(
+            {
+                purpose: {key_id_of(public): VerifyKey(public) for public in publics}
+                for purpose, publics in keys.items()
+            }
+        )
+
+    def knows(self, purpose: str, key_id: str) -> bool:
+        """Whether a key is trusted for ``purpose`` today."""
+        return key_id in self._keys.get(purpose, {})
 
     def verify(self, purpose: str, payload: bytes, key_id: str, signature: bytes) -> None:
         """Return when a key trusted for ``purpose`` signed ``payload``; raises SignatureError."""

@@ -1,0 +1,346 @@
+"""Each attack on what a robot believes, by its name, against the code that robots run."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from tuf.api.metadata import MetaFile
+
+from fleetward.contracts.ids import Digest, ModelRef, RobotId, Version
+from fleetward.contracts.trust import RefreshTrust, RoleName, TrustRefreshed
+from fleetward.trust.errors import NotFreshError, RootRefusedError, UntrustedMetadataError
+from fleetward.trust.following import Anchor, believed_keys, follow, timestamp_version
+from fleetward.trust.listing import listed
+from fleetward.trust.roles import (
+    COMMANDS,
+    MAX_METADATA_BYTES,
+    MAX_ROOTS,
+    ROOT,
+    SNAPSHOT,
+    TARGETS,
+    TIMESTAMP,
+    role_of,
+)
+from fleetward.trust.roots import missing_signatures, next_root, sign_root
+from fleetward.trust.signing import TARGET, SigningKey
+from testkit.authority import Authority
+from tests.unit.trust.thief import DET, Robot, proved_by, remade, with_roles
+
+V1, V2 = b"manifest of v1", b"manifest of v2"
+DET_ROLE = role_of(DET)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    made = Authority(tmp_path)
+    made.publish(DET, "v1", V1, 1)
+    return made
+
+
+@pytest.fixture
+def robot(authority: Authority) -> Robot:
+    """Enrolled, and it has asked once."""
+    made = Robot(authority.anchor())
+    made.refresh(authority)
+    return made
+
+
+def test_a_robot_learns_what_is_published_and_is_sent_only_what_is_new(
+    authority: Authority, robot: Robot
+) -> None:
+    assert robot.lists("v1") is not None
+    assert set(authority.answer(robot.ask()).roles) == {TIMESTAMP}
+    authority.publish(DET, "v2", V2, 2)
+    assert set(authority.answer(robot.ask()).roles) == {TIMESTAMP, SNAPSHOT, DET_ROLE}
+    robot.refresh(authority)
+    listed = robot.lists("v2")
+    assert listed is not None
+    assert listed.describes(V2)
+
+
+def test_withdrawn_versions_are_listed_no_more(authority: Authority, robot: Robot) -> None:
+    authority.withdraw(ModelRef(DET, Version("v1")))
+    robot.refresh(authority)
+    assert robot.lists("v1") is None
+
+
+# --- refused by the rules of TUF ---------------------------------------------------------------
+
+
+def test_replaced_blob_of_the_same_length(robot: Robot) -> None:
+    listed = robot.lists("v1")
+    assert listed is not None
+    assert not listed.describes(b"manifest of vX")
+
+
+def test_unknown_keys(authority: Authority, robot: Robot) -> None:
+    stranger = authority.new_key()
+
+    def forge(answer: TrustRefreshed) -> TrustRefreshed:
+        timestamp = remade(answer.roles[TIMESTAMP], lambda signed: None, stranger)
+        return with_roles(answer, timestamp=timestamp)
+
+    with pytest.raises(UntrustedMetadataError, match="0/1 keys"):
+        Robot(authority.anchor()).refresh(authority, forge)
+
+
+def test_one_of_two_keys_stolen(authority: Authority, robot: Robot) -> None:
+    stolen = authority.keys[ROOT][0]
+    own = authority.plan({TARGETS: [authority.new_key()]})
+    forged = sign_root(next_root(authority.root, own), stolen)
+    with pytest.raises(UntrustedMetadataError, match="1/2 keys"):
+        robot.refresh(authority, lambda answer: replace(answer, roots=(forged,)))
+
+
+def test_duplicated_signature(authority: Authority, robot: Robot) -> None:
+    forged = json.loads(
+        sign_root(next_root(authority.root, authority.plan()), authority.keys[ROOT][0])
+    )
+    forged["signatures"] *= 2
+    twice = json.dumps(forged).encode()
+    with pytest.raises(UntrustedMetadataError):
+        robot.refresh(authority, lambda answer: replace(answer, roots=(twice,)))
+
+
+def test_one_key_under_two_names(authority: Authority, robot: Robot) -> None:
+    forged = json.loads(next_root(authority.root, authority.plan()))
+    held = authority.keys[ROOT][0]
+    (key_id,) = {
+        name
+        for name, key in forged["signed"]["keys"].items()
+        if key["keyval"]["public"] == held.public_bytes.hex()
+    }
+    forged["signed"]["keys"]["0" * 64] = forged["signed"]["keys"][key_id]
+    forged["signed"]["roles"][ROOT]["keyids"] = [key_id, "0" * 64]
+    with pytest.raises(RootRefusedError, match="not named by the SHA-256"):
+        sign_root(json.dumps(forged).encode(), held)
+
+
+def test_old_repository_replayed(authority: Authority, robot: Robot) -> None:
+    old = dict(authority.roles)
+    authority.publish(DET, "v2", V2, 2)
+    robot.refresh(authority)
+    asked = robot.ask()
+    replay = proved_by(
+        authority.keys[TIMESTAMP][0], replace(authority.answer(asked), roles=old), asked, authority
+    )
+    with pytest.raises(UntrustedMetadataError, match="BadVersionNumberError"):
+        follow(robot.kept, asked, replay)
+
+
+def test_timestamp_key_stolen(authority: Authority, robot: Robot) -> None:
+    thief = authority.keys[TIMESTAMP][0]
+    asked = robot.ask()
+    answer = authority.answer(asked)
+
+    def ahead(timestamp: object) -> None:
+        vars(timestamp)["version"] += 1
+        vars(timestamp)["snapshot_meta"] = MetaFile(99)
+
+    forged = with_roles(
+        answer,
+        timestamp=remade(answer.roles[TIMESTAMP], ahead, thief),
+        snapshot=remade(
+            authority.roles[SNAPSHOT], lambda signed: setattr(signed, "version", 99), thief
+        ),
+    )
+    with pytest.raises(UntrustedMetadataError, match="snapshot was signed by 0/1"):
+        follow(robot.kept, asked, proved_by(thief, forged, asked, authority))
+
+
+def test_timestamp_and_snapshot_keys_stolen(authority: Authority, robot: Robot) -> None:
+    old_list = authority.roles[DET_ROLE]
+    authority.publish(DET, "v2", V2, 2)
+    robot.refresh(authority)
+    asked = robot.ask()
+    forged = stolen_timestamp_and_snapshot(authority, asked, old_list, version=1)
+    with pytest.raises(UntrustedMetadataError, match="BadVersionNumberError"):
+        follow(robot.kept, asked, forged)
+
+
+def test_expired_replay(authority: Authority) -> None:
+    old = dict(authority.roles)
+    authority.later(days=2)
+    robot = Robot(authority.anchor())
+    asked = robot.ask()
+    replay = replace(authority.answer(asked), roles=old)
+    proved = proved_by(authority.keys[TIMESTAMP][0], replay, asked, authority)
+    with pytest.raises(UntrustedMetadataError, match=r"timestamp\.json is expired"):
+        follow(robot.kept, asked, proved)
+
+
+def test_old_targets_with_new_snapshot(authority: Authority) -> None:
+    old_list = authority.roles[DET_ROLE]
+    authority.publish(DET, "v2", V2, 2)
+    robot = Robot(authority.anchor())
+    with pytest.raises(UntrustedMetadataError, match="BadVersionNumberError"):
+        robot.refresh(authority, lambda answer: with_roles(answer, model_det=old_list))
+
+
+@pytest.mark.parametrize("role", [TIMESTAMP, SNAPSHOT, TARGETS, DET_ROLE])
+def test_endless_metadata(authority: Authority, robot: Robot, role: RoleName) -> None:
+    endless = b"{" + b" " * MAX_METADATA_BYTES
+    with pytest.raises(UntrustedMetadataError, match="is more than"):
+        robot.refresh(
+            authority, lambda answer: replace(answer, roles={**answer.roles, role: endless})
+        )
+
+
+def test_endless_roots(authority: Authority, robot: Robot) -> None:
+    with pytest.raises(UntrustedMetadataError, match="more roots than"):
+        robot.refresh(
+            authority, lambda answer: replace(answer, roots=(authority.root,) * (MAX_ROOTS + 1))
+        )
+
+
+def test_root_below_threshold(authority: Authority, robot: Robot) -> None:
+    new = [authority.new_key() for _ in range(3)]
+    unsigned = next_root(authority.root, authority.plan({ROOT: new}))
+    by_the_old = sign_root(sign_root(unsigned, authority.keys[ROOT][0]), authority.keys[ROOT][1])
+    assert "its own keys" in (missing_signatures(by_the_old, authority.root) or "")
+    for forged in (unsigned, by_the_old, sign_root(by_the_old, new[0])):
+        with pytest.raises(UntrustedMetadataError, match="/2 keys"):
+            robot.refresh(authority, lambda answer, root=forged: replace(answer, roots=(root,)))  # type: ignore[misc]  # bound now
+
+
+def test_revoked_keys(authority: Authority, robot: Robot) -> None:
+    revoked = {role: authority.keys[role][0] for role in (TARGETS, SNAPSHOT, TIMESTAMP)}
+    before = dict(authority.roles)
+    fresh: dict[str, list[SigningKey]] = {role: [authority.new_key()] for role in revoked}
+    authority.rotate(fresh, authority.keys[ROOT][1:])
+    robot.refresh(authority)
+    asked = robot.ask()
+    for old in (before, {**authority.roles, TIMESTAMP: before[TIMESTAMP]}):
+        replay = replace(authority.answer(asked), roles=old)
+        with pytest.raises(NotFreshError, match="not trusted"):
+            follow(robot.kept, asked, proved_by(revoked[TIMESTAMP], replay, asked, authority))
+        with pytest.raises(UntrustedMetadataError, match="0/1 keys"):
+            follow(robot.kept, asked, proved_by(fresh[TIMESTAMP][0], replay, asked, authority))
+
+
+# --- accepted by the rules of TUF, refused by ours ----------------------------------------------
+
+
+def test_stolen_timestamp_and_snapshot_on_a_fresh_robot(authority: Authority) -> None:
+    old_list = authority.roles[DET_ROLE]
+    authority.publish(DET, "v2", V2, 2)
+
+    def attacked(anchor: Anchor) -> Robot:
+        robot = Robot(anchor)
+        asked = robot.ask()
+        forged = stolen_timestamp_and_snapshot(authority, asked, old_list, version=1)
+        robot.kept = follow(robot.kept, asked, forged)
+        return robot
+
+    assert attacked(authority.anchor()).lists("v2") is None, (
+        "the attack works where nothing is pinned"
+    )
+    with pytest.raises(UntrustedMetadataError, match="when this robot was enrolled"):
+        attacked(authority.anchor(pinned=True))
+
+
+def test_freeze_inside_validity(authority: Authority, robot: Robot) -> None:
+    asked = robot.ask()
+    yesterday = authority.answer(asked)
+    authority.publish(DET, "v2", V2, 2)
+    authority.later(hours=1)
+    again = robot.ask()
+    with pytest.raises(NotFreshError, match="replay"):
+        follow(robot.kept, again, yesterday)
+    held_back = replace(yesterday, proof=authority.answer(again).proof)
+    with pytest.raises(NotFreshError, match="holds newer metadata back"):
+        follow(robot.kept, again, held_back)
+
+
+def test_clock_of_the_registry_set_back_ten_years(authority: Authority, robot: Robot) -> None:
+    old = dict(authority.roles)
+    authority.later(days=3)
+    robot.refresh(authority)
+    known = timestamp_version(robot.kept)
+    authority.now -= timedelta(days=3650)
+    with pytest.raises(NotFreshError, match="set the clock"):
+        robot.refresh(authority)
+    with pytest.raises(NotFreshError, match="set the clock"):
+        robot.refresh(authority, lambda answer: replace(answer, roles=old))
+    assert timestamp_version(robot.kept) == known
+
+
+def test_answer_for_robot_a_given_to_robot_b(authority: Authority, robot: Robot) -> None:
+    other = Robot(authority.anchor(), RobotId("r2"))
+    asked = robot.ask()
+    with pytest.raises(NotFreshError, match="another question, of r1"):
+        follow(other.kept, replace(other.ask(), nonce=asked.nonce), authority.answer(asked))
+
+
+def test_fast_forward_ends_with_the_thief_s_key(authority: Authority, robot: Robot) -> None:
+    thief = authority.keys[TIMESTAMP][0]
+    asked = robot.ask()
+    answer = authority.answer(asked)
+    ahead = remade(answer.roles[TIMESTAMP], lambda signed: setattr(signed, "version", 2**31), thief)
+    far = proved_by(thief, with_roles(answer, timestamp=ahead), asked, authority)
+    robot.kept = follow(robot.kept, asked, far)
+    with pytest.raises(UntrustedMetadataError, match="BadVersionNumberError"):
+        robot.refresh(authority)
+    fresh: dict[str, list[SigningKey]] = {TIMESTAMP: [authority.new_key()]}
+    authority.rotate(fresh, authority.keys[ROOT][:2])
+    robot.refresh(authority)
+    assert timestamp_version(robot.kept) < 2**31
+
+
+# --- rotation -----------------------------------------------------------------------------------
+
+
+def test_a_robot_follows_roots_that_it_slept_through(authority: Authority, robot: Robot) -> None:
+    for _ in range(3):
+        new = {ROOT: [authority.new_key() for _ in range(3)], COMMANDS: [authority.new_key()]}
+        signers = [*authority.keys[ROOT][:2], *new[ROOT][:2]]
+        authority.rotate(new, signers)
+    robot.refresh(authority)
+    assert robot.kept.root == authority.root
+    trusted = believed_keys(robot.kept.root)
+    assert trusted.knows(TARGET, authority.commands.key_id)
+
+
+def test_the_registry_signs_nothing_on_top_of_what_it_did_not_sign(authority: Authority) -> None:
+    stranger = authority.new_key()
+    for role in (TARGETS, DET_ROLE, SNAPSHOT, TIMESTAMP):
+        kept = authority.roles[role]
+        authority.roles[role] = remade(kept, lambda signed: None, stranger)
+        with pytest.raises(UntrustedMetadataError, match="somebody else wrote it"):
+            authority.publish(DET, "v3", b"v3", 3)
+        authority.roles[role] = kept
+
+
+def test_a_model_of_500_versions_fits_into_its_role(authority: Authority) -> None:
+    entry = listed(b"x" * 3000, Digest("sha256:" + "a" * 64), 500, fallback=True)
+    authority.list_also(DET, {Version("v" * 44 + str(n)): entry for n in range(100, 600)})
+    assert len(authority.roles[DET_ROLE]) < MAX_METADATA_BYTES // 2
+
+
+def stolen_timestamp_and_snapshot(
+    authority: Authority, asked: RefreshTrust, old_list: bytes, version: int
+) -> TrustRefreshed:
+    """Metadata that offers ``old_list`` as today's, and a proof that it is new."""
+    answer = authority.answer(asked)
+
+    def point_at_the_old(snapshot: object) -> None:
+        vars(snapshot)["version"] += 1
+        vars(snapshot)["meta"][f"{DET_ROLE}.json"] = MetaFile(version)
+
+    def point_at_the_snapshot(timestamp: object) -> None:
+        vars(timestamp)["version"] += 1
+        vars(timestamp)["snapshot_meta"].version += 1
+
+    snapshot_thief, thief = authority.keys[SNAPSHOT][0], authority.keys[TIMESTAMP][0]
+    forged = with_roles(
+        answer,
+        targets=authority.roles[TARGETS],
+        model_det=old_list,
+        snapshot=remade(authority.roles[SNAPSHOT], point_at_the_old, snapshot_thief),
+        timestamp=remade(answer.roles[TIMESTAMP], point_at_the_snapshot, thief),
+    )
+    return proved_by(thief, forged, asked, authority)
