@@ -8,17 +8,28 @@ import sys
 from datetime import datetime, timezone
 
 import uvloop
+from nats.aio.client import Client
 
 from fleetward.bus.connection import close, connect
 from fleetward.bus.process import exit_status, stop_signal, unless_stopped
 from fleetward.bus.readiness import notify_ready
 from fleetward.bus.requests import answer
 from fleetward.bus.tracing import setup_tracing
+from fleetward.contracts.judgements import (
+    ApproveModel,
+    AttachReport,
+    DeprecateModel,
+    RequireGates,
+    WithdrawModel,
+)
 from fleetward.contracts.registry import GrantFetch, MoveAlias, RegisterModel
 from fleetward.contracts.rows import Principal
 from fleetward.trust.signing import SigningKey
+from model_registry.curation import Curator
+from model_registry.curations import Curations
 from model_registry.handlers import Registry
 from model_registry.objects import open_objects
+from model_registry.reporters import Reporters
 from model_registry.settings import Settings, settings_from
 
 NAME = Principal.REGISTRY.value
@@ -30,22 +41,39 @@ async def serve(settings: Settings) -> None:
     shutil.rmtree(settings.incoming_dir, ignore_errors=True)
     settings.incoming_dir.mkdir(parents=True)
     key = SigningKey.load(settings.signing_key)
+    reporters = Reporters.load(settings.report_trust_dir)
     async with open_objects(settings.store) as objects:
         await objects.prepare()
         await objects.remove_stale_uploads(_now())
         connection = await unless_stopped(stopping, connect(settings.bus))
         if connection is None:
             return
+        curations = Curations(connection, key)
         registry = Registry(
-            connection=connection, objects=objects, key=key, settings=settings, now=_now
+            connection=connection,
+            objects=objects,
+            curations=curations,
+            key=key,
+            settings=settings,
+            now=_now,
         )
         await answer(connection, RegisterModel, registry.register_model)
-        await answer(connection, MoveAlias, registry.move_alias)
         await answer(connection, GrantFetch, registry.grant_fetch)
+        curator = Curator(connection=connection, curations=curations, reporters=reporters, now=_now)
+        await _answer_curation(connection, curator)
         await connection.flush()
         notify_ready()
         await stopping.wait()
         await close(connection)
+
+
+async def _answer_curation(connection: Client, curator: Curator) -> None:
+    await answer(connection, MoveAlias, curator.move_alias)
+    await answer(connection, RequireGates, curator.require_gates)
+    await answer(connection, DeprecateModel, curator.deprecate)
+    await answer(connection, WithdrawModel, curator.withdraw)
+    await answer(connection, ApproveModel, curator.approve)
+    await answer(connection, AttachReport, curator.attach_report)
 
 
 def _now() -> datetime:

@@ -49,6 +49,7 @@ def moved(request: MoveAlias, now: datetime) -> AliasMoved:
         version=request.version,
         previous_version=request.expected,
         moved_at=now,
+        by=request.by,
     )
 
 

@@ -57,6 +57,34 @@ class AliasConflictError(RegistryError):
     """The alias does not name what the caller expected: somebody moved it first."""
 
 
+class DescriptionRefusedError(RegistryError):
+    """Lineage, licence or model card cannot be kept or read as they are."""
+
+
+class JudgementRefusedError(RegistryError):
+    """What was asked for a version cannot be written down."""
+
+
+class WithdrawnError(RegistryError):
+    """These bytes were withdrawn: nobody is given them any more."""
+
+
+class GateError(RegistryError):
+    """No gate is written like this."""
+
+
+class GateMissingError(RegistryError):
+    """The version lacks something that the alias demands."""
+
+
+class ReportRefusedError(RegistryError):
+    """The validation report cannot be read, is not about this version, or is not signed."""
+
+
+class PreflightFailedError(RegistryError):
+    """The preflight ended without a verdict."""
+
+
 class FetchNotGrantedError(RegistryError):
     """The robot's own target does not name the digest it asks for."""
 

@@ -1,4 +1,4 @@
-"""Answers the registry's three questions: load, decide, save."""
+"""Publishes uploads and grants their bytes to robots: load, decide, save."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from fleetward.contracts.codec import encode
 from fleetward.contracts.ids import ModelRef, model_name, version
 from fleetward.contracts.registry import (
     UPLOADS_PREFIX,
-    AliasMoved,
     FetchGranted,
     GrantFetch,
     ModelManifest,
     ModelRecord,
     ModelRegistered,
     ModelVersion,
-    MoveAlias,
     RegisterModel,
     SignedManifest,
 )
 from fleetward.contracts.robots import SignedTarget
 from fleetward.trust.signing import MANIFEST, SigningKey
-from model_registry import aliases, grants, publication, verification
+from model_registry import description, grants, publication, verification
+from model_registry.curations import Curations
 from model_registry.errors import ObjectStoreError, UploadKeyError
 from model_registry.inspection import inspect
+from model_registry.judgement import refuse_withdrawn
 from model_registry.objects import ModelObjects
 from model_registry.publication import Candidate, RecordStep
 from model_registry.records import Records
@@ -51,6 +51,7 @@ class Registry:
         *,
         connection: Client,
         objects: ModelObjects,
+        curations: Curations,
         key: SigningKey,
         settings: Settings,
         now: Callable[[], datetime],
@@ -58,6 +59,7 @@ class Registry:
         self._connection = connection
         self._records = Records(connection)
         self._objects = objects
+        self._curations = curations
         self._key = key
         self._settings = settings
         self._now = now
@@ -72,17 +74,12 @@ class Registry:
         finally:
             await self._remove(request.upload_key)
 
-    async def move_alias(self, request: MoveAlias) -> AliasMoved:
-        """Let an alias name another version, by compare-and-set."""
-        now = self._now()
-        await self._records.change(request.name, lambda record: aliases.move(record, request, now))
-        log(_logger, "alias.moved", model=request.name, alias=request.alias, to=request.version)
-        return aliases.moved(request, now)
-
     async def grant_fetch(self, request: GrantFetch) -> FetchGranted:
         """Tell a robot where the bytes lie that its own target names."""
         target = await last_value(self._connection, SignedTarget, robot_id=request.robot_id)
         model = grants.model_granted(target.event if target else None, request)
+        description.refuse_description(request)
+        refuse_withdrawn(await self._curations.withdrawals(), request.digest, model)
         record, _ = await self._records.load(model.name)
         granted = grants.version_granted(record, model, request)
         expires_at = self._now() + timedelta(seconds=self._settings.store.grant_s)
@@ -90,6 +87,7 @@ class Registry:
         return FetchGranted(url=url, expires_at=expires_at, signed=granted.signed)
 
     async def _register(self, model: ModelRef, request: RegisterModel) -> ModelRegistered:
+        refuse_withdrawn(await self._curations.withdrawals(), request.digest, model)
         record, _ = await self._records.load(model.name)
         done = publication.published(record, model, request.digest)
         if done is not None:
@@ -97,7 +95,10 @@ class Registry:
         async with self._verifying:
             candidate = await self._verified(model, request, record)
         step = await self._records.change(
-            model.name, lambda record: self._publish(record, candidate)
+            model.name,
+            lambda record: description.described(
+                self._publish(record, candidate), request, self._now()
+            ),
         )
         return _registered(step, candidate)
 

@@ -40,6 +40,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     state_dir: Path
     signing_key: Path
     traces_dir: Path | None = None
+    report_trust_dir: Path | None = None
+    """Where ``report.pub`` lies: the keys whose validation reports count. None: anybody's do."""
     inspection: InspectionLimits = InspectionLimits()
     max_model_bytes: int = 2 * GIB - 1
     """protobuf's own limit for one message, and so ONNX's for one file."""
@@ -67,4 +69,5 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
         state_dir=environment.path("FLEETWARD_STATE_DIR"),
         signing_key=environment.path("FLEETWARD_SIGNING_KEY"),
         traces_dir=environment.optional_path("FLEETWARD_TRACES_DIR"),
+        report_trust_dir=environment.optional_path("FLEETWARD_REPORT_TRUST_DIR"),
     )

@@ -20,7 +20,7 @@ from fleetward.contracts.schema import asyncapi
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-@pytest.mark.parametrize("name", ["events.md", "asyncapi.json"])
+@pytest.mark.parametrize("name", ["events.md", "asyncapi.json", "validation_report.schema.json"])
 def test_page_is_not_stale(name: str, tmp_path: Path) -> None:
     write(tmp_path)
     stored, fresh = ((folder / name).read_text("utf-8") for folder in (DOCS, tmp_path))

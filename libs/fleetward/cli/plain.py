@@ -43,6 +43,7 @@ def model_record(record: ModelRecord) -> Plain:
             {"alias": move.alias, "version": move.version, "moved_at": _time(move.moved_at)}
             for move in record.alias_history
         ],
+        "gates": {alias: list(gates) for alias, gates in record.gates.items()},
     }
 
 
@@ -53,6 +54,7 @@ def alias_moved(moved: AliasMoved) -> Plain:
         "alias": moved.alias,
         "version": moved.version,
         "previous_version": moved.previous_version,
+        "by": moved.by or None,
         "moved_at": _time(moved.moved_at),
     }
 

@@ -1,6 +1,8 @@
 """The fleet from a program: publish models, roll them out, read telemetry, raise alerts."""
 
 from fleetward.client.alerts import AlertState, AlertStatus
+from fleetward.client.curation import Curated, Curation
+from fleetward.client.descriptions import Description
 from fleetward.client.errors import (
     ClientError,
     FileRefusedError,
@@ -19,6 +21,9 @@ __all__ = [
     "AlertState",
     "AlertStatus",
     "ClientError",
+    "Curated",
+    "Curation",
+    "Description",
     "FileRefusedError",
     "Fleet",
     "NoSystemError",

@@ -17,6 +17,8 @@ from fleetward.bus.requests import ask
 from fleetward.bus.tracing import setup_tracing
 from fleetward.client import alerts, models, robots, rollouts
 from fleetward.client.access import DEFAULT_HOME, Access, read_access
+from fleetward.client.curation import Curation
+from fleetward.client.descriptions import NOTHING_SAID, Description
 from fleetward.client.errors import ClientError, NoSystemError
 from fleetward.client.live import live_facts
 from fleetward.contracts import ids
@@ -50,6 +52,7 @@ class Fleet:
 
     def __init__(self, connection: Client, access: Access) -> None:
         self.connection = connection
+        self.curation = Curation(connection)
         self._access = access
 
     @classmethod
@@ -85,6 +88,7 @@ class Fleet:
         *,
         metadata: Mapping[str, str] | None = None,
         progress: models.Progress = lambda sent, total: None,
+        description: Description = NOTHING_SAID,
     ) -> ModelRegistered:
         """Upload, verify, sign and announce ``name:version``; the same bytes again are fine."""
         model = ModelRef(ids.model_name(name), ids.version(version))
@@ -94,7 +98,13 @@ class Fleet:
                 "and FLEETWARD_S3_SECRET_KEY, or connect to a home directory."
             )
         return await models.push(
-            self.connection, self._access.store, Path(path), model, metadata or {}, progress
+            self.connection,
+            self._access.store,
+            Path(path),
+            model,
+            metadata or {},
+            progress,
+            description,
         )
 
     async def models(self) -> list[ModelRecord]:
@@ -111,7 +121,13 @@ class Fleet:
         return models.version_of(await models.record(self.connection, wanted.name), wanted)
 
     async def move_alias(
-        self, name: str, alias: str, version: str, *, expected: str | None = None
+        self,
+        name: str,
+        alias: str,
+        version: str,
+        *,
+        expected: str | None = None,
+        by: str = "",
     ) -> AliasMoved:
         """Let ``name@alias`` name a version, if it still names ``expected`` (None: it is new)."""
         return await models.move_alias(
@@ -120,6 +136,7 @@ class Fleet:
             ids.alias_name(alias),
             ids.version(version),
             ids.version(expected) if expected is not None else None,
+            by,
         )
 
     # --- rollouts

@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from fleetward.bus.last_values import last_value, last_values
 from fleetward.bus.requests import ask
 from fleetward.client.access import StoreAccess
+from fleetward.client.descriptions import NOTHING_SAID, Description
 from fleetward.client.errors import FileRefusedError, UnknownModelError, UploadError
 from fleetward.client.uploads import open_uploads
 from fleetward.contracts.ids import (
@@ -47,6 +48,7 @@ async def push(
     model: ModelRef,
     metadata: Mapping[str, str],
     progress: Progress,
+    description: Description = NOTHING_SAID,
 ) -> ModelRegistered:
     """Upload a file and have the registry verify, sign and announce it.
 
@@ -61,6 +63,9 @@ async def push(
         size_bytes=size_bytes,
         upload_key=upload_key,
         metadata=dict(metadata),
+        lineage=dict(description.lineage),
+        licence=description.licence,
+        card=description.card,
     )
     async with open_uploads(store) as uploads:
         try:
@@ -108,9 +113,10 @@ async def move_alias(
     alias: AliasName,
     version: Version,
     expected: Version | None,
+    by: str = "",
 ) -> AliasMoved:
     """Move an alias from ``expected`` (None: it is new) to ``version``; raises RefusedError."""
-    request = MoveAlias(name=name, alias=alias, version=version, expected=expected)
+    request = MoveAlias(name=name, alias=alias, version=version, expected=expected, by=by)
     moved: AliasMoved = await ask(connection, request)
     return moved
 

@@ -110,16 +110,25 @@ class ModelCard(Event, frozen=True, kw_only=True):
 class Withdrawals(Struct, frozen=True, kw_only=True):
     """Every digest that was withdrawn, with the reason. ``counter`` counts up with each list."""
 
-    counter: int = 0
-    reasons: dict[Digest, str] = {}
+    counter: int
+    reasons: dict[Digest, str]
+
+
+NONE_WITHDRAWN = Withdrawals(counter=0, reasons={})
 
 
 class SignedWithdrawals(Event, frozen=True, kw_only=True):
     """The digests no robot shall serve, as signed bytes: verify before decoding.
 
-    payload: msgpack of Withdrawals. signature: Ed25519, 64 bytes, by the registry's key.
+    payload: msgpack of Withdrawals. signature: Ed25519, 64 bytes, by the registry's manifest key
+    over ``withdrawals_message(payload)``.
     """
 
     payload: bytes
     key_id: str
     signature: bytes
+
+
+def withdrawals_message(payload: bytes) -> bytes:
+    """What is signed: a list of withdrawals can never pass for a manifest, nor the reverse."""
+    return b"withdrawals\0" + payload

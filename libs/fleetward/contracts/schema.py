@@ -12,7 +12,7 @@ import msgspec
 
 from fleetward.contracts.catalog import CONSUMERS, EVENTS, REQUESTS
 from fleetward.contracts.event import Event
-from fleetward.contracts.events_page import first_line, retention, stream_row
+from fleetward.contracts.events_page import first_line, kept
 from fleetward.contracts.rows import PLACEHOLDER, RequestRow
 
 ASYNCAPI_VERSION = "3.0.0"
@@ -54,7 +54,7 @@ def _event_channels() -> Node:
             "x-readers": [principal.value for principal in row.readers],
             "x-listeners": [principal.value for principal in row.listeners],
             "x-stream": row.stream.value if row.stream else None,
-            "x-retention": retention(stream_row(row.stream)),
+            "x-retention": kept(row),
             "x-size-limit-bytes": row.size_limit_bytes,
         }
         for row in EVENTS

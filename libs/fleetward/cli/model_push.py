@@ -1,0 +1,124 @@
+"""``fleetward model push``: a file becomes a version, with what its publisher says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fleetward.cli.session import DEFAULT_HOME, Home, Json, show_json, with_fleet
+
+if TYPE_CHECKING:
+    from fleetward.client import Description, Fleet
+    from fleetward.client.models import Progress
+    from fleetward.contracts.registry import ModelVersion
+
+MEGABYTE = 1_000_000
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="An ONNX model in one file.")]
+Name = Annotated[str, typer.Option("--name", help="The model's name, for example detector.")]
+Version = Annotated[str, typer.Option("--version", help="This version, for example 1.2.0.")]
+Metadata = Annotated[
+    list[str] | None, typer.Option("--metadata", help="NAME=VALUE, as often as needed.")
+]
+Dataset = Annotated[str, typer.Option("--dataset", help="What it was trained on.")]
+Commit = Annotated[str, typer.Option("--commit", help="The code that trained it.")]
+TrainingRun = Annotated[str, typer.Option("--training-run", help="The run that trained it.")]
+Lineage = Annotated[
+    list[str] | None, typer.Option("--lineage", help="KEY=VALUE, whatever else it comes from.")
+]
+Licence = Annotated[
+    str, typer.Option("--licence", help="SPDX expression. Default: what the file itself says.")
+]
+Card = Annotated[Path | None, typer.Option("--card", help="The model card, a Markdown file.")]
+
+
+def push(
+    file: File,
+    *,
+    name: Name,
+    version: Version,
+    metadata: Metadata = None,
+    dataset: Dataset = "",
+    commit: Commit = "",
+    training_run: TrainingRun = "",
+    lineage: Lineage = None,
+    licence: Licence = "",
+    card: Card = None,
+    home: Home = DEFAULT_HOME,
+    as_json: Json = False,
+) -> None:
+    """Upload FILE, have it verified and signed, and announce it as NAME:VERSION."""
+    from fleetward.cli import plain
+    from fleetward.cli.pairs import pairs_of
+    from fleetward.client.descriptions import COMMIT, DATASET, TRAINING_RUN
+
+    pairs = pairs_of("--metadata", metadata or [])
+    origins = {DATASET: dataset, COMMIT: commit, TRAINING_RUN: training_run}
+    description = _description(origins, lineage or [], licence, card)
+
+    async def work(fleet: Fleet) -> None:
+        with _progress_bar(file) as progress:
+            pushed = await fleet.push_model(
+                file, name, version, metadata=pairs, progress=progress, description=description
+            )
+        if as_json:
+            already = {"already_published": pushed.already_published}
+            show_json({**plain.model_version(pushed.version), **already})
+        else:
+            print(_pushed(pushed.version, already_published=pushed.already_published))
+
+    with_fleet(home, work)
+
+
+def _description(
+    origins: dict[str, str], lineage: Sequence[str], licence: str, card: Path | None
+) -> Description:
+    from fleetward.cli.pairs import pairs_of
+    from fleetward.client import Description
+
+    given = {key: value for key, value in origins.items() if value}
+    return Description(
+        lineage={**given, **pairs_of("--lineage", lineage)},
+        licence=licence,
+        card=_text_of(card) if card is not None else "",
+    )
+
+
+def _text_of(card: Path) -> str:
+    try:
+        return card.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{card} cannot be read: {error}.", param_hint="--card") from None
+
+
+@contextmanager
+def _progress_bar(file: Path) -> Iterator[Progress]:
+    """A bar on standard error, where a terminal is; silent elsewhere."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+
+    from fleetward.cli.tables import console_for_people
+
+    console = console_for_people(stderr=True)
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(file.name, total=None)
+
+        def sent(sent_bytes: int, total_bytes: int) -> None:
+            doing = "being verified" if sent_bytes == total_bytes else "upload"
+            description = f"{file.name}: {doing}"
+            bar.update(task, completed=sent_bytes, total=total_bytes, description=description)
+
+        yield sent
+
+
+def _pushed(version: ModelVersion, *, already_published: bool) -> str:
+    manifest = version.manifest
+    how = "was published already, with the same bytes" if already_published else "is published"
+    return (
+        f"{manifest.model} {how}: release {manifest.release}, "
+        f"{manifest.size_bytes / MEGABYTE:.1f} MB, {manifest.digest}."
+    )
