@@ -100,8 +100,8 @@ Segment = Copy | FromChunks | Literal | Intdiff | Recipe
 class Adapter(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A low-rank change of one tensor: ``+ scale * left @ right``, rounded to ``element_type``.
 
-    left: rows x rank, right: rank x columns, both as ``factor_type``, in this order, row-major, in
-    one zstd frame of ``payload_bytes``.
+    left: rows x rank, right: rank x columns, both as ``factor_type``, row-major, in this order, in
+    a payload written as a literal's.
     """
 
     element_type: str
