@@ -7,7 +7,7 @@ from secrets import token_bytes
 from typing import Any
 
 from msgspec.structs import replace
-from tuf.api.metadata import Metadata
+from tuf.api.metadata import Metadata, MetaFile
 from tuf.api.serialization.json import JSONSerializer
 
 from fleetward.contracts.codec import encode
@@ -23,11 +23,13 @@ from fleetward.contracts.trust import (
 from fleetward.trust.following import Anchor, Kept, enrolled, follow, listed_in, question
 from fleetward.trust.listing import Listed
 from fleetward.trust.metadata_keys import MetadataSigner
-from fleetward.trust.roles import TIMESTAMP
+from fleetward.trust.roles import SNAPSHOT, TARGETS, TIMESTAMP, role_of
 from fleetward.trust.signing import FRESHNESS, SigningKey
 from testkit.authority import Authority
 
 DET = ModelName("det")
+DET_ROLE = role_of(DET)
+V1, V2 = b"manifest of v1", b"manifest of v2"
 ROBOT = RobotId("r1")
 Change = Callable[[TrustRefreshed], TrustRefreshed]
 
@@ -86,3 +88,28 @@ def proved_by(
     signed = key.sign(FRESHNESS, payload)
     proof = SignedFreshness(payload=payload, key_id=signed.key_id, signature=signed.signature)
     return replace(answer, proof=proof)
+
+
+def stolen_timestamp_and_snapshot(
+    authority: Authority, asked: RefreshTrust, old_list: bytes, version: int
+) -> TrustRefreshed:
+    """Metadata that offers ``old_list`` as today's, and a proof that it is new."""
+    answer = authority.answer(asked)
+
+    def point_at_the_old(snapshot: object) -> None:
+        vars(snapshot)["version"] += 1
+        vars(snapshot)["meta"][f"{DET_ROLE}.json"] = MetaFile(version)
+
+    def point_at_the_snapshot(timestamp: object) -> None:
+        vars(timestamp)["version"] += 1
+        vars(timestamp)["snapshot_meta"].version += 1
+
+    snapshot_thief, thief = authority.keys[SNAPSHOT][0], authority.keys[TIMESTAMP][0]
+    forged = with_roles(
+        answer,
+        targets=authority.roles[TARGETS],
+        model_det=old_list,
+        snapshot=remade(authority.roles[SNAPSHOT], point_at_the_old, snapshot_thief),
+        timestamp=remade(answer.roles[TIMESTAMP], point_at_the_snapshot, thief),
+    )
+    return proved_by(thief, forged, asked, authority)
