@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fleetward.cli.exits import Exit
-from fleetward.cli.session import DEFAULT_HOME, Home, Json, end_with, show_json
+from fleetward.cli.session import DEFAULT_HOME, Home, Json, NewHome, end_with, show_json
 
 if TYPE_CHECKING:
     from fleetward.local.happenings import Happening
@@ -21,7 +21,7 @@ def up(
     robots: Annotated[
         int, typer.Option("--robots", min=0, max=MAX_ROBOTS, help="How many edge-bridges.")
     ] = 3,
-    home: Home = DEFAULT_HOME,
+    home: NewHome = DEFAULT_HOME,
     as_json: Json = False,
 ) -> None:
     """Run the whole system on this machine, until Ctrl-C."""

@@ -15,9 +15,25 @@ if TYPE_CHECKING:
 
 DEFAULT_HOME = Path(".fleetward")
 
+
+def _nearest(home: Path) -> Path:
+    from fleetward.client.access import nearest_home
+
+    return nearest_home(home)
+
+
 Home = Annotated[
     Path,
-    typer.Option("--home", envvar="FLEETWARD_HOME", help="State directory of the running system."),
+    typer.Option(
+        "--home",
+        envvar="FLEETWARD_HOME",
+        callback=_nearest,
+        help="State directory of the running system; the default is looked for upwards.",
+    ),
+]
+NewHome = Annotated[
+    Path,
+    typer.Option("--home", envvar="FLEETWARD_HOME", help="State directory, made if need be."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON with stable keys, for machines.")]
 

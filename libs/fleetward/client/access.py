@@ -16,6 +16,7 @@ from fleetward.contracts.rows import Principal
 
 CONNECTION_FILE = "connection.json"
 DEFAULT_HOME = Path(".fleetward")
+"""Looked for in the current directory and above it; any other home is where it says."""
 
 
 class StoreAccess(Struct, frozen=True, kw_only=True):
@@ -35,11 +36,31 @@ class Access(Struct, frozen=True, kw_only=True):
     traces_dir: Path | None = None
 
 
+def nearest_home(home: Path, *, start: Path | None = None, user_id: int | None = None) -> Path:
+    """Where the default home of a running system is, as git looks for its own; others as given.
+
+    A home above ``start`` (default: the current directory) counts only when ``user_id`` (default:
+    ours) owns it: in /tmp anybody could leave one, and would be sent our models.
+    """
+    if home != DEFAULT_HOME:
+        return home
+    start = start or Path.cwd()
+    user_id = os.getuid() if user_id is None else user_id
+    for directory in (start, *start.parents):
+        found = directory / home
+        runs = os.path.isfile(found / CONNECTION_FILE)  # noqa: PTH113 (never raises)
+        if runs and (directory == start or found.stat().st_uid == user_id):
+            return found
+    return home
+
+
 def read_access(home: Path, principal: Principal = Principal.OPERATOR) -> Access:
     """The way into the system of ``home``; without one there, FLEETWARD_* variables are read.
 
-    Raises NoSystemError when there is neither.
+    The default home is looked for upwards, see ``nearest_home``. Raises NoSystemError when there
+    is neither.
     """
+    home = nearest_home(home)
     path = home / CONNECTION_FILE
     try:
         return _from_file(path.read_bytes(), home, principal)
@@ -84,15 +105,25 @@ def _from_environment(environment: Mapping[str, str], home: Path, principal: Pri
         environment.get(name, "") for name in ("FLEETWARD_NATS_URL", "FLEETWARD_CREDENTIALS")
     )
     if not url or not credentials:
-        raise NoSystemError(
-            f"No system runs from {home}: there is no {home / CONNECTION_FILE}. Start one with "
-            f"`fleetward up --home {home}`, or set FLEETWARD_NATS_URL and FLEETWARD_CREDENTIALS."
-        )
+        raise NoSystemError(_not_found(home))
     traces_dir = environment.get("FLEETWARD_TRACES_DIR")
     return Access(
         bus=BusSettings(url=url, credentials=Path(credentials), name=principal.value),
         store=_store_from_environment(environment),
         traces_dir=Path(traces_dir) if traces_dir else None,
+    )
+
+
+def _not_found(home: Path) -> str:
+    if home == DEFAULT_HOME:
+        return (
+            f"No system runs here: there is no {home / CONNECTION_FILE} in {Path.cwd()} nor, of "
+            "yours, in a directory above it. Start one with `fleetward up`, or say where it is "
+            "with --home, FLEETWARD_HOME, or FLEETWARD_NATS_URL and FLEETWARD_CREDENTIALS."
+        )
+    return (
+        f"No system runs from {home}: there is no {home / CONNECTION_FILE}. Start one with "
+        f"`fleetward up --home {home}`, or set FLEETWARD_NATS_URL and FLEETWARD_CREDENTIALS."
     )
 
 

@@ -212,6 +212,24 @@ async def test_lists_of_an_empty_system_say_so(nats_system: NatsSystem, home_of:
     assert [json.loads(ran.output) for ran in as_json] == [[], [], [], []]
 
 
+async def test_a_command_finds_the_system_of_a_directory_above(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = home / "robots" / "arm"
+    below.mkdir(parents=True)
+    (home / ".fleetward").symlink_to(home)
+    monkeypatch.delenv("FLEETWARD_HOME", raising=False)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "fleetward.cli", "alert", "list"),
+        cwd=below,
+        stdout=asyncio.subprocess.PIPE,
+    )
+
+    output, _ = await process.communicate()
+
+    assert (process.returncode, output[:8]) == (Exit.OK, b"No alert")
+
+
 async def test_provisioning_again_changes_nothing(home: Path) -> None:
     ran = await fleetward(home, "provision")
 
