@@ -6,12 +6,14 @@
     fleetward rollout start detector:1.2.0 --to robot=arm-7
 
 Models arrive, are verified, swapped and taken back while your loop runs; it never waits for them.
+Why a robot did not take one stands in its log, on standard error unless you configure logging.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 import time
 from pathlib import Path
 
@@ -27,7 +29,7 @@ from fleetward.contracts.signals import CONTROL_LOOP_DURATION
 PERIOD_S = 0.1
 
 
-async def drive(robot: str, home: Path, results_wanted: int) -> None:
+async def drive(robot: str, home: Path, results_wanted: int, patience_s: float) -> None:
     """A robot's control loop, until the model has answered ``results_wanted`` frames."""
     settings = Settings(
         robot_id=robot_id(robot),
@@ -42,11 +44,14 @@ async def drive(robot: str, home: Path, results_wanted: int) -> None:
     async with Bridge(settings, source=camera, on_result=results.append) as bridge:
         await bridge.ready()
         print(f"{robot} waits for a model", flush=True)
+        give_up_at = time.monotonic() + patience_s
         while len(results) < results_wanted:
             began = time.monotonic()
             camera.push(picture)  # your camera's newest
             bridge.record(CONTROL_LOOP_DURATION.name, time.monotonic() - began)
             await asyncio.sleep(PERIOD_S)
+            if not results and began > give_up_at:
+                sys.exit(f"{robot} got no model within {patience_s:g} s: see its log above")
         served = bridge.active.model if bridge.active else "no model"
         print(f"{robot} serves {served}: {results[-1].outputs_summary}")
 
@@ -56,5 +61,6 @@ if __name__ == "__main__":
     parser.add_argument("robot")
     parser.add_argument("--results", type=int, default=100, help="stop after so many")
     parser.add_argument("--home", type=Path, default=Path(".fleetward"))
+    parser.add_argument("--patience", type=float, default=600, help="seconds without a model")
     given = parser.parse_args()
-    asyncio.run(drive(given.robot, given.home, given.results))
+    asyncio.run(drive(given.robot, given.home, given.results, given.patience))

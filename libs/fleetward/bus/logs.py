@@ -5,7 +5,20 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from datetime import datetime, timezone
+
+
+class Said:
+    """What is logged: ``str()`` is a whole line, for a program that keeps its logs its own way."""
+
+    def __init__(self, event: str, fields: Mapping[str, object]) -> None:
+        self.event = event
+        self.fields = fields
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{name}={value}" for name, value in self.fields.items())
+        return f"{self.event} ({told})" if told else self.event
 
 
 class _JsonLines(logging.Formatter):
@@ -15,12 +28,13 @@ class _JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
+        said = record.msg if isinstance(record.msg, Said) else Said(record.getMessage(), {})
         line: dict[str, object] = {
             "at": at,
             "level": record.levelname.lower(),
             "service": self._service,
-            "event": record.getMessage(),
-            **getattr(record, "fields", {}),
+            "event": said.event,
+            **said.fields,
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -36,4 +50,4 @@ def setup_logging(service: str, level: int = logging.INFO) -> None:
 
 def log(logger: logging.Logger, event: str, *, level: int = logging.INFO, **fields: object) -> None:
     """Log ``event`` (for example ``rollout.halted``) with its fields."""
-    logger.log(level, event, extra={"fields": fields})
+    logger.log(level, Said(event, fields))

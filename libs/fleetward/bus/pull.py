@@ -19,7 +19,7 @@ from nats.aio.subscription import Subscription
 from fleetward.bus.dead_letters import bury
 from fleetward.bus.deliveries import NANOSECONDS, Delivery
 from fleetward.bus.errors import BusError
-from fleetward.bus.logs import log
+from fleetward.bus.logs import Said, log
 from fleetward.contracts.rows import ConsumerRow
 
 _logger = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ class Pull:
                 except (
                     Exception
                 ) as error:  # it comes again; a failing handler must not end the feed
-                    _logger.exception("pull.handler_failed", extra={"fields": self._fields()})
+                    _logger.exception(Said("pull.handler_failed", self._fields()))
                     await self._give_back(deliveries, error)
             if self._outstanding == 0 and self._arrived.empty():
                 await self._ask_again()

@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from fleetward.bus.errors import NoAnswerError, RefusedError
-from fleetward.bus.logs import log
+from fleetward.bus.logs import Said, log
 from fleetward.bus.tracing import headers_of_span, span, traceparent_in
 from fleetward.contracts.catalog import request_row_of
 from fleetward.contracts.codec import UnreadableMessageError, decode, encode
@@ -108,7 +108,7 @@ async def _outcome(
             code = error.code if isinstance(error, RefusedError) else type(error).__name__
             return str(error).encode(), code
         except Exception as error:  # a caller must hear of a defect too, not wait for a timeout
-            _logger.exception("request.failed", extra={"fields": {"subject": message.subject}})
+            _logger.exception(Said("request.failed", {"subject": message.subject}))
             return (
                 f"{request.__name__} failed: {error!r}. See the log of {row.responder.value}.".encode(),
                 "InternalError",

@@ -92,7 +92,7 @@ async def test_restart_is_tried_again_until_the_model_loads(
         await rig.serve(model)
         model.path.rename(aside)
         os.kill(rig.slots.worker_pids["active"], signal.SIGKILL)
-        await rig.until(lambda: "slots.restart_failed" in caplog.messages)
+        await rig.until(lambda: "slots.restart_failed" in caplog.text)
         assert not rig.slots.serving
         aside.rename(model.path)
         await rig.until(lambda: rig.slots.serving)

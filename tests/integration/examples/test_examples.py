@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
 RELEASE = ROOT / ".fleetward" / "releases" / "v1.onnx"
-LINES_LIMIT = 60
+LINES_LIMIT = 66
+"""A page as printers know it."""
 TIMEOUT_S = 90.0
 
 
@@ -92,6 +93,17 @@ def test_an_own_alert_reaches_the_fleet(home: Path, environment: dict[str, str])
     assert ("MyOwnAlert", "robot-1", "firing") in {
         (held["alert"], held["robot_id"], held["state"]) for held in alerts
     }
+
+
+def test_an_embedded_bridge_that_gets_no_model_does_not_wait_for_ever(
+    home: Path, environment: dict[str, str]
+) -> None:
+    fleetward(environment, "robot", "enrol", "arm-8")
+
+    ran = run(example("embed_the_bridge.py", home, "arm-8", "--patience", "0.5"), environment)
+
+    assert ran.returncode == 1
+    assert "arm-8 got no model within 0.5 s: see its log above" in ran.stderr
 
 
 @pytest.mark.slow
