@@ -92,6 +92,7 @@ class Planner:
         self._base = base
         self._target = target
         self._held = _first_starts(base.chunks)
+        self._held_at = {chunk.start: chunk.sha256 for chunk in base.chunks}
         self._starts = [chunk.start for chunk in target.chunks]
         self._cuts = {*self._starts, target.size_bytes}
         self._continued = match_tensors(
@@ -127,7 +128,7 @@ class Planner:
         changed: int | None = None
         for chunk in self._chunks_in(span):
             start, end = max(chunk.start, span.start), min(chunk.start + chunk.length, span.end)
-            held = self._held.get(chunk.sha256)
+            held = self._held_start(chunk, span.tensor)
             if held is None:
                 changed = start if changed is None else changed
                 continue
@@ -137,6 +138,15 @@ class Planner:
             yield Copy(end - start, held + start - chunk.start)
         if changed is not None:
             yield _Stretch(changed, span.end, span.tensor)
+
+    def _held_start(self, chunk: Chunk, tensor: TensorSpan | None) -> int | None:
+        """Where the base has the chunk, in the same tensor if it can be: some bytes occur twice."""
+        continued = self._continued.get(tensor.name) if tensor is not None else None
+        if tensor is not None and continued is not None:
+            same_place = continued.start + chunk.start - tensor.start
+            if self._held_at.get(same_place) == chunk.sha256:
+                return same_place
+        return self._held.get(chunk.sha256)
 
     def _chunks_in(self, span: _Stretch) -> Iterator[Chunk]:
         index = bisect_right(self._starts, span.start) - 1
