@@ -78,7 +78,6 @@ class Registry:
         """Tell a robot where the bytes lie that its own target names."""
         target = await last_value(self._connection, SignedTarget, robot_id=request.robot_id)
         model = grants.model_granted(target.event if target else None, request)
-        description.refuse_description(request)
         refuse_withdrawn(await self._curations.withdrawals(), request.digest, model)
         record, _ = await self._records.load(model.name)
         granted = grants.version_granted(record, model, request)
@@ -87,6 +86,7 @@ class Registry:
         return FetchGranted(url=url, expires_at=expires_at, signed=granted.signed)
 
     async def _register(self, model: ModelRef, request: RegisterModel) -> ModelRegistered:
+        description.refuse_description(request)
         refuse_withdrawn(await self._curations.withdrawals(), request.digest, model)
         record, _ = await self._records.load(model.name)
         done = publication.published(record, model, request.digest)
