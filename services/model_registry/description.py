@@ -25,7 +25,7 @@ from model_registry.publication import RecordStep
 LICENCE_KEYS = ("licence", "license", "spdx-license-identifier")
 """Where files say it: ONNX ``metadata_props`` and safetensors ``__metadata__``, in any case."""
 
-_ID = r"(?:[A-Za-z0-9][A-Za-z0-9.-]*\+?|LicenseRef-[A-Za-z0-9.-]+)"
+_ID = r"(?!(?:AND|OR|WITH)\b)(?:[A-Za-z0-9][A-Za-z0-9.-]*\+?|LicenseRef-[A-Za-z0-9.-]+)"
 _TERM = rf"\(*{_ID}(?: WITH {_ID})?\)*"
 _SPDX = re.compile(rf"\A{_TERM}(?: (?:AND|OR) {_TERM})*\Z")
 """The shape of an SPDX expression (SPDX 2.3, annex D); which licences exist is not looked up."""

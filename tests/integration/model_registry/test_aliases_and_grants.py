@@ -11,16 +11,13 @@ import aiohttp
 import pytest
 
 from fleetward.bus.errors import NoAnswerError, RefusedError
-from fleetward.bus.publish import publish
 from fleetward.bus.requests import ask
 from fleetward.client import Fleet, UnknownModelError
-from fleetward.contracts.codec import encode
-from fleetward.contracts.ids import Digest, RobotId, RolloutId
-from fleetward.contracts.registry import AliasMoved, FetchGranted, GrantFetch, ModelVersion
-from fleetward.contracts.robots import RobotTarget, SignedTarget
-from fleetward.contracts.rows import Principal
+from fleetward.contracts.ids import RobotId
+from fleetward.contracts.registry import AliasMoved, GrantFetch, ModelVersion
 from testkit.servers import NatsSystem
 from tests.integration.model_registry import graphs
+from tests.integration.model_registry.targets import give_target, granted
 
 
 @pytest.fixture
@@ -75,36 +72,6 @@ async def test_unknown_models_versions_and_aliases_are_named(
         await fleet.model(f"{name}@production")
     with pytest.raises(RefusedError, match=r"9\.9 is not published"):
         await fleet.move_alias(name, "production", "9.9")
-
-
-async def give_target(
-    system: NatsSystem, robot: str, model: ModelVersion, fallback: ModelVersion
-) -> None:
-    """Write a robot's target as the coordinator does."""
-    coordinator = await system.connect(Principal.COORDINATOR)
-    target = RobotTarget(
-        robot_id=RobotId(robot),
-        generation=1,
-        rollout_id=RolloutId("r-1"),
-        model=model.manifest.model,
-        digest=model.manifest.digest,
-        fallback=fallback.manifest.model,
-        fallback_digest=fallback.manifest.digest,
-        issued_at=datetime.now(timezone.utc),
-    )
-    signed = SignedTarget(
-        robot_id=RobotId(robot), payload=encode(target), key_id="k", signature=b"s" * 64
-    )
-    await publish(coordinator, signed)
-
-
-async def granted(system: NatsSystem, robot: str, digest: Digest) -> FetchGranted:
-    """What a robot is answered over its own credentials."""
-    connection = await system.connect(robot)
-    answer: FetchGranted = await ask(
-        connection, GrantFetch(robot_id=RobotId(robot), digest=digest), timeout_s=5.0
-    )
-    return answer
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["target", "fallback"])
