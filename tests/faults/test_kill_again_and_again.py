@@ -18,7 +18,7 @@ ROBOTS = ("robot-1", "robot-2", "robot-3")
 BUS_KILLS = 3
 BETWEEN_BUS_KILLS_S = 0.7
 COORDINATOR_ROLLOUTS = 5
-"""With one kill each: six short lives in a row would be a crash loop."""
+"""With one kill each: restarts come later and later while lives stay short."""
 LATEST_KILL_S = 2.5
 STORE_STOPPED_S = 5.0
 SEED = 11

@@ -23,24 +23,29 @@ class ProcessReady(Struct, frozen=True, kw_only=True):
 
 
 class ProcessExited(Struct, frozen=True, kw_only=True):
-    """A process ended without being asked to, and is started again after ``retry_in_s``."""
+    """A process ended without being asked to, and is started again after ``retry_in_s``.
+
+    short_lives: how often in a row it ended soon after it was started, this time included.
+    """
 
     name: str
     pid: int
     exit: str
     restarts: int
+    short_lives: int
     retry_in_s: float
     log: Path
 
     def __str__(self) -> str:
+        again = f", as it ended soon {self.short_lives} times in a row" * (self.short_lives > 1)
         return (
             f"{self.name} ended with {self.exit} (pid {self.pid}); "
-            f"restart {self.restarts} in {self.retry_in_s:.1f} s. Its log: {self.log}"
+            f"restart {self.restarts} in {self.retry_in_s:.1f} s{again}. Its log: {self.log}"
         )
 
 
 class ProcessFailed(Struct, frozen=True, kw_only=True):
-    """A process is given up: it ended ``lives`` times in a row soon after it was started."""
+    """A process is given up: it ended ``lives`` times in a row before it was ready."""
 
     name: str
     exit: str
@@ -49,8 +54,8 @@ class ProcessFailed(Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return (
-            f"{self.name} failed: it ended {self.lives} times in a row, at last with {self.exit}. "
-            f"The rest goes on without it. Its log: {self.log}"
+            f"{self.name} failed: it ended {self.lives} times in a row before it was ready, at last "
+            f"with {self.exit}. The rest goes on without it. Its log: {self.log}"
         )
 
 

@@ -14,6 +14,7 @@ from fleetward.contracts.ids import RobotId, robot_id
 from fleetward.contracts.registry import DEFAULT_BUCKET
 from fleetward.contracts.rows import Principal
 from fleetward.local import binaries
+from fleetward.local.authority import online_keys_of, prepare_root, root_of
 from fleetward.local.child import Command
 from fleetward.local.errors import MissingPartError
 from fleetward.local.home import Addresses, Home
@@ -74,12 +75,13 @@ def process_of(robot: RobotId) -> str:
 
 
 def signing_keys(home: Home) -> dict[Principal, Path]:
-    """The signing keys of a system, made on its first start, with their public halves in trust/."""
+    """The keys of a system, made on its first start with a root; their public halves are in trust/."""
     owners = {Principal.REGISTRY: signing.MANIFEST, Principal.COORDINATOR: signing.TARGET}
     paths = {owner: home.keys / f"signing-{purpose}.key" for owner, purpose in owners.items()}
     for owner, path in paths.items():
         key = signing.SigningKey.load(path) if path.exists() else signing.SigningKey.create(path)
         key.publish(home.trust, owners[owner])
+    prepare_root(home, signing.SigningKey.load(paths[Principal.COORDINATOR]))
     return paths
 
 
@@ -144,6 +146,8 @@ class Programs:
             own["FLEETWARD_S3_ACCESS_KEY"] = key.access_key
             own["FLEETWARD_S3_SECRET_KEY"] = key.secret_key
             own["FLEETWARD_S3_BUCKET"] = DEFAULT_BUCKET
+            own["FLEETWARD_ROOT"] = str(root_of(self._home))
+            own["FLEETWARD_ONLINE_KEYS"] = str(online_keys_of(self._home))
         return own
 
     def _bridge(self, robot: Robot) -> Command:

@@ -18,7 +18,7 @@ LOOK_EVERY_S = 0.5
 ROOM_BYTES = 16 * 1024 * 1024
 """So much must be free before a restart is worth trying."""
 RESTART_SPACING_S = 12.0
-"""Longer than a life counts as settled: a disk that fails otherwise is no crash loop."""
+"""Longer than a life counts as settled: the delay before the next start stays short."""
 READ_BYTES = 1024 * 1024
 _COULD_NOT_WRITE = b"critical write error"
 

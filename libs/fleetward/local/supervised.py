@@ -1,4 +1,4 @@
-"""One process is kept running until it is told to stop or is found in a crash loop."""
+"""One process is kept running until it is told to stop or is found hopeless."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fleetward.local.child import Child, Command
 from fleetward.local.errors import NotReadyError
 from fleetward.local.happenings import ProcessExited, ProcessFailed, ProcessReady, Report
 from fleetward.local.readiness import Readiness
-from fleetward.local.restarts import RestartHistory
+from fleetward.local.restarts import Life, RestartHistory
 
 READY_TIMEOUT_S = 60.0
 STOP_GRACE_S = 10.0
@@ -107,35 +107,40 @@ class Supervised:
     async def _live(self) -> None:
         history = RestartHistory()
         while not self._stopping.is_set():
-            began = time.monotonic()
-            self._last_exit = await self._one_life()
+            life = await self._one_life()
+            self._last_exit = life.exit
             if self._stopping.is_set():
                 break
-            history = history.after_life(time.monotonic() - began)
-            delay_s = history.delay_s()
-            if delay_s is None:
+            history = history.after_life(life)
+            if history.is_hopeless():
                 await self._fail(history)
                 return
-            await self._wait_to_restart(delay_s)
+            await self._wait_to_restart(history)
         await self._enter(ProcessState.STOPPED)
 
-    async def _one_life(self) -> str:
-        """Start the process, wait for its end, and say how it ended."""
+    async def _one_life(self) -> Life:
+        """Start the process and wait for its end."""
+        began = time.monotonic()
+        ended, was_ready = await self._started_and_ended()
+        return Life(exit=ended, was_ready=was_ready, lasted_s=time.monotonic() - began)
+
+    async def _started_and_ended(self) -> tuple[str, bool]:
+        """How the process ended, and whether it was ready before."""
         command = self._part.command
         environment = {**command.environment, **self._part.readiness.environment()}
         await self._enter(ProcessState.STARTING)
         if self._stopping.is_set():
-            return "a request to stop"
+            return "a request to stop", False
         try:
             self._child = child = Child.start(replace(command, environment=environment))
         except (OSError, SubprocessError) as error:
-            return f"{error!r} on starting {command.arguments[0]}"
+            return f"{error!r} on starting {command.arguments[0]}", False
         began = time.monotonic()
         if await self._came_up(child):
             await self._enter(ProcessState.READY)
             self._report_ready(child, time.monotonic() - began)
-            return str(await child.wait())
-        return f"{await child.wait()} before it was ready"
+            return str(await child.wait()), True
+        return f"{await child.wait()} before it was ready", False
 
     def _report_ready(self, child: Child, after_s: float) -> None:
         self._report(
@@ -160,7 +165,8 @@ class Supervised:
             await child.stop(self._part.stop_grace_s)
         return came_up
 
-    async def _wait_to_restart(self, delay_s: float) -> None:
+    async def _wait_to_restart(self, history: RestartHistory) -> None:
+        delay_s = history.delay_s()
         self._restarts += 1
         self._report(
             ProcessExited(
@@ -168,6 +174,7 @@ class Supervised:
                 pid=self._child.pid if self._child else 0,
                 exit=self._last_exit,
                 restarts=self._restarts,
+                short_lives=history.short_lives,
                 retry_in_s=delay_s,
                 log=self._part.command.log,
             )
@@ -183,7 +190,7 @@ class Supervised:
             ProcessFailed(
                 name=self.name,
                 exit=self._last_exit,
-                lives=history.short_lives,
+                lives=history.unready_lives,
                 log=self._part.command.log,
             )
         )

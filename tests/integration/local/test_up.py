@@ -19,9 +19,11 @@ from fleetward.client.access import read_access
 from fleetward.contracts.catalog import STREAMS
 from fleetward.contracts.robots import RobotEnrolled
 from fleetward.contracts.rows import Principal
+from fleetward.local import restarts
 from fleetward.local.errors import HomeInUseError, MissingPartError, NotReadyError
 from fleetward.local.happenings import ProcessExited, ProcessFailed, ProcessReady, SystemReady
-from fleetward.local.programs import SERVICES
+from fleetward.local.programs import SERVICES, Settings
+from fleetward.local.restarts import FIRST_START_LIVES
 from fleetward.local.supervised import ProcessState
 from fleetward.local.up import local_system
 from fleetward.trust.signing import MANIFEST, TARGET, SigningKey, TrustedKeys
@@ -145,8 +147,8 @@ async def test_killed_nats_server_comes_back_on_its_port_with_its_streams(
     assert streams == {stream.name.value for stream in STREAMS}
 
 
-async def test_crash_loop_is_reported_and_the_rest_goes_on(tmp_path: Path, heard: Heard) -> None:
-    marker = tmp_path / "fail"
+def failing_while(marker: Path, home: Path) -> Settings:
+    """A system whose alerting fails at once while ``marker`` is there."""
     program = [
         sys.executable,
         "-c",
@@ -154,9 +156,32 @@ async def test_crash_loop_is_reported_and_the_rest_goes_on(tmp_path: Path, heard
         f"if os.path.exists({str(marker)!r}): sys.exit(3)\n"
         "notify_ready();signal.pause()",
     ]
-    plain = stand_in_settings(tmp_path / "home")
-    settings = replace(plain, programs={**plain.programs, "alerting": program})
-    async with local_system(settings, heard.append) as system:
+    plain = stand_in_settings(home)
+    return replace(plain, programs={**plain.programs, "alerting": program})
+
+
+async def test_process_that_served_is_tried_again_for_as_long_as_it_takes_and_told(
+    tmp_path: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restarts, "FIRST_DELAY_S", 0.001)
+    marker = tmp_path / "fail"
+    async with local_system(failing_while(marker, tmp_path / "home"), heard.append) as system:
+        marker.touch()
+        killed = system.kill("alerting")
+        await heard.until(lambda: len(heard.of(ProcessExited, "alerting")) > FIRST_START_LIVES)
+        marker.unlink()
+        after = await system.ready("alerting", after_pid=killed)
+    assert after.restarts > FIRST_START_LIVES
+    assert "as it ended soon 7 times in a row" in str(heard.of(ProcessExited, "alerting")[6])
+    assert heard.of(ProcessFailed) == []
+
+
+async def test_process_that_served_and_is_hopeless_is_given_up_and_the_rest_goes_on(
+    tmp_path: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restarts, "HOPELESS_AFTER_S", 0.5)
+    marker = tmp_path / "fail"
+    async with local_system(failing_while(marker, tmp_path / "home"), heard.append) as system:
         marker.touch()
         killed = system.kill("alerting")
         with pytest.raises(NotReadyError, match="alerting failed, at last with exit status 3"):
@@ -165,7 +190,7 @@ async def test_crash_loop_is_reported_and_the_rest_goes_on(tmp_path: Path, heard
     assert states.pop("alerting") is ProcessState.FAILED
     assert set(states.values()) == {ProcessState.READY}
     (failed,) = heard.of(ProcessFailed)
-    assert "ended 6 times in a row" in str(failed)
+    assert "times in a row before it was ready" in str(failed)
 
 
 async def test_service_that_cannot_start_ends_the_start_with_its_log(

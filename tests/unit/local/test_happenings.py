@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from fleetward.cli.local import line_of
 from fleetward.cli.session import DEFAULT_HOME
@@ -26,10 +27,19 @@ def test_robots_are_counted_as_people_count(robots: tuple[str, ...], words: str)
 
 def test_a_restart_names_the_log_that_tells_why() -> None:
     exited = ProcessExited(
-        name="alerting", pid=7, exit="exit status 3", restarts=2, retry_in_s=0.2, log=Path("/h/a")
+        name="alerting",
+        pid=7,
+        exit="exit status 3",
+        restarts=8,
+        short_lives=1,
+        retry_in_s=0.1,
+        log=Path("/h/a"),
     )
     assert str(exited) == (
-        "alerting ended with exit status 3 (pid 7); restart 2 in 0.2 s. Its log: /h/a"
+        "alerting ended with exit status 3 (pid 7); restart 8 in 0.1 s. Its log: /h/a"
+    )
+    assert "8 in 3.2 s, as it ended soon 6 times in a row." in str(
+        replace(exited, short_lives=6, retry_in_s=3.2)
     )
 
 
