@@ -24,6 +24,8 @@ from fleetward.contracts.judgements import (
 )
 from fleetward.contracts.registry import GrantFetch, MoveAlias, RegisterModel
 from fleetward.contracts.rows import Principal
+from fleetward.contracts.trust import PublishRoot, RefreshTrust
+from fleetward.trust.online_keys import OnlineKeys
 from fleetward.trust.signing import SigningKey
 from model_registry.curation import Curator
 from model_registry.curations import Curations
@@ -31,6 +33,7 @@ from model_registry.handlers import Registry
 from model_registry.objects import open_objects
 from model_registry.reporters import Reporters
 from model_registry.settings import Settings, settings_from
+from model_registry.trust_ledger import TrustLedger, read_first_root
 
 NAME = Principal.REGISTRY.value
 
@@ -41,6 +44,7 @@ async def serve(settings: Settings) -> None:
     shutil.rmtree(settings.incoming_dir, ignore_errors=True)
     settings.incoming_dir.mkdir(parents=True)
     key = SigningKey.load(settings.signing_key)
+    root, online_keys = read_first_root(settings.root), OnlineKeys.load(settings.online_keys)
     reporters = Reporters.load(settings.report_trust_dir)
     async with open_objects(settings.store) as objects:
         await objects.prepare()
@@ -48,22 +52,33 @@ async def serve(settings: Settings) -> None:
         connection = await unless_stopped(stopping, connect(settings.bus))
         if connection is None:
             return
-        curations = Curations(connection, key)
+        ledger = TrustLedger(connection, online_keys, _now)
+        await ledger.begin(root)
+        curations = Curations(connection, key, ledger)
         registry = Registry(
             connection=connection,
             objects=objects,
             curations=curations,
+            ledger=ledger,
             key=key,
             settings=settings,
             now=_now,
         )
         await answer(connection, RegisterModel, registry.register_model)
         await answer(connection, GrantFetch, registry.grant_fetch)
-        curator = Curator(connection=connection, curations=curations, reporters=reporters, now=_now)
+        await answer(connection, RefreshTrust, ledger.refresh)
+        await answer(connection, PublishRoot, ledger.publish_root)
+        curator = Curator(
+            connection=connection,
+            curations=curations,
+            ledger=ledger,
+            reporters=reporters,
+            now=_now,
+        )
         await _answer_curation(connection, curator)
         await connection.flush()
         notify_ready()
-        await stopping.wait()
+        await unless_stopped(stopping, ledger.keep())
         await close(connection)
 
 

@@ -26,6 +26,7 @@ from model_registry import aliases, gates, judgement, reports
 from model_registry.curations import Curations
 from model_registry.records import Records
 from model_registry.reporters import Reporters
+from model_registry.trust_ledger import TrustLedger
 
 _logger = logging.getLogger(__name__)
 
@@ -38,10 +39,11 @@ class Curator:
         *,
         connection: Client,
         curations: Curations,
+        ledger: TrustLedger,
         reporters: Reporters,
         now: Callable[[], datetime],
     ) -> None:
-        self._records = Records(connection)
+        self._records = Records(connection, ledger)
         self._curations = curations
         self._reporters = reporters
         self._now = now

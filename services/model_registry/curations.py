@@ -24,6 +24,7 @@ from fleetward.trust.signing import MANIFEST, SigningKey
 from model_registry.description import undescribed
 from model_registry.errors import RegistryBusyError, UnknownModelError
 from model_registry.judgement import Judgement, Known
+from model_registry.trust_ledger import TrustLedger
 
 MAX_ATTEMPTS = 8
 
@@ -42,9 +43,10 @@ class Held(Struct, frozen=True, kw_only=True):
 class Curations:
     """What is said of every version, on the bus; withdrawals are signed by ``key``."""
 
-    def __init__(self, connection: Client, key: SigningKey) -> None:
+    def __init__(self, connection: Client, key: SigningKey, ledger: TrustLedger) -> None:
         self._connection = connection
         self._key = key
+        self._ledger = ledger
 
     async def load(self, name: ModelName, version: Version) -> Held:
         """What is said of one published version; raises UnknownModelError."""
@@ -93,6 +95,7 @@ class Curations:
         if judgement.withdrawals is not None:
             signed = self._signed(judgement.withdrawals)
             writes.append(Write(signed, held.withdrawals_sequence))
+            writes += await self._ledger.withdraw(judgement.withdrawals.reasons)
         await write_atomically(self._connection, [*writes, *map(Write, judgement.facts)])
 
     async def _withdrawals(self) -> tuple[Withdrawals, int]:

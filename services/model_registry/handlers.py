@@ -38,6 +38,7 @@ from model_registry.objects import ModelObjects
 from model_registry.publication import Candidate, RecordStep
 from model_registry.records import Records
 from model_registry.settings import Settings
+from model_registry.trust_ledger import TrustLedger
 
 _logger = logging.getLogger(__name__)
 _UPLOAD_KEY = re.compile(rf"\A{UPLOADS_PREFIX}[a-z0-9-]{{1,64}}\Z")
@@ -52,12 +53,13 @@ class Registry:
         connection: Client,
         objects: ModelObjects,
         curations: Curations,
+        ledger: TrustLedger,
         key: SigningKey,
         settings: Settings,
         now: Callable[[], datetime],
     ) -> None:
         self._connection = connection
-        self._records = Records(connection)
+        self._records = Records(connection, ledger)
         self._objects = objects
         self._curations = curations
         self._key = key

@@ -1,4 +1,4 @@
-"""Loads a model's record, and saves it with its facts in one batch, by compare-and-set."""
+"""Loads a model's record, and saves it with its facts and its listing in one batch, by compare-and-set."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from fleetward.contracts.ids import ModelName
 from fleetward.contracts.registry import ModelRecord
 from model_registry.errors import RegistryBusyError
 from model_registry.publication import RecordStep
+from model_registry.trust_ledger import TrustLedger
 
 MAX_ATTEMPTS = 8
 """One attempt loses only to another writer's success, so eight writers at once all get through."""
@@ -21,10 +22,11 @@ Decide = Callable[[ModelRecord], RecordStep]
 
 
 class Records:
-    """Every model's record, on the bus."""
+    """Every model's record, on the bus; what changes in it is listed for robots by ``ledger``."""
 
-    def __init__(self, connection: Client) -> None:
+    def __init__(self, connection: Client, ledger: TrustLedger) -> None:
         self._connection = connection
+        self._ledger = ledger
 
     async def load(self, name: ModelName) -> tuple[ModelRecord, int]:
         """The record and its sequence; an empty one at sequence 0 when the name is new."""
@@ -42,7 +44,7 @@ class Records:
             record, sequence = await self.load(name)
             step = decide(record)
             try:
-                await self._save(step, sequence)
+                await self._save(record, step, sequence)
             except (ConflictError, PublishError) as error:
                 problem = error
                 continue
@@ -51,7 +53,8 @@ class Records:
             f"{name} could not be changed in {MAX_ATTEMPTS} attempts ({problem}). Try again."
         )
 
-    async def _save(self, step: RecordStep, sequence: int) -> None:
+    async def _save(self, before: ModelRecord, step: RecordStep, sequence: int) -> None:
         if step.facts:
             record = Write(step.record, expected_last_sequence=sequence)
-            await write_atomically(self._connection, [record, *map(Write, step.facts)])
+            listed = await self._ledger.list_record(before, step.record)
+            await write_atomically(self._connection, [record, *listed, *map(Write, step.facts)])

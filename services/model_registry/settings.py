@@ -39,6 +39,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     store: StoreSettings
     state_dir: Path
     signing_key: Path
+    root: Path
+    """The root that the system began with; later ones are on the bus."""
+    online_keys: Path
+    """The directory of the keys that sign targets, snapshot and timestamp."""
     traces_dir: Path | None = None
     report_trust_dir: Path | None = None
     """Where ``report.pub`` lies: the keys whose validation reports count. None: anybody's do."""
@@ -68,6 +72,8 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
         ),
         state_dir=environment.path("FLEETWARD_STATE_DIR"),
         signing_key=environment.path("FLEETWARD_SIGNING_KEY"),
+        root=environment.path("FLEETWARD_ROOT"),
+        online_keys=environment.path("FLEETWARD_ONLINE_KEYS"),
         traces_dir=environment.optional_path("FLEETWARD_TRACES_DIR"),
         report_trust_dir=environment.optional_path("FLEETWARD_REPORT_TRUST_DIR"),
     )

@@ -82,6 +82,13 @@ from fleetward.contracts.telemetry import (
     TelemetryQueried,
     TelemetryStored,
 )
+from fleetward.contracts.trust import (
+    PublishRoot,
+    RefreshTrust,
+    RoleSigned,
+    RootPublished,
+    TrustRefreshed,
+)
 
 DAY_S = 86_400.0
 MIB = 1024 * 1024
@@ -277,6 +284,25 @@ EVENTS: tuple[EventRow, ...] = (
         stream=_S.MODELS,
         rate="rare",
         listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=RootPublished,
+        subject="trust.root_published.v1.{version}",
+        producers=(_P.REGISTRY,),
+        stream=_S.MODELS,
+        rate="one per rotation of keys",
+        readers=(_P.REGISTRY, _P.ENROLLER, _P.OPERATOR),
+        listeners=(_P.OPERATOR,),
+    ),
+    EventRow(
+        event=RoleSigned,
+        subject="trust.role_signed.v1.{role}",
+        producers=(_P.REGISTRY,),
+        stream=_S.MODELS,
+        rate="three per publish, and one timestamp every 10 minutes",
+        size_limit_bytes=1 * MIB,
+        readers=(_P.REGISTRY, _P.ENROLLER, _P.OPERATOR),
+        newest_only=True,
     ),
     EventRow(
         event=RolloutRequested,
@@ -642,6 +668,21 @@ REQUESTS: tuple[RequestRow, ...] = (
         responder=_P.REGISTRY,
         callers=(_P.OPERATOR,),
         timeout_s=600.0,
+    ),
+    RequestRow(
+        request=PublishRoot,
+        reply=RootPublished,
+        subject="trust.publish_root.v1",
+        responder=_P.REGISTRY,
+        callers=(_P.OPERATOR,),
+        timeout_s=60.0,
+    ),
+    RequestRow(
+        request=RefreshTrust,
+        reply=TrustRefreshed,
+        subject="robot.refresh_trust.v1.{robot_id}",
+        responder=_P.REGISTRY,
+        callers=(_P.ROBOT,),
     ),
     RequestRow(
         request=GrantFetch,

@@ -7,7 +7,7 @@ whoever can write to the store and holds no key gets nothing signed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -24,7 +24,7 @@ from tuf.api.metadata import (
 )
 from tuf.api.serialization.json import JSONSerializer
 
-from fleetward.contracts.ids import ModelName, ModelRef, Version
+from fleetward.contracts.ids import Digest, ModelName, ModelRef, Version
 from fleetward.contracts.trust import RoleName
 from fleetward.trust.errors import TooMuchMetadataError, UntrustedMetadataError
 from fleetward.trust.listing import Listed, listed_as, target_of
@@ -65,7 +65,9 @@ class Repository:
         self._signed: dict[RoleName, Signed] = {}
         keys.check(self._root)
         if TIMESTAMP in roles:
-            for role in (*ONLINE_ROLES, *filter(is_model_role, roles)):
+            for role in ONLINE_ROLES:
+                self._take(role, roles)
+            for role in self._delegated() & set(roles):
                 self._take(role, roles)
         else:
             self._begin()
@@ -91,6 +93,19 @@ class Repository:
         paths = {path_of(ModelRef(name, version)): listed for version, listed in wanted.items()}
         known.targets = {path: target_of(path, listed) for path, listed in paths.items()}
         self._changed.add(role)
+
+    def withdraw(self, digests: Collection[Digest]) -> None:
+        """List these bytes no more, under whatever name. Needs every role."""
+        for role, signed in self._signed.items():
+            if is_model_role(role) and isinstance(signed, Targets):
+                kept = {
+                    path: target
+                    for path, target in signed.targets.items()
+                    if listed_as(target).digest not in digests
+                }
+                if len(kept) < len(signed.targets):
+                    signed.targets = kept
+                    self._changed.add(role)
 
     def standing(self) -> dict[RoleName, int]:
         """role -> the version that is stored; what an enrolment pins."""
@@ -204,10 +219,12 @@ class Repository:
     def _model(self, role: RoleName) -> Targets | None:
         signed = self._signed.get(role)
         assert signed is None or isinstance(signed, Targets)
-        delegations = self._top_targets().delegations
-        known = delegations is not None and role in (delegations.roles or {})
-        assert known == (signed is not None), f"{role} is to be changed: load it too"
+        assert (role in self._delegated()) == (signed is not None), f"load {role} too"
         return signed
+
+    def _delegated(self) -> set[RoleName]:
+        delegations = self._top_targets().delegations
+        return {RoleName(role) for role in (delegations.roles if delegations else None) or ()}
 
     def _top_targets(self) -> Targets:
         targets = self._signed[TARGETS]

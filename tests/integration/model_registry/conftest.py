@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -11,25 +12,37 @@ import pytest
 from fleetward.client import Fleet
 from fleetward.client.access import Access, StoreAccess
 from fleetward.contracts.rows import Principal
+from fleetward.trust.ceremony import first_signed_root
 from fleetward.trust.signing import MANIFEST, SigningKey, TrustedKeys
 from testkit.servers import NatsSystem, ObjectStore
 from testkit.service_process import ServiceProcess
 
 
 @pytest.fixture(scope="module")
+def registry_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the registry of the module has its keys; the root keys lie in ``root``."""
+    return tmp_path_factory.mktemp("registry")
+
+
+@pytest.fixture(scope="module")
 def registry(
-    module_nats_server: NatsSystem,
-    object_store: ObjectStore,
-    tmp_path_factory: pytest.TempPathFactory,
+    module_nats_server: NatsSystem, object_store: ObjectStore, registry_directory: Path
 ) -> Iterator[TrustedKeys]:
     """A running model-registry; gives the keys that its manifests must verify under."""
-    directory = tmp_path_factory.mktemp("registry")
+    directory = registry_directory
     SigningKey.create(directory / "manifest.seed").publish(directory, MANIFEST)
+    commands = SigningKey.create(directory / "commands.key")
+    root = first_signed_root(
+        directory / "root", directory / "online", commands, datetime.now(timezone.utc)
+    )
+    (directory / "root.json").write_bytes(root)
     environment = {
         "FLEETWARD_NATS_URL": module_nats_server.url,
         "FLEETWARD_CREDENTIALS": str(module_nats_server.credentials(Principal.REGISTRY)),
         "FLEETWARD_STATE_DIR": str(directory / "state"),
         "FLEETWARD_SIGNING_KEY": str(directory / "manifest.seed"),
+        "FLEETWARD_ROOT": str(directory / "root.json"),
+        "FLEETWARD_ONLINE_KEYS": str(directory / "online"),
         "FLEETWARD_S3_ENDPOINT": object_store.endpoint,
         "FLEETWARD_S3_ACCESS_KEY": object_store.keys.registry.access_key,
         "FLEETWARD_S3_SECRET_KEY": object_store.keys.registry.secret_key,
