@@ -11,6 +11,7 @@ from fleetward.bus.errors import ConflictError, PublishError
 from fleetward.bus.last_values import last_value
 from fleetward.contracts.ids import ModelName
 from fleetward.contracts.registry import ModelRecord
+from model_registry.changes import Changes
 from model_registry.errors import RegistryBusyError
 from model_registry.publication import RecordStep
 from model_registry.trust_ledger import TrustLedger
@@ -24,9 +25,12 @@ Decide = Callable[[ModelRecord], RecordStep]
 class Records:
     """Every model's record, on the bus; what changes in it is listed for robots by ``ledger``."""
 
-    def __init__(self, connection: Client, ledger: TrustLedger) -> None:
+    def __init__(
+        self, connection: Client, ledger: TrustLedger, changes: Changes | None = None
+    ) -> None:
         self._connection = connection
         self._ledger = ledger
+        self._changes = changes
 
     async def load(self, name: ModelName) -> tuple[ModelRecord, int]:
         """The record and its sequence; an empty one at sequence 0 when the name is new."""
@@ -48,13 +52,18 @@ class Records:
             except (ConflictError, PublishError) as error:
                 problem = error
                 continue
+            if self._changes is not None:
+                self._changes.note(name)
             return step
         raise RegistryBusyError(
             f"{name} could not be changed in {MAX_ATTEMPTS} attempts ({problem}). Try again."
         )
 
     async def _save(self, before: ModelRecord, step: RecordStep, sequence: int) -> None:
-        if step.facts:
-            record = Write(step.record, expected_last_sequence=sequence)
+        record = Write(step.record, expected_last_sequence=sequence)
+        if not step.facts:  # nothing that is signed changed
+            if step.record != before:
+                await write_atomically(self._connection, [record])
+        else:
             listed = await self._ledger.list_record(before, step.record)
             await write_atomically(self._connection, [record, *listed, *map(Write, step.facts)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from fleetward.contracts.alerts import AlertBecameUnknown, AlertFired, AlertResolved
+from fleetward.contracts.comparison import CompareVersions, VersionsCompared
 from fleetward.contracts.curation import ModelCard, ModelCuration, SignedWithdrawals
 from fleetward.contracts.dead_letter import DeadLettered
 from fleetward.contracts.errors import UnknownEventError
@@ -334,7 +335,7 @@ EVENTS: tuple[EventRow, ...] = (
         producers=(_P.COORDINATOR,),
         stream=_S.ROLLOUTS,
         rate="rare",
-        readers=_PEOPLE,
+        readers=(_P.COORDINATOR, *_PEOPLE),
         listeners=_PEOPLE,
     ),
     EventRow(
@@ -593,6 +594,13 @@ REQUESTS: tuple[RequestRow, ...] = (
         request=ListChunks,
         reply=ChunksListed,
         subject="model.list_chunks.v1",
+        responder=_P.REGISTRY,
+        callers=(_P.OPERATOR,),
+    ),
+    RequestRow(
+        request=CompareVersions,
+        reply=VersionsCompared,
+        subject="model.compare.v1",
         responder=_P.REGISTRY,
         callers=(_P.OPERATOR,),
     ),

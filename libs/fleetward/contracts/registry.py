@@ -74,12 +74,25 @@ class SignedManifest(Struct, frozen=True, kw_only=True):
     signature: bytes
 
 
+class MergedAdapter(Struct, frozen=True, kw_only=True):
+    """A version is ``base`` with the low-rank adapter (LoRA) in ``stored`` merged into it.
+
+    scale: the factor on the product of its matrices, PEFT's alpha over rank. Only a hint for
+    preparing deltas: what a delta makes is checked against the version's own digests.
+    """
+
+    base: Version
+    stored: StoredObject
+    scale: float = 1.0
+
+
 class ModelVersion(Struct, frozen=True, kw_only=True):
     """One version as the registry lists it."""
 
     manifest: ModelManifest
     signed: SignedManifest
     deltas: tuple[DeltaOffer, ...] = ()
+    merged: MergedAdapter | None = None
 
 
 class AliasMove(Struct, frozen=True, kw_only=True):
@@ -160,6 +173,8 @@ class RegisterModel(Event, frozen=True, kw_only=True):
     """The uploaded chunk manifest (``fleetward.delivery.manifest``); no version is without one."""
     packs: tuple[StoredObject, ...] = ()
     """The packs it names that were uploaded with it; every other one stands already."""
+    merged: MergedAdapter | None = None
+    """The adapter that made it out of another version, uploaded with it."""
     metadata: dict[str, str] = {}
     lineage: dict[str, str] = {}
     licence: str = ""

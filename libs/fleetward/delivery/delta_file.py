@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from fleetward.contracts.ids import Digest
 from fleetward.delivery.adapters import LowRank
+from fleetward.delivery.apply import Applier
 from fleetward.delivery.delta import (
     MAX_SEGMENTS,
     Delta,
@@ -67,6 +68,24 @@ def write_delta(
             file.writelines(recipes.payloads)
             shutil.copyfileobj(scratch, file, COPY_BYTES)
     return _written(path, head)
+
+
+def check_delta(written: WrittenDelta, path: Path, base: Side, target: Side) -> None:
+    """Apply the delta at ``path`` to ``base``; raises DeltaError when that does not give ``target``."""
+    with path.open("rb") as file:
+
+        def read_delta(start: int, length: int) -> bytes:
+            file.seek(start)
+            return file.read(length)
+
+        applier = Applier(
+            written.delta, read_base=base.read, read_delta=read_delta, read_chunks=target.read
+        )
+        hashed = hashlib.sha256()
+        for placed in written.delta.placed():
+            hashed.update(applier.bytes_of(placed))
+    if hashed.hexdigest() != target.digest.removeprefix("sha256:"):
+        raise DeltaError(f"the delta from {base.digest} does not give {target.digest}.")
 
 
 def _written(path: Path, head: bytes) -> WrittenDelta:
