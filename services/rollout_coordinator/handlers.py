@@ -15,6 +15,7 @@ from fleetward.bus.dead_letters import bury
 from fleetward.bus.deliveries import Delivery
 from fleetward.bus.errors import ConflictError
 from fleetward.bus.last_values import last_value, last_values
+from fleetward.bus.listen import Kept
 from fleetward.bus.logs import log
 from fleetward.bus.publish import publish
 from fleetward.bus.tracing import current_traceparent, span
@@ -64,12 +65,12 @@ class Handlers:
         self._now = now
         self._turns: WeakValueDictionary[RolloutId, asyncio.Lock] = WeakValueDictionary()
 
-    async def on_request(self, event: Event, stored_at: datetime) -> None:
+    async def on_request(self, event: Event, kept: Kept) -> None:
         """A RolloutRequested or RolloutControlRequested."""
         if isinstance(event, RolloutRequested):
-            await self._on_requested(event)
+            await self._on_requested(event, kept.sequence)
         elif isinstance(event, RolloutControlRequested):
-            await self.apply(event.rollout_id, [(event, stored_at)])
+            await self.apply(event.rollout_id, [(event, kept.stored_at)])
 
     async def on_facts(self, deliveries: Sequence[Delivery]) -> None:
         """A batch of what robots, alerts and telemetry say, folded per rollout."""
@@ -124,21 +125,21 @@ class Handlers:
             "decided; the facts are delivered again."
         )
 
-    async def _on_requested(self, request: RolloutRequested) -> None:
-        if await self._ledger.load(request.rollout_id) is not None:
+    async def _on_requested(self, request: RolloutRequested, sequence: int) -> None:
+        if await self._ledger.is_answered(request.rollout_id, sequence):
             return
         now = self._now()
         with span("coordinator.plan", rollout=request.rollout_id):
             try:
                 rollout = await self._planned(request, now)
             except (PlanRefusedError, MalformedError) as error:
-                await self._refuse(request, str(error), now)
+                await self._refuse(request, sequence, str(error), now)
                 return
             step = begun(rollout, now)
             taken = await self._ledger.write(step, 0, now)
             if taken:
                 reason = f"{taken[0].robot_id} was just given another target by {taken[0].by}."
-                await self._refuse(request, reason, now)
+                await self._refuse(request, sequence, reason, now)
                 return
             self._decided(step)
 
@@ -154,10 +155,13 @@ class Handlers:
         )
         return planned(request, record.event if record else None, fleet, now, current_traceparent())
 
-    async def _refuse(self, request: RolloutRequested, reason: str, now: datetime) -> None:
+    async def _refuse(
+        self, request: RolloutRequested, sequence: int, reason: str, now: datetime
+    ) -> None:
         log(_logger, "rollout.refused", rollout=request.rollout_id, reason=reason)
         refused = RolloutRefused(rollout_id=request.rollout_id, reason=reason, refused_at=now)
-        await publish(self._connection, refused, message_id=f"refused:{request.rollout_id}")
+        message_id = f"refused:{request.rollout_id}:{sequence}"  # asked again, answered again
+        await publish(self._connection, refused, message_id=message_id)
 
     def _decided(self, step: Step) -> None:
         self._interest.note(step.rollout)

@@ -15,7 +15,7 @@ from fleetward.bus.publish import publish
 from fleetward.contracts.codec import encode
 from fleetward.contracts.ids import RobotId, RolloutId
 from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
-from fleetward.contracts.rollouts import FINAL_STATES, Rollout
+from fleetward.contracts.rollouts import FINAL_STATES, Rollout, RolloutRefused
 from fleetward.trust.signing import TARGET, SigningKey, TrustedKeys
 from rollout_coordinator.step import RobotTaken, Step, TargetOrder
 from rollout_coordinator.stored_targets import Known, StoredTargets
@@ -35,6 +35,17 @@ class RolloutLedger:
     async def load(self, rollout_id: RolloutId) -> Value[Rollout] | None:
         """The rollout as it stands, with its sequence."""
         return await last_value(self._connection, Rollout, rollout_id=rollout_id)
+
+    async def is_answered(self, rollout_id: RolloutId, asked_at: int) -> bool:
+        """Whether the request for ``rollout_id`` at sequence ``asked_at`` is decided already.
+
+        A refusal answers what was asked before it: whoever asks again under the id of a refused
+        request asks anew.
+        """
+        if await self.load(rollout_id) is not None:
+            return True
+        refused = await last_value(self._connection, RolloutRefused, rollout_id=rollout_id)
+        return refused is not None and refused.sequence > asked_at
 
     async def open_rollouts(self) -> list[Rollout]:
         """Every rollout that is not final."""

@@ -14,6 +14,7 @@ from typing import Any
 from faststream import AckPolicy, BaseMiddleware
 from faststream.exceptions import HandlerException, NackMessage, RejectMessage
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
+from msgspec import Struct
 
 from fleetward.bus.connection import BusSettings, connection_options, exit_process, watch_reader
 from fleetward.bus.dead_letters import bury
@@ -32,8 +33,15 @@ BACKOFF_S = (0.5, 2.0, 10.0, 30.0)
 FETCH_TIMEOUT_S = 5.0
 GRACEFUL_STOP_S = 5.0
 
-Handler = Callable[[Event, datetime], Awaitable[None]]
-"""Takes a fact and when the server stored it (UTC)."""
+
+class Kept(Struct, frozen=True):
+    """Where and when (UTC) the server stored a fact: the same for every copy of it."""
+
+    sequence: int
+    stored_at: datetime
+
+
+Handler = Callable[[Event, Kept], Awaitable[None]]
 
 
 async def connect_broker(settings: BusSettings) -> NatsBroker:
@@ -77,7 +85,7 @@ def listen(broker: NatsBroker, consumer: ConsumerRow, handler: Handler) -> None:
         event = decode_from(raw.subject, raw.data)
         kind = row_of_subject(raw.subject).kind
         with span(f"handle {kind}", traceparent_in(raw.headers)):
-            await handler(event, raw.metadata.timestamp.astimezone(timezone.utc))
+            await handler(event, _kept(raw))
 
     subscriber = broker.subscriber(
         consumer.durable,
@@ -89,6 +97,11 @@ def listen(broker: NatsBroker, consumer: ConsumerRow, handler: Handler) -> None:
         decoder=_undecoded,
     )
     subscriber(handle)
+
+
+def _kept(raw: Any) -> Kept:  # noqa: ANN401 (nats-py's message, which FastStream does not type)
+    stored_at = raw.metadata.timestamp.astimezone(timezone.utc)
+    return Kept(raw.metadata.sequence.stream, stored_at)
 
 
 async def _undecoded(message: NatsMessage) -> NatsMessage:

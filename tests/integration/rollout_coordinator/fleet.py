@@ -158,6 +158,8 @@ class Fleet:
         selector: str = "all",
         strategy: Strategy = Strategy.CANARY,
         policy: RolloutPolicy = POLICY,
+        *,
+        attempt: int = 1,
     ) -> RolloutId:
         """Ask for a rollout, as a person does."""
         wanted = RolloutRequested(
@@ -169,7 +171,7 @@ class Fleet:
             requested_by="ann",
             requested_at=now(),
         )
-        await publish(self.people, wanted, message_id=rollout_id)
+        await publish(self.people, wanted, message_id=f"{rollout_id}-{attempt}")
         return wanted.rollout_id
 
     async def ended(self, rollout_id: RolloutId) -> Rollout:
