@@ -37,6 +37,7 @@ from edge_bridge.store import ModelStore
 from edge_bridge.targets import TargetWatch
 from edge_bridge.telemetry import Recorder
 from edge_bridge.watch import InferenceWatch
+from edge_bridge.withdrawals import WithdrawnDigests
 from fleetward.bus.errors import BusError, RefusedError
 from fleetward.bus.logs import log
 from fleetward.bus.requests import ask
@@ -48,7 +49,7 @@ from fleetward.trust.signing import TrustedKeys
 
 _logger = logging.getLogger(__name__)
 
-_REFUSED_FOR_GOOD = frozenset({"UnknownModelError"})
+_REFUSED_FOR_GOOD = frozenset({"UnknownModelError", "WithdrawnError"})
 """The registry's refusals that another attempt does not change."""
 
 
@@ -152,6 +153,8 @@ class Bridge:
             trusted,
             poll_s=self._settings.poll_s,
             look_spacing_s=self._settings.look_spacing_s,
+            withdrawn=self._withdrawn,
+            on_withdrawn=self._converger.withdrawn,
             on_offered=self._converger.offer,
             on_distrusted=self._converger.distrust,
         )
@@ -180,6 +183,7 @@ class Bridge:
         self._session = aiohttp.ClientSession(auto_decompress=False)
         self._fetcher = Fetcher(self._session, self._grant, self._store, trusted, settings.fetch)
         self._watch = InferenceWatch(settings.health)
+        self._withdrawn = WithdrawnDigests(settings.state_dir / "withdrawn.msgpack", trusted)
         self._slots = Slots(
             settings.slots, self._source, on_result=self._inferred, on_fallback=self._fell_back
         )
@@ -190,6 +194,7 @@ class Bridge:
             fetcher=self._fetcher,
             trusted=trusted,
             watch=self._watch,
+            withdrawn=self._withdrawn,
         )
         self._converger = Converger(
             settings,

@@ -44,12 +44,13 @@ class Memory(Struct, frozen=True, kw_only=True):
 
 
 class Slotted(Struct, frozen=True, kw_only=True):
-    """What is so right now: which digests the slots hold, and which are on disk."""
+    """What is so right now: which digests the slots hold, are on disk, or must not be served."""
 
     active: Digest | None = None
     warm: Digest | None = None
     staged: Digest | None = None
     stored: frozenset[Digest] = frozenset()
+    withdrawn: frozenset[Digest] = frozenset()
 
 
 class Rest(Struct, frozen=True):
@@ -68,6 +69,14 @@ class DiscardStaged(Struct, frozen=True):
     """A green worker waits with a model that is no longer wanted: end it."""
 
 
+class Refuse(Struct, frozen=True):
+    """The target names withdrawn bytes: report that, and try this generation never again."""
+
+
+class RetireWarm(Struct, frozen=True):
+    """The warm model was withdrawn: end it, so that nothing can fall back to it."""
+
+
 class Swap(Struct, frozen=True):
     """Let the warm green worker serve."""
 
@@ -80,7 +89,7 @@ class Prove(Struct, frozen=True):
     """The wanted model serves: count good inferences, then commit and report."""
 
 
-Action = Rest | Fetch | Stage | DiscardStaged | Swap | SwapBack | Prove
+Action = Rest | Fetch | Stage | DiscardStaged | Refuse | RetireWarm | Swap | SwapBack | Prove
 
 
 def refusal_reason(robot_id: RobotId, target: RobotTarget, memory: Memory) -> str | None:
@@ -111,10 +120,18 @@ def charge(memory: Memory, target: RobotTarget, fetched_bytes: int) -> Memory:
 
 
 def next_action(memory: Memory, slotted: Slotted) -> Action:
-    """The one next step towards the accepted target; Rest when its outcome was reported."""
+    """The one next step towards the accepted target; Rest when its outcome was reported.
+
+    Withdrawn bytes are never a step's goal, wherever they lie. What serves already serves on
+    until it is given something else: a robot is not left without a model from afar.
+    """
     wanted = _open_digest(memory)
     if slotted.staged is not None and (slotted.staged != wanted or _is_served(wanted, slotted)):
         return DiscardStaged()
+    if wanted in slotted.withdrawn:
+        return Refuse()
+    if slotted.warm in slotted.withdrawn:
+        return RetireWarm()
     if wanted is not None and slotted.active == wanted:
         return Prove()
     if _is_unproved(memory, slotted) or (wanted is not None and slotted.warm == wanted):

@@ -31,6 +31,10 @@ class ActivationError(BridgeError):
     stage = ActivationStage.TARGET
 
 
+class WithdrawnError(ActivationError):
+    """The registry withdrew these bytes; they are served nowhere any more."""
+
+
 class FetchRefusedError(ActivationError):
     """The registry or the object store will not give these bytes."""
 

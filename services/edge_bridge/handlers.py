@@ -67,6 +67,11 @@ class Converger:
         """A target without a good signature was read: nothing changes, and it is reported."""
         self._unasked.put_nowait(distrusted)
 
+    def withdrawn(self) -> None:
+        """A newer list of withdrawn digests was read: it comes before whatever is under way."""
+        self._superseded.set()
+        self._changed.set()
+
     def fell_back(self, fall: FellBack) -> None:
         """The slots returned to the warm model: by themselves, or because the window said so."""
         self._steps.watch.wake()
@@ -139,11 +144,15 @@ class Converger:
         target = self.memory.target
         if isinstance(action, converge.DiscardStaged):
             await self._steps.slots.discard_staged()
+        elif isinstance(action, converge.RetireWarm):
+            await self._steps.slots.retire_warm()
         elif isinstance(action, converge.SwapBack):
             self._window.stop()
             await self._steps.swap_back(f"generation {self.memory.generation} asks for it")
         elif target is None:
             raise AssertionError("only an accepted target has further steps")
+        elif isinstance(action, converge.Refuse):
+            self._steps.withdrawn.refuse(target)
         elif isinstance(action, converge.Fetch):
             await self._unless_superseded(self._fetch(target))
         elif isinstance(action, converge.Stage):
@@ -188,9 +197,9 @@ class Converger:
 
     async def _take_offer(self) -> None:
         offered = self._offered
-        if offered is None:
-            return
-        if refusal_reason(self._settings.robot_id, offered.target, self.memory) is None:
+        if offered is not None and not refusal_reason(
+            self._settings.robot_id, offered.target, self.memory
+        ):
             await self._remember(
                 lambda memory: converge.accept(memory, offered.target, offered.traceparent)
             )
@@ -251,6 +260,8 @@ class Converger:
         reason = "it is not in the store"
         for placed in (own, self.memory.previous):
             if placed is None or placed.digest not in self._steps.store.digests():
+                continue
+            if placed != own and placed.digest in self._steps.withdrawn.digests:
                 continue
             try:
                 await self._steps.place(placed)

@@ -14,6 +14,7 @@ from edge_bridge.slots import Slots, StagedModel, WarmUp
 from edge_bridge.store import ModelStore
 from edge_bridge.verify import verified_manifest
 from edge_bridge.watch import InferenceWatch
+from edge_bridge.withdrawals import WithdrawnDigests
 from fleetward.bus.tracing import context_of, current_traceparent, span, tracer
 from fleetward.contracts.codec import UnreadableMessageError
 from fleetward.contracts.ids import Digest
@@ -35,10 +36,12 @@ class Steps:
         fetcher: Fetcher,
         trusted: TrustedKeys,
         watch: InferenceWatch,
+        withdrawn: WithdrawnDigests,
     ) -> None:
         self.slots = slots
         self.watch = watch
         self.store = store
+        self.withdrawn = withdrawn
         self._settings = settings
         self._fetcher = fetcher
         self._trusted = trusted
@@ -54,6 +57,7 @@ class Steps:
             warm=_digest(self.slots.warm),
             staged=_digest(self.slots.staged),
             stored=self.store.digests(),
+            withdrawn=self.withdrawn.digests,
         )
 
     async def fetch(self, target: RobotTarget, memory: Memory) -> int:

@@ -9,12 +9,15 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from edge_bridge.errors import BridgeError
 from edge_bridge.link import Link
 from edge_bridge.verify import verified_target
+from edge_bridge.withdrawals import WithdrawnDigests
 from fleetward.bus.errors import BusError
 from fleetward.bus.last_values import last_value
 from fleetward.bus.logs import log
 from fleetward.contracts.codec import UnreadableMessageError, decode
+from fleetward.contracts.curation import SignedWithdrawals
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
 from fleetward.trust.signing import SignatureError, TrustedKeys
@@ -47,6 +50,8 @@ class TargetWatch:
         *,
         poll_s: float,
         look_spacing_s: float,
+        withdrawn: WithdrawnDigests,
+        on_withdrawn: Callable[[], None],
         on_offered: Callable[[Offered], None],
         on_distrusted: Callable[[Distrusted], None],
     ) -> None:
@@ -55,6 +60,8 @@ class TargetWatch:
         self._trusted = trusted
         self._poll_s = poll_s
         self._look_spacing_s = look_spacing_s
+        self._withdrawn = withdrawn
+        self._on_withdrawn = on_withdrawn
         self._on_offered = on_offered
         self._on_distrusted = on_distrusted
         self._wake = asyncio.Event()
@@ -80,8 +87,12 @@ class TargetWatch:
     async def _look(self) -> None:
         connection = await self._link.connected()
         try:
+            # The list first: no target is believed by who cannot know what was withdrawn.
+            listed = await last_value(connection, SignedWithdrawals)
+            if listed is not None and self._withdrawn.take(listed.event):
+                self._on_withdrawn()
             value = await last_value(connection, SignedTarget, robot_id=self._robot_id)
-        except (BusError, UnreadableMessageError) as problem:
+        except (BusError, UnreadableMessageError, BridgeError) as problem:
             log(_logger, "target.unread", level=logging.WARNING, reason=str(problem))
             return
         if value is not None:

@@ -26,7 +26,7 @@ from fleetward.contracts.registry import FetchGranted, GrantFetch, ModelManifest
 from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
 from fleetward.contracts.rows import Principal
 from fleetward.contracts.telemetry import TelemetryFrame, TelemetryStored
-from fleetward.trust.signing import MANIFEST, TARGET, SigningKey
+from fleetward.trust.signing import MANIFEST, TARGET, Signature, SigningKey
 from testkit.servers import NatsSystem
 from tests.unit.edge_bridge_bus.object_server import Objects, serving
 
@@ -80,6 +80,10 @@ class Fleet:
     def publish_model(self, model: StagedModel) -> None:
         """The registry has this model from now on."""
         self._models[model.digest] = (model, model.path.read_bytes())
+
+    def sign(self, purpose: str, payload: bytes) -> Signature:
+        """As the service that holds the key of this purpose."""
+        return self._keys[purpose].sign(purpose, payload)
 
     async def start(self) -> None:
         self.coordinator = await self.system.connect(Principal.COORDINATOR)
