@@ -22,7 +22,7 @@ from fleetward.contracts.judgements import (
     RequireGates,
     WithdrawModel,
 )
-from fleetward.contracts.registry import GrantFetch, MoveAlias, RegisterModel
+from fleetward.contracts.registry import GrantFetch, ListChunks, MoveAlias, RegisterModel
 from fleetward.contracts.rows import Principal
 from fleetward.contracts.trust import PublishRoot, RefreshTrust
 from fleetward.trust.online_keys import OnlineKeys
@@ -64,8 +64,7 @@ async def serve(settings: Settings) -> None:
             settings=settings,
             now=_now,
         )
-        await answer(connection, RegisterModel, registry.register_model)
-        await answer(connection, GrantFetch, registry.grant_fetch)
+        await _answer_publishing(connection, registry)
         await answer(connection, RefreshTrust, ledger.refresh)
         await answer(connection, PublishRoot, ledger.publish_root)
         curator = Curator(
@@ -80,6 +79,12 @@ async def serve(settings: Settings) -> None:
         notify_ready()
         await unless_stopped(stopping, ledger.keep())
         await close(connection)
+
+
+async def _answer_publishing(connection: Client, registry: Registry) -> None:
+    await answer(connection, ListChunks, registry.list_chunks)
+    await answer(connection, RegisterModel, registry.register_model)
+    await answer(connection, GrantFetch, registry.grant_fetch)
 
 
 async def _answer_curation(connection: Client, curator: Curator) -> None:

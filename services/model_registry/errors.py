@@ -13,6 +13,14 @@ class UploadKeyError(RegistryError):
     """The named object is not an upload: adopting it could touch somebody else's bytes."""
 
 
+class ObjectMissingError(RegistryError):
+    """The bucket has no object under a key."""
+
+
+class PackMissingError(RegistryError):
+    """A chunk manifest names a pack that does not stand in the bucket."""
+
+
 class UploadMissingError(RegistryError):
     """No object lies where the request says that the upload is."""
 

@@ -18,8 +18,12 @@ from fleetward.contracts.codec import encode
 from fleetward.contracts.ids import ModelRef, model_name, version
 from fleetward.contracts.registry import (
     UPLOADS_PREFIX,
+    ChunksListed,
+    DeltaGranted,
     FetchGranted,
     GrantFetch,
+    ListChunks,
+    ManifestLink,
     ModelManifest,
     ModelRecord,
     ModelRegistered,
@@ -30,10 +34,13 @@ from fleetward.contracts.registry import (
 from fleetward.contracts.robots import SignedTarget
 from fleetward.trust.signing import MANIFEST, SigningKey
 from model_registry import description, grants, publication, verification
+from model_registry.chunk_manifests import ChunkManifests
 from model_registry.curations import Curations
 from model_registry.errors import ObjectStoreError, UploadKeyError
 from model_registry.inspection import inspect
+from model_registry.intake import Intake
 from model_registry.judgement import refuse_withdrawn
+from model_registry.keys import pack_key
 from model_registry.objects import ModelObjects
 from model_registry.publication import Candidate, RecordStep
 from model_registry.records import Records
@@ -62,6 +69,8 @@ class Registry:
         self._records = Records(connection, ledger)
         self._objects = objects
         self._curations = curations
+        self._intake = Intake(objects)
+        self._manifests = ChunkManifests(objects)
         self._key = key
         self._settings = settings
         self._now = now
@@ -84,8 +93,37 @@ class Registry:
         record, _ = await self._records.load(model.name)
         granted = grants.version_granted(record, model, request)
         expires_at = self._now() + timedelta(seconds=self._settings.store.grant_s)
-        url = await self._objects.link(request.digest)
-        return FetchGranted(url=url, expires_at=expires_at, signed=granted.signed)
+        return await self._fetch_granted(granted, request, expires_at)
+
+    async def list_chunks(self, request: ListChunks) -> ChunksListed:
+        """Tell a publisher which chunks stand already."""
+        record, _ = await self._records.load(model_name(request.name))
+        listed = grants.manifests_listed(record)
+        return ChunksListed(
+            manifests=tuple(
+                [
+                    ManifestLink(stored=each, url=await self._objects.link(each.key))
+                    for each in listed
+                ]
+            )
+        )
+
+    async def _fetch_granted(
+        self, granted: ModelVersion, request: GrantFetch, expires_at: datetime
+    ) -> FetchGranted:
+        chunks, link = granted.manifest.chunks, self._objects.link
+        packs = await self._manifests.packs(chunks) if chunks is not None else ()
+        deltas = grants.deltas_granted(granted, request)
+        return FetchGranted(
+            url=await link(granted.manifest.object_key),
+            expires_at=expires_at,
+            signed=granted.signed,
+            chunks_url=await link(chunks.key) if chunks is not None else "",
+            packs={pack: await link(pack_key(pack)) for pack in packs},
+            deltas=tuple(
+                [DeltaGranted(offer=each, url=await link(each.stored.key)) for each in deltas]
+            ),
+        )
 
     async def _register(self, model: ModelRef, request: RegisterModel) -> ModelRegistered:
         description.refuse_description(request)
@@ -107,17 +145,17 @@ class Registry:
     async def _verified(
         self, model: ModelRef, request: RegisterModel, record: ModelRecord
     ) -> Candidate:
-        """Hash and inspect the uploaded bytes, then keep exactly those under their digest."""
-        upload = await self._objects.upload(request.upload_key)
-        verification.refuse_size(request, upload.size_bytes, self._settings.max_model_bytes)
+        """Rebuild, hash and inspect the file, then keep exactly these bytes under their digests."""
+        upload = await self._intake.look(request)
+        size_bytes = upload.manifest.header.size_bytes
+        verification.refuse_size(request, size_bytes, self._settings.max_model_bytes)
         with TemporaryDirectory(dir=self._settings.incoming_dir) as scratch:
-            path = Path(scratch) / "model.onnx"
-            digest = await self._objects.fetch(upload, path)
-            verification.refuse_digest(request, digest)
+            path = Path(scratch) / "model"
+            verified = await self._intake.rebuilt(upload, request, path)
             inspection = await inspect(path, self._settings.inspection)
-        candidate = verification.candidate(model, request, inspection)
-        self._publish(record, candidate)  # a refusal that is known now leaves no object behind
-        await self._objects.adopt(upload, digest)
+            candidate = verification.candidate(model, request, inspection, verified.chunks)
+            self._publish(record, candidate)  # a refusal that is known now leaves no object behind
+            await self._intake.keep(verified)
         return candidate
 
     def _publish(self, record: ModelRecord, candidate: Candidate) -> RecordStep:
@@ -133,7 +171,7 @@ class Registry:
 
     async def _remove(self, upload_key: str) -> None:
         try:
-            await self._objects.remove(upload_key)
+            await self._objects.remove_all(f"{upload_key}/")
         except ObjectStoreError as error:
             # Not fatal: remove_stale_uploads takes it at a later start.
             log(
@@ -162,6 +200,6 @@ def _registered(step: RecordStep, candidate: Candidate) -> ModelRegistered:
 def _refuse_foreign_key(upload_key: str) -> None:
     if _UPLOAD_KEY.match(upload_key) is None:
         raise UploadKeyError(
-            f"{upload_key!r} is not the key of an upload. Upload to {UPLOADS_PREFIX}<token> and "
+            f"{upload_key!r} is not the key of an upload. Upload to {UPLOADS_PREFIX}<token>/ and "
             "name that."
         )

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from model_registry.errors import InspectionFailedError, ModelRefusedError
-from model_registry.onnx_file import Inspection, Refusal
+from model_registry.verdicts import Inspection, Refusal
 
 MAX_VERDICT_BYTES = 1024 * 1024
 MAX_COMPLAINT_CHARS = 300
@@ -26,7 +26,7 @@ class InspectionLimits(Struct, frozen=True, kw_only=True):
 
 
 async def inspect(path: Path, limits: InspectionLimits) -> Inspection:
-    """What the ONNX file at ``path`` is.
+    """What the model file at ``path`` is.
 
     Raises ModelRefusedError with the reason, InspectionFailedError when there was no verdict.
     """
@@ -38,7 +38,7 @@ async def inspect(path: Path, limits: InspectionLimits) -> Inspection:
 
 async def _output_of(path: Path, limits: InspectionLimits) -> bytes:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-I", "-m", "model_registry.onnx_file", str(path)),
+        *(sys.executable, "-I", "-m", "model_registry.model_file", str(path)),
         *(str(limits.memory_bytes), str(limits.cpu_s)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,

@@ -1,14 +1,13 @@
-"""The bytes in S3: read an upload once and hash it, adopt it under its digest, hand out links."""
+"""The bytes in S3: look, read ranges, keep under a name for good, hand out links."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import aioboto3
 import aiohttp
@@ -16,10 +15,8 @@ from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
-from fleetward.contracts.ids import Digest
 from fleetward.contracts.registry import UPLOADS_PREFIX
-from model_registry.errors import ObjectStoreError, ScratchSpaceError, UploadMissingError
-from model_registry.publication import object_key
+from model_registry.errors import ObjectMissingError, ObjectStoreError
 from model_registry.settings import StoreSettings
 
 if TYPE_CHECKING:
@@ -30,8 +27,8 @@ _PRECONDITION = "PreconditionFailed"
 _FAILURES = (BotoCoreError, ClientError, aiohttp.ClientError, asyncio.TimeoutError)
 
 
-class Upload(Struct, frozen=True, kw_only=True):
-    """An uploaded object as it stood when looked at; ``etag`` names exactly that state of it."""
+class SeenObject(Struct, frozen=True, kw_only=True):
+    """An object as it stood when looked at; ``etag`` names exactly that state of it."""
 
     key: str
     size_bytes: int
@@ -56,68 +53,105 @@ class ModelObjects:
                 raise _failure("look at the bucket", error) from error
             await self._inner.create_bucket(Bucket=self._bucket)
 
-    async def upload(self, key: str) -> Upload:
-        """What lies at an upload's key; raises UploadMissingError."""
+    async def look(self, key: str) -> SeenObject:
+        """What lies at a key; raises ObjectMissingError."""
         try:
             head = await self._inner.head_object(Bucket=self._bucket, Key=key)
         except ClientError as error:
             if _code(error) in _ABSENT:
-                raise UploadMissingError(
-                    f"There is no upload at {key}. Push the file again."
-                ) from error
-            raise _failure("look at the upload", error) from error
+                raise ObjectMissingError(f"There is no object at {key}.") from error
+            raise _failure(f"look at {key}", error) from error
         except _FAILURES as error:
-            raise _failure("look at the upload", error) from error
-        return Upload(key=key, size_bytes=head["ContentLength"], etag=head["ETag"])
+            raise _failure(f"look at {key}", error) from error
+        return SeenObject(key=key, size_bytes=head["ContentLength"], etag=head["ETag"])
 
-    async def fetch(self, upload: Upload, path: Path) -> Digest:
-        """Write an upload's bytes to ``path``, hashing each on its way; return what they are.
+    async def read(self, seen: SeenObject, start: int = 0, length: int | None = None) -> bytes:
+        """Bytes of an object, all of them or a range, as it stood when it was seen.
 
         A connection that breaks or stalls is taken up again where it stopped.
         """
-        try:
-            with path.open("wb") as file:
-                return await self._fetch_into(upload, _HashingFile(file))
-        except OSError as error:
-            raise ScratchSpaceError(
-                f"{upload.size_bytes} bytes of upload could not be kept in {path.parent}: "
-                f"{error.strerror}. Free space there and push again."
-            ) from error
+        wanted = seen.size_bytes - start if length is None else length
+        content = bytearray()
+        problem: Exception | None = None
+        for _ in range(self._settings.attempts):
+            try:
+                await self._read_into(content, seen, start, wanted)
+            except _FAILURES as error:
+                problem = error
+                continue
+            if len(content) == wanted:
+                return bytes(content)
+        raise _failure(f"read {wanted} bytes of {seen.key}", problem) from problem
 
-    async def adopt(self, upload: Upload, digest: Digest) -> None:
-        """Copy the very bytes that were hashed to their digest's key, once; others win harmlessly.
+    async def adopt(self, seen: SeenObject, key: str) -> None:
+        """Copy the very bytes that were verified to a key, once; others win harmlessly.
 
-        The copy is refused when the upload changed since it was looked at.
+        The copy is refused when the object changed since it was seen.
         """
         try:
             await self._inner.copy_object(
                 Bucket=self._bucket,
-                Key=object_key(digest),
-                CopySource={"Bucket": self._bucket, "Key": upload.key},
-                CopySourceIfMatch=upload.etag,
+                Key=key,
+                CopySource={"Bucket": self._bucket, "Key": seen.key},
+                CopySourceIfMatch=seen.etag,
                 IfNoneMatch="*",
             )
         except ClientError as error:
             if _code(error) != _PRECONDITION:
-                raise _failure("copy the upload", error) from error
-            await self._expect_adopted(upload, digest)
+                raise _failure(f"copy {seen.key}", error) from error
+            await self._expect_kept(key, seen.size_bytes)
         except _FAILURES as error:
-            raise _failure("copy the upload", error) from error
+            raise _failure(f"copy {seen.key}", error) from error
 
-    async def link(self, digest: Digest) -> str:
+    async def keep(self, key: str, content: bytes) -> None:
+        """Write an object whose key names its content, once; others win harmlessly."""
+        try:
+            await self._inner.put_object(
+                Bucket=self._bucket, Key=key, Body=content, IfNoneMatch="*"
+            )
+        except ClientError as error:
+            if _code(error) != _PRECONDITION:
+                raise _failure(f"write {key}", error) from error
+            await self._expect_kept(key, len(content))
+        except _FAILURES as error:
+            raise _failure(f"write {key}", error) from error
+
+    async def keep_file(self, key: str, path: Path) -> None:
+        """Write a file's bytes to a key that names them, unless they are there."""
+        try:
+            if (await self.look(key)).size_bytes == path.stat().st_size:
+                return
+        except ObjectMissingError:
+            pass
+        try:
+            await self._inner.upload_file(str(path), self._bucket, key)
+        except _FAILURES as error:
+            raise _failure(f"write {key}", error) from error
+
+    async def link(self, key: str) -> str:
         """A URL anybody may GET ranges from until ``grant_s`` have passed."""
         return await self._public.generate_presigned_url(
             "get_object",
-            Params={"Bucket": self._bucket, "Key": object_key(digest)},
+            Params={"Bucket": self._bucket, "Key": key},
             ExpiresIn=self._settings.grant_s,
         )
 
     async def remove(self, key: str) -> None:
-        """Remove an upload; one that is gone already is fine."""
+        """Remove an object; one that is gone already is fine."""
         try:
             await self._inner.delete_object(Bucket=self._bucket, Key=key)
         except _FAILURES as error:
-            raise _failure("remove the upload", error) from error
+            raise _failure(f"remove {key}", error) from error
+
+    async def remove_all(self, prefix: str) -> None:
+        """Remove every object whose key begins so."""
+        try:
+            pages = self._inner.get_paginator("list_objects_v2")
+            async for page in pages.paginate(Bucket=self._bucket, Prefix=prefix):
+                for entry in page.get("Contents", ()):
+                    await self.remove(entry["Key"])
+        except _FAILURES as error:
+            raise _failure(f"list {prefix}", error) from error
 
     async def remove_stale_uploads(self, now: datetime) -> int:
         """Remove uploads whose client never came back for ``stale_upload_s``; say how many."""
@@ -144,60 +178,32 @@ class ModelObjects:
                     aborted += 1
         return aborted
 
-    async def _fetch_into(self, upload: Upload, file: _HashingFile) -> Digest:
-        problem: Exception | None = None
-        for _ in range(self._settings.attempts):
-            try:
-                await self._fetch_from(upload, file)
-            except _FAILURES as error:
-                problem = error
-                continue
-            return file.digest
-        raise _failure("read the upload", problem) from problem
-
-    async def _fetch_from(self, upload: Upload, file: _HashingFile) -> None:
-        if file.size_bytes == upload.size_bytes:
+    async def _read_into(
+        self, content: bytearray, seen: SeenObject, start: int, wanted: int
+    ) -> None:
+        if len(content) == wanted:
             return
         answer = await self._inner.get_object(
             Bucket=self._bucket,
-            Key=upload.key,
-            IfMatch=upload.etag,
-            Range=f"bytes={file.size_bytes}-",
+            Key=seen.key,
+            IfMatch=seen.etag,
+            Range=f"bytes={start + len(content)}-{start + wanted - 1}",
         )
         async for chunk in answer["Body"].iter_chunks(self._settings.chunk_bytes):
-            await asyncio.to_thread(file.write, chunk)
+            content += chunk
 
-    async def _expect_adopted(self, upload: Upload, digest: Digest) -> None:
+    async def _expect_kept(self, key: str, size_bytes: int) -> None:
         try:
-            head = await self._inner.head_object(Bucket=self._bucket, Key=object_key(digest))
-        except ClientError as error:
+            kept = await self.look(key)
+        except ObjectMissingError as error:
             raise ObjectStoreError(
-                f"The upload at {upload.key} changed while it was verified. Push the file again."
+                f"What became {key} changed while it was verified. Push the file again."
             ) from error
-        if head["ContentLength"] != upload.size_bytes:
+        if kept.size_bytes != size_bytes:
             raise ObjectStoreError(
-                f"{object_key(digest)} holds {head['ContentLength']} bytes where "
-                f"{upload.size_bytes} belong: the bucket was written to by somebody else. "
-                "Remove that object and push again."
+                f"{key} holds {kept.size_bytes} bytes where {size_bytes} belong: the bucket was "
+                "written to by somebody else. Remove that object and push again."
             )
-
-
-class _HashingFile:
-    """A file that knows what was written to it."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._hash = hashlib.sha256()
-        self.size_bytes = 0
-
-    @property
-    def digest(self) -> Digest:
-        return Digest(f"sha256:{self._hash.hexdigest()}")
-
-    def write(self, chunk: bytes) -> None:
-        self._file.write(chunk)
-        self._hash.update(chunk)
-        self.size_bytes += len(chunk)
 
 
 @asynccontextmanager

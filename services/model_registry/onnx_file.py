@@ -1,45 +1,19 @@
-"""Reads one ONNX file inside its own limited process, and says what it is or why it is refused.
-
-Run as ``python -m model_registry.onnx_file PATH MEMORY_BYTES CPU_S``: a file from outside is
-parsed by C++ code, so the parser gets little memory, little time, no file it could write, and
-one answer: msgpack of Inspection or Refusal on standard output.
-"""
+"""Parses and checks one ONNX file; runs only in the limited process of ``model_file``."""
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
-import msgspec
-from msgspec import Struct
-
 from fleetward.contracts.registry import TensorSpec
+from model_registry.verdicts import Inspection, Refusal, short_metadata
 
 if TYPE_CHECKING:
     import onnx
 
-MAX_METADATA_ENTRIES = 16
-MAX_METADATA_VALUE_CHARS = 200
-"""Some models carry whole dictionaries of characters in their metadata; those stay in the file."""
-
-
-class Inspection(Struct, frozen=True, kw_only=True, tag="inspection"):
-    """What a file is: its interface, its opset, and the short part of its own metadata."""
-
-    format: str
-    opset: int
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    metadata: dict[str, str]
-
-
-class Refusal(Struct, frozen=True, kw_only=True, tag="refusal"):
-    """Why robots shall not run the file, and what to do about it."""
-
-    reason: str
+MAX_ONNX_BYTES = 2 * 1024**3 - 1
+"""protobuf's own limit for one message, and so ONNX's for one file."""
 
 
 class _Refused(Exception):  # noqa: N818 - it never leaves this module
@@ -55,6 +29,12 @@ def inspect(path: Path) -> Inspection | Refusal:
 
 
 def _parsed(path: Path) -> onnx.ModelProto:
+    size_bytes = path.stat().st_size
+    if size_bytes > MAX_ONNX_BYTES:
+        raise _Refused(
+            f"The file is {size_bytes} bytes and no safetensors, and an ONNX model in one file has "
+            f"at most {MAX_ONNX_BYTES}; quantize it, or publish its weights as safetensors"
+        )
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # ships no types
 
@@ -83,7 +63,7 @@ def _described(model: onnx.ModelProto) -> Inspection:
         opset=_opset(model),
         inputs=inputs,
         outputs=tuple(_spec(value) for value in model.graph.output),
-        metadata=_metadata(model),
+        metadata=short_metadata({entry.key: entry.value for entry in model.metadata_props}),
     )
 
 
@@ -166,31 +146,3 @@ def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
     known = tensor.elem_type in onnx.TensorProto.DataType.values()
     name = onnx.TensorProto.DataType.Name(tensor.elem_type) if known else "UNDEFINED"
     return TensorSpec(value.name, name, shape)
-
-
-def _metadata(model: onnx.ModelProto) -> dict[str, str]:
-    short = {
-        entry.key: entry.value
-        for entry in model.metadata_props
-        if len(entry.key) + len(entry.value) <= MAX_METADATA_VALUE_CHARS
-    }
-    return dict(sorted(short.items())[:MAX_METADATA_ENTRIES])
-
-
-def _limit_this_process(memory_bytes: int, cpu_s: int) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-
-
-def main() -> None:
-    """Limit this process, inspect the file named by the first argument, print the verdict."""
-    path, memory_bytes, cpu_s = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    _limit_this_process(memory_bytes, cpu_s)
-    sys.stdout.buffer.write(msgspec.msgpack.encode(inspect(path)))
-
-
-if __name__ == "__main__":
-    main()

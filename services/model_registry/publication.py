@@ -16,14 +16,14 @@ from fleetward.contracts.registry import (
     ModelPublished,
     ModelRecord,
     ModelVersion,
+    StoredObject,
     TensorSpec,
 )
 from model_registry.errors import ManifestTooLargeError, TooManyVersionsError, VersionTakenError
+from model_registry.keys import object_key
 
 MAX_MANIFEST_BYTES = 3 * 1024
 """500 versions, each kept decoded and as signed bytes, stay below a record's 4 MiB."""
-
-OBJECT_PREFIX = "models/sha256/"
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
@@ -32,6 +32,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     model: ModelRef
     digest: Digest
     size_bytes: int
+    chunks: StoredObject
     format: str
     opset: int
     inputs: tuple[TensorSpec, ...]
@@ -44,11 +45,6 @@ class RecordStep(Struct, frozen=True, kw_only=True):
 
     record: ModelRecord
     facts: tuple[Event, ...] = ()
-
-
-def object_key(digest: Digest) -> str:
-    """Where the bytes of ``digest`` lie in the bucket, for every model that shares them."""
-    return OBJECT_PREFIX + digest.removeprefix("sha256:")
 
 
 def published(record: ModelRecord, model: ModelRef, digest: Digest) -> ModelVersion | None:
@@ -114,6 +110,7 @@ def _manifest(record: ModelRecord, candidate: Candidate, now: datetime) -> Model
         release=1 + max((held.manifest.release for held in record.versions), default=0),
         object_key=object_key(candidate.digest),
         published_at=now,
+        chunks=candidate.chunks,
     )
 
 

@@ -11,9 +11,8 @@ from fleetward.bus.connection import BusSettings
 from fleetward.bus.environment import Environment
 from fleetward.contracts.registry import DEFAULT_BUCKET
 from fleetward.contracts.rows import Principal
+from fleetward.delivery.manifest import MAX_MODEL_BYTES
 from model_registry.inspection import InspectionLimits
-
-GIB = 1024**3
 
 
 class StoreSettings(Struct, frozen=True, kw_only=True):
@@ -47,8 +46,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     report_trust_dir: Path | None = None
     """Where ``report.pub`` lies: the keys whose validation reports count. None: anybody's do."""
     inspection: InspectionLimits = InspectionLimits()
-    max_model_bytes: int = 2 * GIB - 1
-    """protobuf's own limit for one message, and so ONNX's for one file."""
+    max_model_bytes: int = MAX_MODEL_BYTES
     verifications_at_once: int = 2
 
     @property

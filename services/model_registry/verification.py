@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from fleetward.contracts.ids import Digest, ModelRef
-from fleetward.contracts.registry import RegisterModel
+from fleetward.contracts.registry import RegisterModel, StoredObject
 from model_registry.errors import DigestMismatchError, ModelTooLargeError, UploadIncompleteError
-from model_registry.onnx_file import Inspection
 from model_registry.publication import Candidate
+from model_registry.verdicts import Inspection
 
 
 def refuse_size(request: RegisterModel, size_bytes: int, limit_bytes: int) -> None:
@@ -32,12 +32,24 @@ def refuse_digest(request: RegisterModel, digest: Digest) -> None:
         )
 
 
-def candidate(model: ModelRef, request: RegisterModel, inspection: Inspection) -> Candidate:
+def refuse_other(claimed: StoredObject, digest: Digest) -> None:
+    """Raises DigestMismatchError when an uploaded object is not what was announced."""
+    if digest != claimed.digest:
+        raise DigestMismatchError(
+            f"The upload at {claimed.key} is {digest}, {claimed.digest} was announced. "
+            "Push the file again."
+        )
+
+
+def candidate(
+    model: ModelRef, request: RegisterModel, inspection: Inspection, chunks: StoredObject
+) -> Candidate:
     """The verified file as a candidate; what the publisher says wins over the file's metadata."""
     return Candidate(
         model=model,
         digest=request.digest,
         size_bytes=request.size_bytes,
+        chunks=chunks,
         format=inspection.format,
         opset=inspection.opset,
         inputs=inspection.inputs,

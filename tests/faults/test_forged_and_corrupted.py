@@ -20,7 +20,7 @@ from fleetward.contracts.rollouts import RolloutState, Strategy
 from fleetward.contracts.rows import Principal
 from fleetward.local.home import Addresses
 from fleetward.trust.signing import TARGET, SigningKey
-from model_registry.publication import object_key
+from model_registry.keys import object_key
 from tests.faults.conftest import Fleetward
 from tests.faults.fleet_facts import check_in, eventually, serves, serves_on, target
 

@@ -13,7 +13,7 @@ from fleetward.cli.session import DEFAULT_HOME, Home, Json, show_json, with_flee
 
 if TYPE_CHECKING:
     from fleetward.client import Description, Fleet
-    from fleetward.client.models import Progress
+    from fleetward.client.uploads import Progress
     from fleetward.contracts.registry import ModelVersion
 
 MEGABYTE = 1_000_000

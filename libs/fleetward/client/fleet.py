@@ -15,12 +15,13 @@ from opentelemetry import trace
 from fleetward.bus import connection as bus
 from fleetward.bus.requests import ask
 from fleetward.bus.tracing import setup_tracing
-from fleetward.client import alerts, models, robots, rollouts
+from fleetward.client import alerts, models, publishing, robots, rollouts
 from fleetward.client.access import DEFAULT_HOME, Access, read_access
 from fleetward.client.curation import Curation
 from fleetward.client.descriptions import NOTHING_SAID, Description
 from fleetward.client.errors import ClientError, NoSystemError
 from fleetward.client.live import live_facts
+from fleetward.client.uploads import Progress
 from fleetward.contracts import ids
 from fleetward.contracts.alerts import AlertFired, AlertResolved, Severity
 from fleetward.contracts.ids import ModelRef, ModelSelector, RobotId
@@ -87,7 +88,7 @@ class Fleet:
         version: str,
         *,
         metadata: Mapping[str, str] | None = None,
-        progress: models.Progress = lambda sent, total: None,
+        progress: Progress = lambda sent, total: None,
         description: Description = NOTHING_SAID,
     ) -> ModelRegistered:
         """Upload, verify, sign and announce ``name:version``; the same bytes again are fine."""
@@ -97,7 +98,7 @@ class Fleet:
                 "Nothing says where to upload. Set FLEETWARD_S3_ENDPOINT, FLEETWARD_S3_ACCESS_KEY "
                 "and FLEETWARD_S3_SECRET_KEY, or connect to a home directory."
             )
-        return await models.push(
+        return await publishing.push(
             self.connection,
             self._access.store,
             Path(path),

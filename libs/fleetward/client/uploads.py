@@ -1,14 +1,16 @@
-"""Sends a file straight to the object store in parts; the bus carries only what it is."""
+"""Sends objects straight to the object store in parts; the bus carries only what they are."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleetward.client.access import StoreAccess
 from fleetward.client.errors import UploadError
+from fleetward.contracts.ids import Digest
+from fleetward.contracts.registry import StoredObject
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
@@ -16,49 +18,57 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 60.0
 ATTEMPTS = 3
+PART_BYTES = 8 * 1024 * 1024
+PARTS_AT_ONCE = 2
 
 Progress = Callable[[int, int], None]
+"""Called with bytes sent so far and bytes in all."""
 
 
 class Uploads:
-    """The upload area of one object store; made by ``open_uploads``."""
+    """One upload: objects below one prefix of the store; made by ``open_uploads``."""
 
-    def __init__(self, client: S3Client, access: StoreAccess) -> None:
+    def __init__(self, client: S3Client, access: StoreAccess, prefix: str) -> None:
         self._client = client
         self._access = access
+        self._prefix = prefix
+        self._begun: list[str] = []
 
-    async def put(self, path: Path, key: str, size_bytes: int, progress: Progress) -> None:
-        """Send a file in parts, telling ``progress`` (sent, total) after each; raises UploadError."""
+    async def put(
+        self, name: str, content: bytes, digest: Digest, sent: Callable[[int], None]
+    ) -> StoredObject:
+        """Send an object in parts, telling ``sent`` of each part's bytes; raises UploadError."""
         import aiohttp
+        from boto3.s3.transfer import TransferConfig  # type: ignore[import-untyped]  # ships no types
         from botocore.exceptions import BotoCoreError, ClientError
 
-        sent = 0
-
-        def count(more: int) -> None:
-            nonlocal sent
-            sent += more
-            progress(sent, size_bytes)
-
+        key = f"{self._prefix}/{name}"
+        self._begun.append(key)
+        config = TransferConfig(multipart_chunksize=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
         try:
-            await self._client.upload_file(str(path), self._access.bucket, key, Callback=count)
+            await self._client.upload_fileobj(
+                io.BytesIO(content), self._access.bucket, key, Callback=sent, Config=config
+            )
         except (BotoCoreError, ClientError, aiohttp.ClientError, OSError) as error:
             raise UploadError(
-                f"{path} was not uploaded to {self._access.endpoint} ({error}). "
+                f"The model was not uploaded to {self._access.endpoint} ({error}). "
                 "Nothing was published; push again."
             ) from error
+        return StoredObject(key, digest, len(content))
 
-    async def remove(self, key: str) -> None:
+    async def remove(self) -> None:
         """Remove what was sent; raises UploadError."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        try:
-            await self._client.delete_object(Bucket=self._access.bucket, Key=key)
-        except (BotoCoreError, ClientError) as error:
-            raise UploadError(f"{key} could not be removed ({error}); it expires.") from error
+        for key in self._begun:
+            try:
+                await self._client.delete_object(Bucket=self._access.bucket, Key=key)
+            except (BotoCoreError, ClientError) as error:
+                raise UploadError(f"{key} could not be removed ({error}); it expires.") from error
 
 
 @asynccontextmanager
-async def open_uploads(access: StoreAccess) -> AsyncIterator[Uploads]:
+async def open_uploads(access: StoreAccess, prefix: str) -> AsyncIterator[Uploads]:
     """Connect to the object store for as long as the block runs."""
     import aioboto3
     from aiobotocore.config import AioConfig
@@ -76,4 +86,4 @@ async def open_uploads(access: StoreAccess) -> AsyncIterator[Uploads]:
         region_name="us-east-1",
     )
     async with session.client("s3", endpoint_url=access.endpoint, config=config) as client:
-        yield Uploads(client, access)
+        yield Uploads(client, access, prefix)

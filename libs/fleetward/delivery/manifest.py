@@ -35,6 +35,8 @@ MAX_PACKS = 1_500
 _PREFIX = struct.Struct("<4sII")
 _ENTRY = struct.Struct("<32sI")
 
+MAX_MANIFEST_BYTES = _PREFIX.size + MAX_HEADER_BYTES + _ENTRY.size * MAX_CHUNKS
+
 
 class TensorSpan(Struct, frozen=True, forbid_unknown_fields=True):
     """One tensor's bytes in the file. element_type: F64, F32, F16, BF16, I64, I32, I16, I8, U8, BOOL."""

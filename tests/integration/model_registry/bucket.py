@@ -27,9 +27,19 @@ def _client(store: ObjectStore) -> AbstractAsyncContextManager[S3Client]:
 
 async def keys_in(store: ObjectStore) -> set[str]:
     """Every object's key."""
+    return set(await sizes_in(store))
+
+
+async def kept_in(store: ObjectStore) -> set[str]:
+    """The key of every object that is no upload any more."""
+    return {key for key in await keys_in(store) if not key.startswith("uploads/")}
+
+
+async def sizes_in(store: ObjectStore) -> dict[str, int]:
+    """Every object's size in bytes, by its key."""
     async with _client(store) as client:
         page = await client.list_objects_v2(Bucket=store.bucket)
-    return {entry["Key"] for entry in page.get("Contents", ())}
+    return {entry["Key"]: entry["Size"] for entry in page.get("Contents", ())}
 
 
 async def put(store: ObjectStore, key: str, contents: bytes) -> None:

@@ -30,7 +30,7 @@ async def test_short_metadata_is_kept_and_long_stays_in_the_file(tmp_path: Path)
     assert inspection.metadata == {"licence": "Apache-2.0"}
 
 
-@pytest.mark.parametrize("contents", [b"", b"PK\x03\x04 a zip file", b"hello", b"\x00" * 4096])
+@pytest.mark.parametrize("contents", [b"", b"GGUF a file of weights", b"hello", b"\x00" * 4096])
 async def test_other_bytes_are_not_onnx(tmp_path: Path, contents: bytes) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(contents)

@@ -9,9 +9,11 @@ import pytest
 
 from model_registry.errors import ScratchSpaceError
 from model_registry.objects import open_objects
+from model_registry.rebuilding import rebuild
 from model_registry.settings import StoreSettings
 from testkit.servers import ObjectStore
 from tests.integration.model_registry import bucket
+from tests.integration.model_registry.forged_uploads import manifest_of
 
 ALWAYS_FULL = Path("/dev/full")
 """A file on which every write fails as on a full disk."""
@@ -31,11 +33,13 @@ def settings(object_store: ObjectStore) -> StoreSettings:
 async def test_a_full_disk_is_named_with_what_to_do(
     object_store: ObjectStore, settings: StoreSettings
 ) -> None:
-    await bucket.put(object_store, "uploads/large", b"x" * 100_000)
+    content = b"x" * 100_000
+    manifest = manifest_of([content])
+    await bucket.put(object_store, "uploads/large/pack", content)
     async with open_objects(settings) as objects:
-        upload = await objects.upload("uploads/large")
+        packs = {manifest.header.digest: await objects.look("uploads/large/pack")}
         with pytest.raises(ScratchSpaceError, match=r"No space left on device\. Free space there"):
-            await objects.fetch(upload, ALWAYS_FULL)
+            await rebuild(objects, manifest, packs, ALWAYS_FULL)
 
 
 async def test_only_uploads_of_yesterday_are_swept(

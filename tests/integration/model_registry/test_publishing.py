@@ -10,17 +10,15 @@ from uuid import uuid4
 import pytest
 
 from fleetward.bus.errors import RefusedError
-from fleetward.bus.requests import ask
 from fleetward.client import FileRefusedError, Fleet, UnknownModelError
 from fleetward.client.live import live_facts
 from fleetward.contracts.codec import decode
 from fleetward.contracts.errors import InvalidIdError
-from fleetward.contracts.ids import Digest, ModelName, Version
+from fleetward.contracts.ids import Digest
 from fleetward.contracts.registry import (
     ModelManifest,
     ModelPublished,
     ModelRegistered,
-    RegisterModel,
     TensorSpec,
 )
 from fleetward.trust.signing import MANIFEST, SignatureError, TrustedKeys
@@ -163,61 +161,12 @@ async def test_a_bad_file_is_refused_with_nothing_visible(
     await nothing_was_kept(object_store, digest_of(contents))
 
 
-async def test_a_truncated_upload_is_refused(
-    fleet: Fleet, object_store: ObjectStore, name: str, whole: bytes
-) -> None:
-    await bucket.put(object_store, "uploads/cut-short", whole[:100])
-
-    with pytest.raises(RefusedError, match=r"is 100 bytes, \d+ were announced") as refused:
-        await register(fleet, name, "uploads/cut-short", digest_of(whole), len(whole))
-
-    assert refused.value.code == "UploadIncompleteError"
-    await nothing_was_kept(object_store, digest_of(whole[:100]))
-
-
-async def test_bytes_changed_on_the_way_are_refused(
-    fleet: Fleet, object_store: ObjectStore, name: str, whole: bytes
-) -> None:
-    changed = whole[:-1] + bytes([whole[-1] ^ 1])
-    await bucket.put(object_store, "uploads/changed", changed)
-
-    with pytest.raises(RefusedError) as refused:
-        await register(fleet, name, "uploads/changed", digest_of(whole), len(whole))
-
-    assert refused.value.code == "DigestMismatchError"
-    await nothing_was_kept(object_store, digest_of(changed))
-
-
-async def test_an_upload_that_never_came_is_refused(fleet: Fleet, name: str) -> None:
-    with pytest.raises(RefusedError, match="There is no upload at uploads/never"):
-        await register(fleet, name, "uploads/never", digest_of(b"x"), 1)
-
-
-@pytest.mark.parametrize("key", ["models/sha256/00", "uploads/../models/x", "uploads/", ""])
-async def test_only_uploads_can_be_adopted(fleet: Fleet, name: str, key: str) -> None:
-    with pytest.raises(RefusedError, match="is not the key of an upload"):
-        await register(fleet, name, key, digest_of(b"x"), 1)
-
-
-async def test_adopting_does_not_remove_a_foreign_object(
-    fleet: Fleet, object_store: ObjectStore, name: str, model: Path
-) -> None:
-    key = (await fleet.push_model(model, name, "1.0")).version.manifest.object_key
-
-    with pytest.raises(RefusedError):
-        await register(fleet, name, key, digest_of(b"x"), 1)
-
-    assert key in await bucket.keys_in(object_store)
-
-
 @pytest.mark.parametrize("bad", ["*", "a.b", "Upper", "", "-x", "x" * 49])
-async def test_a_bad_model_name_is_refused_at_both_doors(
+async def test_a_bad_model_name_is_refused_before_anything_is_sent(
     fleet: Fleet, model: Path, bad: str
 ) -> None:
     with pytest.raises(InvalidIdError, match="model name"):
         await fleet.push_model(model, bad, "1.0")
-    with pytest.raises(RefusedError):
-        await register(fleet, bad, "uploads/x", digest_of(b"x"), 1)
 
 
 async def test_a_missing_file_is_refused_before_anything_is_sent(
@@ -255,22 +204,8 @@ async def test_racing_pushes_of_many_versions_all_get_their_own_release(
     assert {held.manifest.model.version for held in versions} == {f"1.{n}" for n in range(5)}
 
 
-async def register(
-    fleet: Fleet, name: str, upload_key: str, digest: Digest, size_bytes: int
-) -> ModelRegistered:
-    """Ask the registry directly, as a client that does not behave could."""
-    request = RegisterModel(
-        name=ModelName(name),
-        version=Version("1.0"),
-        digest=digest,
-        size_bytes=size_bytes,
-        upload_key=upload_key,
-    )
-    registered: ModelRegistered = await ask(fleet.connection, request)
-    return registered
-
-
 async def nothing_was_kept(store: ObjectStore, digest: Digest) -> None:
     keys = await bucket.keys_in(store)
     assert not any(key.startswith("uploads/") for key in keys)
     assert f"models/sha256/{digest.removeprefix('sha256:')}" not in keys
+    assert f"packs/sha256/{digest.removeprefix('sha256:')}" not in keys

@@ -7,7 +7,13 @@ from datetime import datetime, timezone
 
 from fleetward.contracts.codec import encode
 from fleetward.contracts.ids import Digest, ModelRef, model_name, version
-from fleetward.contracts.registry import ModelManifest, ModelVersion, SignedManifest, TensorSpec
+from fleetward.contracts.registry import (
+    ModelManifest,
+    ModelVersion,
+    SignedManifest,
+    StoredObject,
+    TensorSpec,
+)
 from model_registry.publication import Candidate
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
@@ -24,6 +30,7 @@ def candidate(release: str, contents: str, metadata: dict[str, str] | None = Non
         model=ModelRef(model_name("detector"), version(release)),
         digest=digest_of(contents),
         size_bytes=len(contents),
+        chunks=StoredObject(f"manifests/{contents}", digest_of(f"chunks of {contents}"), 100),
         format="onnx",
         opset=17,
         inputs=(TensorSpec("x", "FLOAT", (-1, 4)),),

@@ -15,7 +15,8 @@ from fleetward.contracts.registry import (
     ModelRecord,
 )
 from model_registry.errors import ManifestTooLargeError, TooManyVersionsError, VersionTakenError
-from model_registry.publication import object_key, publish
+from model_registry.keys import object_key
+from model_registry.publication import publish
 from tests.unit.model_registry.candidates import NOW, candidate, digest_of, sign
 
 EMPTY = ModelRecord(name=model_name("detector"))
@@ -87,7 +88,7 @@ def test_a_full_record_of_largest_manifests_fits_into_its_row() -> None:
     from fleetward.contracts.catalog import row_of
 
     (largest,) = publish(
-        EMPTY, candidate("1.0", "a", {"notes": "n" * 2600}), NOW, sign
+        EMPTY, candidate("1.0", "a", {"notes": "n" * 2300}), NOW, sign
     ).record.versions
 
     bytes_per_version = len(encode(largest))

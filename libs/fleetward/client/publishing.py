@@ -1,0 +1,166 @@
+"""Publishes a model file: cut here, sent as far as it is new, rebuilt and signed by the registry."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from secrets import token_hex
+from typing import BinaryIO
+
+from nats.aio.client import Client
+
+from fleetward.bus.requests import ask
+from fleetward.client.access import StoreAccess
+from fleetward.client.descriptions import NOTHING_SAID, Description
+from fleetward.client.errors import FileRefusedError, UploadError
+from fleetward.client.stored_chunks import stored_manifests
+from fleetward.client.uploads import Progress, Uploads, open_uploads
+from fleetward.contracts.ids import Digest, ModelRef
+from fleetward.contracts.registry import (
+    UPLOADS_PREFIX,
+    ModelRegistered,
+    RegisterModel,
+    StoredObject,
+)
+from fleetward.delivery.chunking import ChunkedFile, chunk_file
+from fleetward.delivery.errors import LayoutError
+from fleetward.delivery.manifest import (
+    Chunk,
+    ChunkManifest,
+    ManifestHeader,
+    PackRun,
+    encode_manifest,
+    manifest_digest,
+)
+from fleetward.delivery.packs import NewPack, StoredChunks, packing_of
+
+PACKS_AT_ONCE = 2
+"""Packs in memory and on the way at a time; each is at most 64 MiB."""
+MANIFEST_NAME = "manifest"
+
+
+async def push(
+    connection: Client,
+    store: StoreAccess,
+    path: Path,
+    model: ModelRef,
+    metadata: Mapping[str, str],
+    progress: Progress,
+    description: Description = NOTHING_SAID,
+) -> ModelRegistered:
+    """Send what is new of a file, and have the registry verify, sign and announce it.
+
+    ``progress`` counts what stands already as sent. Raises FileRefusedError, UploadError,
+    RefusedError (the registry's words), NoAnswerError.
+    """
+    file = await asyncio.to_thread(_chunked, path)
+    manifests = await stored_manifests(connection, model.name)
+    upload_key = UPLOADS_PREFIX + token_hex(16)
+    async with open_uploads(store, upload_key) as uploads:
+        try:
+            chunks, packs = await _sent(uploads, path, file, manifests, progress)
+            request = RegisterModel(
+                name=model.name,
+                version=model.version,
+                digest=file.digest,
+                size_bytes=file.layout.size_bytes,
+                upload_key=upload_key,
+                chunks=chunks,
+                packs=packs,
+                metadata=dict(metadata),
+                lineage=dict(description.lineage),
+                licence=description.licence,
+                card=description.card,
+            )
+            registered: ModelRegistered = await ask(connection, request)
+        except BaseException:
+            with suppress(UploadError):
+                await uploads.remove()
+            raise
+    return registered
+
+
+def _chunked(path: Path) -> ChunkedFile:
+    try:
+        file = chunk_file(path)
+    except OSError as error:
+        raise FileRefusedError(
+            f"{path} cannot be read: {error.strerror}. Name the file of a model."
+        ) from error
+    except LayoutError as error:
+        raise FileRefusedError(f"{path} is no sound model: {error}") from error
+    if not file.chunks:
+        raise FileRefusedError(f"{path} is empty. Name the file of a model.")
+    return file
+
+
+async def _sent(
+    uploads: Uploads,
+    path: Path,
+    file: ChunkedFile,
+    manifests: Sequence[ChunkManifest],
+    progress: Progress,
+) -> tuple[StoredObject, tuple[StoredObject, ...]]:
+    """The manifest and the new packs, as they lie in the store now."""
+    packing = await asyncio.to_thread(lambda: packing_of(file.chunks, StoredChunks(manifests)))
+    total = file.layout.size_bytes
+    counted = total - sum(pack.size_bytes for pack in packing.new_packs)
+
+    def sent(more: int) -> None:
+        nonlocal counted
+        counted += more
+        progress(counted, total)
+
+    sent(0)
+    packs = await _packs_sent(uploads, path, packing.new_packs, sent)
+    runs = packing.runs([pack.digest for pack in packs])
+    encoded = encode_manifest(_manifest(file, runs))
+    chunks = await uploads.put(
+        MANIFEST_NAME, encoded, manifest_digest(encoded), sent=lambda more: None
+    )
+    return chunks, packs
+
+
+async def _packs_sent(
+    uploads: Uploads, path: Path, packs: Sequence[NewPack], sent: Callable[[int], None]
+) -> tuple[StoredObject, ...]:
+    slots = asyncio.Semaphore(PACKS_AT_ONCE)
+
+    async def one(pack: NewPack) -> StoredObject:
+        async with slots:
+            content, digest = await asyncio.to_thread(_content, path, pack)
+            return await uploads.put(digest.removeprefix("sha256:"), content, digest, sent)
+
+    sending = [asyncio.ensure_future(one(pack)) for pack in packs]
+    try:
+        return tuple(await asyncio.gather(*sending))
+    finally:
+        for task in sending:
+            task.cancel()
+        await asyncio.gather(*sending, return_exceptions=True)
+
+
+def _content(path: Path, pack: NewPack) -> tuple[bytes, Digest]:
+    """A pack's bytes and their digest; the registry finds out when the file changed meanwhile."""
+    with path.open("rb") as file:
+        content = b"".join(_read(file, chunk) for chunk in pack.chunks)
+    return content, Digest(f"sha256:{hashlib.sha256(content).hexdigest()}")
+
+
+def _read(file: BinaryIO, chunk: Chunk) -> bytes:
+    file.seek(chunk.start)
+    return file.read(chunk.length)
+
+
+def _manifest(file: ChunkedFile, runs: tuple[PackRun, ...]) -> ChunkManifest:
+    header = ManifestHeader(
+        digest=file.digest,
+        size_bytes=file.layout.size_bytes,
+        file_format=file.layout.file_format,
+        tensors=file.layout.tensors,
+        runs=runs,
+    )
+    return ChunkManifest(header, file.chunks)
