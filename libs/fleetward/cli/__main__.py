@@ -11,6 +11,7 @@ from fleetward.cli import (
     events,
     local,
     model,
+    model_diff,
     model_judge,
     model_push,
     robot,
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 for command in (
     model_push.push,
+    model_diff.diff,
     model_judge.deprecate,
     model_judge.withdraw,
     model_judge.approve,

@@ -39,3 +39,7 @@ class FileRefusedError(ClientError):
 
 class UploadError(ClientError):
     """The object store did not take the file."""
+
+
+class UpdateUnreadableError(ClientError):
+    """What an update is made of could not be read from the store."""

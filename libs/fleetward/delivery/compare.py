@@ -8,7 +8,7 @@ from enum import Enum
 
 from msgspec import Struct
 
-from fleetward.delivery.delta import Copy, FromChunks, Segment
+from fleetward.delivery.delta import Copy, FromChunks, Intdiff, Literal, Recipe, Segment
 from fleetward.delivery.manifest import TensorSpan
 
 BETWEEN = "(between tensors)"
@@ -51,7 +51,7 @@ class _Part(Struct, frozen=True):
 def compare(
     base: Sequence[TensorSpan], target: Sequence[TensorSpan], segments: Iterable[Segment], size: int
 ) -> list[TensorChange]:
-    """Every tensor of the target, what lies between them, and what was removed.
+    """Every tensor of the target, what lies between them, and those of the base that nothing uses.
 
     ``segments`` make the target's ``size`` bytes in order, as in a delta's header.
     """
@@ -65,7 +65,12 @@ def compare(
         changes.append(_change(tensor, held.get(tensor.name), walk.parts(tensor.start, end)))
     between += walk.parts(end, size)
     kept = {tensor.name for tensor in target}
-    changes += [_removed(tensor) for tensor in base if tensor.name not in kept]
+    used = _Ranges(walk.segments)
+    changes += [
+        _removed(tensor)
+        for tensor in base
+        if tensor.name not in kept and not used.touch(tensor.start, tensor.start + tensor.length)
+    ]
     return [*changes, _between(between)]
 
 
@@ -73,11 +78,11 @@ class _Walk:
     """Segments by where they begin in the target."""
 
     def __init__(self, segments: Iterable[Segment]) -> None:
-        self._segments: list[Segment] = []
+        self.segments: list[Segment] = []
         self._starts: list[int] = []
         start = 0
         for segment in segments:
-            self._segments.append(segment)
+            self.segments.append(segment)
             self._starts.append(start)
             start += segment.length
 
@@ -87,13 +92,33 @@ class _Walk:
     def _parts(self, start: int, end: int) -> Iterator[_Part]:
         index = bisect_right(self._starts, start) - 1
         while start < end:
-            segment = self._segments[index]
+            segment = self.segments[index]
             within = start - self._starts[index]
             length = min(end - start, segment.length - within)
             copied = segment.base_start + within if isinstance(segment, Copy) else None
             yield _Part(segment, length, copied)
             start += length
             index += 1
+
+
+class _Ranges:
+    """What the segments read of the base."""
+
+    def __init__(self, segments: Iterable[Segment]) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        reading = [one for one in segments if isinstance(one, (Copy, Intdiff, Recipe))]
+        for segment in sorted(reading, key=lambda one: one.base_start):
+            end = segment.base_start + segment.length
+            if self._ends and segment.base_start <= self._ends[-1]:
+                self._ends[-1] = max(end, self._ends[-1])
+            else:
+                self._starts.append(segment.base_start)
+                self._ends.append(end)
+
+    def touch(self, start: int, end: int) -> bool:
+        index = bisect_right(self._starts, end - 1) - 1
+        return index >= 0 and self._ends[index] > start
 
 
 def _change(tensor: TensorSpan, held: TensorSpan | None, parts: list[_Part]) -> TensorChange:
@@ -120,7 +145,7 @@ def _fate(tensor: TensorSpan, held: TensorSpan | None, parts: list[_Part]) -> Fa
 
 def _is_new(segment: Segment) -> bool:
     """Whether nothing of the base is in it."""
-    return not hasattr(segment, "base_start")
+    return isinstance(segment, (FromChunks, Literal))
 
 
 def _cost(parts: Iterable[_Part]) -> int:

@@ -7,6 +7,9 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 
 from fleetward.delivery.manifest import TensorSpan
 
+COUNTED_OUT = "onnx::"
+"""How the names begin that PyTorch's exporter numbers."""
+
 Content = Callable[[TensorSpan], Hashable]
 """What a tensor holds: equal for equal bytes. Asked only of tensors that the other side lacks."""
 
@@ -21,7 +24,8 @@ def match_tensors(
 
     A name continues its namesake of the same element type. Those that have none were added or
     renamed: they continue a tensor of the same bytes, or else the next one in order of the same
-    element type and shape that nobody else continues.
+    element type and shape that nobody else continues. A name that an exporter counted out
+    (``onnx::MatMul_1042``) says nothing: one node more, and it is another tensor's.
     """
     by_name = {tensor.name: tensor for tensor in base}
     found = {
@@ -38,7 +42,9 @@ def match_tensors(
 
 def _is_namesake(tensor: TensorSpan, by_name: dict[str, TensorSpan]) -> bool:
     namesake = by_name.get(tensor.name)
-    return namesake is not None and namesake.element_type == tensor.element_type
+    if namesake is None or tensor.name.startswith(COUNTED_OUT):
+        return False
+    return namesake.element_type == tensor.element_type
 
 
 _Key = Callable[[TensorSpan, bool], Hashable]

@@ -48,7 +48,6 @@ def test_every_fate_is_told(tmp_path: Path) -> None:
     assert {name: change.fate for name, change in changes.items()} == {
         "a": Fate.MOVED,  # the header before it changed its length
         "b": Fate.CHANGED,
-        "c": Fate.REMOVED,
         "d": Fate.REMOVED,
         "e": Fate.MOVED,
         "f": Fate.ADDED,
@@ -81,3 +80,20 @@ def test_by_chunks_alone_a_change_costs_its_chunks(tmp_path: Path) -> None:
     }
     assert (changes["a"].fate, changes["a"].cost_bytes) == (Fate.UNCHANGED, 0)
     assert (changes["b"].fate, changes["b"].cost_bytes) == (Fate.CHANGED, 1024 * 1024)
+
+
+def test_names_that_were_counted_out_are_matched_by_what_they_name(tmp_path: Path) -> None:
+    shapes = [(9, 9), (300, 100), (9, 9), (200, 100)]
+    tensors = [a_tensor(seed, shape) for seed, shape in enumerate(shapes)]
+    before = {f"onnx::MatMul_{10 + index}": tensor for index, tensor in enumerate(tensors)}
+    tensors[1] = flipped(tensors[1])
+    after = {f"onnx::MatMul_{11 + index}": tensor for index, tensor in enumerate(tensors)}
+    changes, _ = compared(tmp_path, before, after)
+    fates = {name: change.fate for name, change in changes.items() if name != BETWEEN}
+    assert fates == {
+        "onnx::MatMul_11": Fate.MOVED,
+        "onnx::MatMul_12": Fate.CHANGED,
+        "onnx::MatMul_13": Fate.MOVED,
+        "onnx::MatMul_14": Fate.MOVED,
+    }
+    assert changes["onnx::MatMul_12"].by == ("intdiff",)
