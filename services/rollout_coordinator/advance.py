@@ -17,6 +17,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from fleetward.contracts.alerts import AlertFired
+from fleetward.contracts.judgements import ModelWithdrawn
 from fleetward.contracts.robots import (
     ActivationFailed,
     ModelActivated,
@@ -38,6 +39,7 @@ from fleetward.contracts.rollouts import (
 )
 from fleetward.contracts.telemetry import InferenceSummarized
 from rollout_coordinator.evidence import with_summary
+from rollout_coordinator.recall import recall_reason, without_return
 from rollout_coordinator.revert import ended, halted, reverted_further
 from rollout_coordinator.robot_facts import RobotFact, progressed
 from rollout_coordinator.step import (
@@ -52,7 +54,9 @@ from rollout_coordinator.step import (
 from rollout_coordinator.verdict import condemnation
 from rollout_coordinator.waves import targeted, wave_started, with_silent
 
-Fact = RobotFact | InferenceSummarized | RolloutControlRequested | RobotTaken | Tick
+Fact = (
+    RobotFact | InferenceSummarized | RolloutControlRequested | ModelWithdrawn | RobotTaken | Tick
+)
 
 _UNSETTLED = (RobotPhase.WAITING, RobotPhase.TARGETED)
 
@@ -71,7 +75,9 @@ def begun(rollout: Rollout, now: datetime) -> Step:
     return started.then(wave_started(rollout, 0, now))
 
 
-def advance(rollout: Rollout, fact: Fact, stored_at: datetime, now: datetime) -> Step:
+def advance(  # noqa: PLR0911 (one arm per kind of fact, and nothing else)
+    rollout: Rollout, fact: Fact, stored_at: datetime, now: datetime
+) -> Step:
     """What ``fact`` changes. A fact told twice, late, or about something else changes nothing.
 
     ``stored_at`` orders what was said: when the server stored the fact, the same for every copy.
@@ -89,6 +95,8 @@ def advance(rollout: Rollout, fact: Fact, stored_at: datetime, now: datetime) ->
             if evidence is rollout.evidence:
                 return unchanged
             return _judged(replace(rollout, evidence=evidence), now)
+        case ModelWithdrawn():
+            return _recalled(rollout, fact, now)
         case RobotTaken():
             return _taken(rollout, fact)
         case Tick():
@@ -196,6 +204,15 @@ def _taken(rollout: Rollout, fact: RobotTaken) -> Step:
         reason=f"{fact.by} gave it another target first",
     )
     return Step(rollout=with_robots(rollout, {fact.robot_id: lost}))
+
+
+def _recalled(rollout: Rollout, fact: ModelWithdrawn, now: datetime) -> Step:
+    """Revocation beats delivery, and beats a return."""
+    reason = recall_reason(rollout, fact)
+    if reason and rollout.state is not RolloutState.REVERTING:
+        return halted(rollout, reason, now)
+    kept = without_return(rollout, fact)
+    return Step(rollout=rollout) if kept is rollout else _judged(kept, now)
 
 
 def _controlled(

@@ -23,6 +23,7 @@ from fleetward.contracts.codec import UnreadableMessageError
 from fleetward.contracts.errors import MalformedError
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import RolloutId
+from fleetward.contracts.judgements import ModelWithdrawn
 from fleetward.contracts.registry import ModelRecord
 from fleetward.contracts.robots import RobotEnrolled
 from fleetward.contracts.rollouts import (
@@ -37,6 +38,7 @@ from rollout_coordinator.fold import Told, folded
 from rollout_coordinator.interest import Interest
 from rollout_coordinator.ledger import RolloutLedger
 from rollout_coordinator.plan import Fleet, planned
+from rollout_coordinator.recall import recalled
 from rollout_coordinator.settings import Settings
 from rollout_coordinator.step import Step, Tick
 
@@ -81,13 +83,19 @@ class Handlers:
             except UnreadableMessageError as error:
                 await bury(self._connection, delivery, error)
                 continue
-            for rollout_id in self._interest.of(fact):
+            for rollout_id in await self._concerned(fact):
                 told[rollout_id].append((fact, delivery.published_at))
         for rollout_id, facts in told.items():
             await self.apply(rollout_id, facts)
         for delivery in deliveries:
             if not delivery.answered:
                 await delivery.ack()
+
+    async def _concerned(self, fact: Event) -> Sequence[RolloutId]:
+        """A withdrawal is rare, and must not miss a rollout that a peer has just begun."""
+        if isinstance(fact, ModelWithdrawn):
+            return await self._ledger.open_ids()
+        return self._interest.of(fact)
 
     async def on_tick(self, rollout_id: RolloutId, tick: Tick) -> None:
         """Time passes for an open rollout."""
@@ -142,6 +150,14 @@ class Handlers:
                 await self._refuse(request, sequence, reason, now)
                 return
             self._decided(step)
+            await self._recall_if_withdrawn(step.rollout)
+
+    async def _recall_if_withdrawn(self, rollout: Rollout) -> None:
+        """What was withdrawn between plan and write was told before the rollout was there."""
+        reason = (await self._ledger.withdrawn()).get(rollout.digest)
+        if reason is not None:
+            now = self._now()
+            await self.apply(rollout.rollout_id, [(recalled(rollout, reason, now), now)])
 
     async def _planned(self, request: RolloutRequested, now: datetime) -> Rollout:
         record = await last_value(self._connection, ModelRecord, name=request.model.name)
@@ -152,6 +168,7 @@ class Handlers:
             robots=robots,
             targets={robot: held.target for robot, held in known.items() if held.target},
             open_rollouts=tuple(await self._ledger.open_rollouts()),
+            withdrawn=await self._ledger.withdrawn(),
         )
         return planned(request, record.event if record else None, fleet, now, current_traceparent())
 

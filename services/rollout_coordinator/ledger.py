@@ -12,8 +12,9 @@ from fleetward.bus.batch import Write, write_atomically
 from fleetward.bus.errors import ConflictError
 from fleetward.bus.last_values import Value, last_value, last_values
 from fleetward.bus.publish import publish
-from fleetward.contracts.codec import encode
-from fleetward.contracts.ids import RobotId, RolloutId
+from fleetward.contracts.codec import decode, encode
+from fleetward.contracts.curation import SignedWithdrawals, Withdrawals
+from fleetward.contracts.ids import Digest, RobotId, RolloutId
 from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
 from fleetward.contracts.rollouts import FINAL_STATES, Rollout, RolloutRefused
 from fleetward.trust.signing import TARGET, SigningKey, TrustedKeys
@@ -55,6 +56,15 @@ class RolloutLedger:
     async def targets(self, robots: Sequence[RobotId]) -> dict[RobotId, Known]:
         """The newest target of each robot that has one, as far as it is believed."""
         return await self._targets.newest(robots)
+
+    async def open_ids(self) -> tuple[RolloutId, ...]:
+        """Every rollout that is not final, by id; read from the stream."""
+        return tuple(rollout.rollout_id for rollout in await self.open_rollouts())
+
+    async def withdrawn(self) -> dict[Digest, str]:
+        """Every digest that nobody may be given any more, and why."""
+        signed = await last_value(self._connection, SignedWithdrawals)
+        return decode(signed.event.payload, Withdrawals).reasons if signed else {}
 
     async def write(self, step: Step, expected_sequence: int, now: datetime) -> list[RobotTaken]:
         """Write a decision if the rollout is still at ``expected_sequence``, then nudge its robots.

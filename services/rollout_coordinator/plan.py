@@ -9,7 +9,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from fleetward.contracts.ids import ModelSelector, RobotId, Version
+from fleetward.contracts.ids import Digest, ModelSelector, RobotId, Version
 from fleetward.contracts.policies import ALL_PERCENT, check_policy
 from fleetward.contracts.registry import ModelManifest, ModelRecord
 from fleetward.contracts.robots import RobotEnrolled, RobotTarget
@@ -31,6 +31,8 @@ class Fleet(Struct, frozen=True):
     robots: tuple[RobotEnrolled, ...]
     targets: Mapping[RobotId, RobotTarget]
     open_rollouts: tuple[Rollout, ...]
+    withdrawn: Mapping[Digest, str] = {}
+    """Why nobody may be given, or return to, some bytes any more."""
 
 
 def planned(
@@ -45,6 +47,7 @@ def planned(
     Raises PlanRefusedError or MalformedError with what is wrong, which, and what to do.
     """
     manifest = _manifest(request.model, record)
+    _refuse_withdrawn(manifest, fleet)
     check_policy(request.policy)
     selected = _selected(request.selector, fleet)
     robots = _without_up_to_date(selected, manifest, fleet)
@@ -57,7 +60,7 @@ def planned(
         policy=request.policy,
         waves=_waves(request, robots),
         state=RolloutState.RUNNING,
-        robots={robot: _progress(fleet.targets.get(robot)) for robot in robots},
+        robots={robot: _progress(fleet.targets.get(robot), fleet) for robot in robots},
         wave_started_at=now,
         started_at=now,
         traceparent=traceparent,
@@ -169,9 +172,20 @@ def _cohort_order(robot: RobotId) -> str:
     return hashlib.sha256(robot.encode()).hexdigest()
 
 
-def _progress(target: RobotTarget | None) -> RobotProgress:
+def _refuse_withdrawn(manifest: ModelManifest, fleet: Fleet) -> None:
+    reason = fleet.withdrawn.get(manifest.digest)
+    if reason is not None:
+        raise PlanRefusedError(
+            f"{manifest.model} was withdrawn: {reason}. `fleetward model list` shows what else "
+            "is published."
+        )
+
+
+def _progress(target: RobotTarget | None, fleet: Fleet) -> RobotProgress:
     if target is None:
         return RobotProgress()
+    if target.digest in fleet.withdrawn:
+        return RobotProgress(generation=target.generation)
     return RobotProgress(
         generation=target.generation, previous=target.model, previous_digest=target.digest
     )

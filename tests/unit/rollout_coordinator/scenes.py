@@ -16,6 +16,7 @@ from fleetward.contracts.ids import (
     RolloutId,
     Version,
 )
+from fleetward.contracts.judgements import ModelWithdrawn
 from fleetward.contracts.robots import (
     ActivationFailed,
     ActivationStage,
@@ -229,6 +230,17 @@ def summary(
         confidence_count=good,
         confidence_sum=good * 0.9,
         confidence_sum_of_squares=good * 0.82,
+    )
+
+
+def withdrawn(digest: Digest) -> ModelWithdrawn:
+    """Some bytes must not be served any more."""
+    return ModelWithdrawn(
+        name=ModelName("detector"),
+        version=Version("2"),
+        digest=digest,
+        reason="sees ghosts",
+        withdrawn_at=START,
     )
 
 

@@ -79,6 +79,8 @@ def facts_about(rollout: Rollout) -> Iterator[Fact]:
     yield scenes.asked(ControlAction.RESUME)
     yield scenes.asked(ControlAction.ABORT)
     yield scenes.asked(ControlAction.ABORT, AbortMode.KEEP)
+    yield scenes.withdrawn(scenes.NEW)
+    yield scenes.withdrawn(scenes.OLD)
     for number in (1, 2, 3):
         progress = rollout.robots[scenes.robot(number)]
         for generation in (progress.generation, progress.generation - 1):

@@ -97,6 +97,18 @@ def test_plan_knows_what_each_robot_returns_to() -> None:
     assert (rollout.model, rollout.digest) == (NEW_MODEL, NEW)
 
 
+def test_withdrawn_bytes_are_neither_planned_nor_returned_to() -> None:
+    known = fleet(2, {RobotId("r1"): target("r1")})
+    gone = replace(known, targets={}, withdrawn={NEW: "sees ghosts"})
+    with pytest.raises(PlanRefusedError, match="was withdrawn: sees ghosts"):
+        planned(request(), RECORD, gone, START)
+
+    left = replace(known, withdrawn={OLD: "sees ghosts"})
+    rollout = planned(request(), RECORD, left, START)
+    robot = rollout.robots[RobotId("r1")]
+    assert (robot.generation, robot.previous, robot.previous_digest) == (7, None, None)
+
+
 def test_alias_names_the_version_it_points_to() -> None:
     assert planned(request("detector@stable"), RECORD, fleet(), START).digest == OLD
 

@@ -1,0 +1,50 @@
+"""What the withdrawal of some bytes means for a rollout: nobody is given them, nobody returns to them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from fleetward.contracts.judgements import ModelWithdrawn
+from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout
+from rollout_coordinator.step import with_robots
+
+
+def recall_reason(rollout: Rollout, fact: ModelWithdrawn) -> str:
+    """Why the rollout must be taken back now, or an empty string."""
+    if fact.digest != rollout.digest:
+        return ""
+    return f"{rollout.model} was withdrawn: {fact.reason}"
+
+
+def without_return(rollout: Rollout, fact: ModelWithdrawn) -> Rollout:
+    """The rollout with nobody returning to withdrawn bytes; the same object if nobody would.
+
+    Such a robot keeps what it has, as one that never had another model.
+    """
+    lost = {
+        robot: _without_return(progress)
+        for robot, progress in rollout.robots.items()
+        if progress.previous_digest == fact.digest
+    }
+    return with_robots(rollout, lost) if lost else rollout
+
+
+def _without_return(progress: RobotProgress) -> RobotProgress:
+    stayed = replace(progress, previous=None, previous_digest=None)
+    if progress.phase is not RobotPhase.REVERTING:
+        return stayed
+    reason = "what it served before was withdrawn while it returned"
+    return replace(stayed, phase=RobotPhase.FAILED, reason=reason)
+
+
+def recalled(rollout: Rollout, reason: str, now: datetime) -> ModelWithdrawn:
+    """The withdrawal as a fact again, for a rollout that was not there when it was told."""
+    return ModelWithdrawn(
+        name=rollout.model.name,
+        version=rollout.model.version,
+        digest=rollout.digest,
+        reason=reason,
+        withdrawn_at=now,
+    )
