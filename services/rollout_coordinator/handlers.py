@@ -36,7 +36,7 @@ from rollout_coordinator.advance import begun
 from rollout_coordinator.errors import ContestedRolloutError, PlanRefusedError
 from rollout_coordinator.fold import Told, folded
 from rollout_coordinator.interest import Interest
-from rollout_coordinator.ledger import RolloutLedger
+from rollout_coordinator.ledger import Opened, RolloutLedger
 from rollout_coordinator.plan import Fleet, planned
 from rollout_coordinator.recall import recalled
 from rollout_coordinator.settings import Settings
@@ -128,29 +128,36 @@ class Handlers:
                 self._decided(step)
                 return used - len(lost)
             lost += [(fact, now) for fact in taken]
-        raise ContestedRolloutError(
-            f"rollout {rollout_id} moved {self._settings.max_conflicts} times while it was being "
-            "decided; the facts are delivered again."
-        )
+        raise _contested(rollout_id, self._settings.max_conflicts)
 
     async def _on_requested(self, request: RolloutRequested, sequence: int) -> None:
-        if await self._ledger.is_answered(request.rollout_id, sequence):
-            return
-        now = self._now()
-        with span("coordinator.plan", rollout=request.rollout_id):
+        """Decide on a request, again when other rollouts or targets moved meanwhile."""
+        for _ in range(self._settings.max_conflicts):
+            if await self._ledger.is_answered(request.rollout_id, sequence):
+                return
             try:
-                rollout = await self._planned(request, now)
-            except (PlanRefusedError, MalformedError) as error:
-                await self._refuse(request, sequence, str(error), now)
-                return
-            step = begun(rollout, now)
-            taken = await self._ledger.write(step, 0, now)
-            if taken:
-                reason = f"{taken[0].robot_id} was just given another target by {taken[0].by}."
-                await self._refuse(request, sequence, reason, now)
-                return
-            self._decided(step)
-            await self._recall_if_withdrawn(step.rollout)
+                with span("coordinator.plan", rollout=request.rollout_id):
+                    await self._begin(request, sequence)
+            except ConflictError:
+                continue
+            return
+        raise _contested(request.rollout_id, self._settings.max_conflicts)
+
+    async def _begin(self, request: RolloutRequested, sequence: int) -> None:
+        now, opened = self._now(), await self._ledger.opened()
+        try:
+            rollout = await self._planned(request, opened, now)
+        except (PlanRefusedError, MalformedError) as error:
+            await self._refuse(request, sequence, str(error), now)
+            return
+        step = begun(rollout, now)
+        taken = await self._ledger.begin(step, opened, now)
+        if taken:
+            reason = f"{taken[0].robot_id} was just given another target by {taken[0].by}."
+            await self._refuse(request, sequence, reason, now)
+            return
+        self._decided(step)
+        await self._recall_if_withdrawn(step.rollout)
 
     async def _recall_if_withdrawn(self, rollout: Rollout) -> None:
         """What was withdrawn between plan and write was told before the rollout was there."""
@@ -159,7 +166,7 @@ class Handlers:
             now = self._now()
             await self.apply(rollout.rollout_id, [(recalled(rollout, reason, now), now)])
 
-    async def _planned(self, request: RolloutRequested, now: datetime) -> Rollout:
+    async def _planned(self, request: RolloutRequested, opened: Opened, now: datetime) -> Rollout:
         record = await last_value(self._connection, ModelRecord, name=request.model.name)
         enrolled = await last_values(self._connection, RobotEnrolled)
         robots = tuple(value.event for value in enrolled)
@@ -167,7 +174,7 @@ class Handlers:
         fleet = Fleet(
             robots=robots,
             targets={robot: held.target for robot, held in known.items() if held.target},
-            open_rollouts=tuple(await self._ledger.open_rollouts()),
+            open_rollouts=opened.rollouts,
             withdrawn=await self._ledger.withdrawn(),
         )
         return planned(request, record.event if record else None, fleet, now, current_traceparent())
@@ -192,3 +199,10 @@ class Handlers:
                 reason=step.rollout.reason,
                 targets=len(step.targets),
             )
+
+
+def _contested(rollout_id: RolloutId, times: int) -> ContestedRolloutError:
+    return ContestedRolloutError(
+        f"rollout {rollout_id}, or what it depends on, moved {times} times while it was being "
+        "decided; what it was decided on is delivered again."
+    )

@@ -5,21 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from msgspec import Struct
 from msgspec.structs import replace
 from nats.aio.client import Client
 
 from fleetward.bus.batch import Write, write_atomically
 from fleetward.bus.errors import ConflictError
-from fleetward.bus.last_values import Value, last_value, last_values
+from fleetward.bus.last_values import Value, last_value, last_values, last_values_of
 from fleetward.bus.publish import publish
 from fleetward.contracts.codec import decode, encode
 from fleetward.contracts.curation import SignedWithdrawals, Withdrawals
 from fleetward.contracts.ids import Digest, RobotId, RolloutId
 from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
-from fleetward.contracts.rollouts import FINAL_STATES, Rollout, RolloutRefused
+from fleetward.contracts.rollouts import FINAL_STATES, OpenRollouts, Rollout, RolloutRefused
 from fleetward.trust.signing import TARGET, SigningKey, TrustedKeys
 from rollout_coordinator.step import RobotTaken, Step, TargetOrder
 from rollout_coordinator.stored_targets import Known, StoredTargets
+
+
+class Opened(Struct, frozen=True):
+    """The rollouts that have not ended, and the sequence of their index to compare and set by."""
+
+    rollouts: tuple[Rollout, ...]
+    sequence: int
 
 
 class RolloutLedger:
@@ -48,18 +56,37 @@ class RolloutLedger:
         refused = await last_value(self._connection, RolloutRefused, rollout_id=rollout_id)
         return refused is not None and refused.sequence > asked_at
 
-    async def open_rollouts(self) -> list[Rollout]:
-        """Every rollout that is not final."""
-        values = await last_values(self._connection, Rollout)
-        return [value.event for value in values if value.event.state not in FINAL_STATES]
+    async def opened(self) -> Opened:
+        """Every rollout that is not final, as the index of them stands."""
+        ids, sequence = await self._index()
+        values = await last_values_of(self._connection, Rollout, "rollout_id", ids)
+        rollouts = [value.event for value in values if value.event.state not in FINAL_STATES]
+        return Opened(tuple(rollouts), sequence)
+
+    async def _index(self) -> tuple[tuple[RolloutId, ...], int]:
+        """The ids of open rollouts, and the sequence of the row that holds them."""
+        index = await last_value(self._connection, OpenRollouts)
+        if index is not None:
+            return index.event.rollouts, index.sequence
+        every = [value.event for value in await last_values(self._connection, Rollout)]
+        return tuple(held.rollout_id for held in every if held.state not in FINAL_STATES), 0
 
     async def targets(self, robots: Sequence[RobotId]) -> dict[RobotId, Known]:
         """The newest target of each robot that has one, as far as it is believed."""
         return await self._targets.newest(robots)
 
+    async def begin(self, step: Step, opened: Opened, now: datetime) -> list[RobotTaken]:
+        """Write a rollout's first step, if no other began or ended since ``opened`` was read.
+
+        Returns and raises as ``write`` does.
+        """
+        begun = (*(each.rollout_id for each in opened.rollouts), step.rollout.rollout_id)
+        index = Write(OpenRollouts(rollouts=tuple(sorted(begun))), opened.sequence)
+        return await self._write(step, 0, now, [index])
+
     async def open_ids(self) -> tuple[RolloutId, ...]:
         """Every rollout that is not final, by id; read from the stream."""
-        return tuple(rollout.rollout_id for rollout in await self.open_rollouts())
+        return (await self._index())[0]
 
     async def withdrawn(self) -> dict[Digest, str]:
         """Every digest that nobody may be given any more, and why."""
@@ -72,13 +99,25 @@ class RolloutLedger:
         Returns the robots that somebody else has given a newer target; when there are any,
         nothing was written, and they are facts to decide on. Raises ConflictError, PublishError.
         """
+        ended = step.rollout.state in FINAL_STATES
+        index = [await self._index_without(step.rollout.rollout_id)] if ended else []
+        return await self._write(step, expected_sequence, now, index)
+
+    async def _index_without(self, ended: RolloutId) -> Write:
+        ids, sequence = await self._index()
+        left = tuple(sorted(each for each in ids if each != ended))
+        return Write(OpenRollouts(rollouts=left), sequence)
+
+    async def _write(
+        self, step: Step, expected_sequence: int, now: datetime, index: Sequence[Write]
+    ) -> list[RobotTaken]:
         known = await self._targets.newest([order.robot_id for order in step.targets])
         here = step.rollout.rollout_id
         taken = [lost for order in step.targets if (lost := _taken(order, known, here))]
         if taken:
             return taken
         rollout = replace(step.rollout, revision=step.rollout.revision + 1)
-        writes = [Write(rollout, expected_sequence)]
+        writes = [Write(rollout, expected_sequence), *index]
         writes += [Write(event) for event in step.events]
         for order in step.targets:
             sequence = known[order.robot_id].sequence if order.robot_id in known else 0

@@ -14,6 +14,7 @@ from fleetward.contracts.policies import ALL_PERCENT, check_policy
 from fleetward.contracts.registry import ModelManifest, ModelRecord
 from fleetward.contracts.robots import RobotEnrolled, RobotTarget
 from fleetward.contracts.rollouts import (
+    MAX_OPEN_ROLLOUTS,
     MAX_ROBOTS_PER_ROLLOUT,
     RobotProgress,
     Rollout,
@@ -46,6 +47,11 @@ def planned(
 
     Raises PlanRefusedError or MalformedError with what is wrong, which, and what to do.
     """
+    if len(fleet.open_rollouts) >= MAX_OPEN_ROLLOUTS:
+        raise PlanRefusedError(
+            f"{MAX_OPEN_ROLLOUTS} rollouts are open, no more may be. End some: "
+            "`fleetward rollout list` shows them."
+        )
     manifest = _manifest(request.model, record)
     _refuse_withdrawn(manifest, fleet)
     check_policy(request.policy)

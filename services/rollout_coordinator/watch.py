@@ -96,4 +96,4 @@ def utc_now() -> datetime:
 
 async def _refresh(ledger: RolloutLedger, interest: Interest) -> None:
     interest.begin_refresh()
-    interest.replace(await ledger.open_rollouts())
+    interest.replace((await ledger.opened()).rollouts)

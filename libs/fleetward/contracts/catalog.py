@@ -56,6 +56,7 @@ from fleetward.contracts.robots import (
     SignedTarget,
 )
 from fleetward.contracts.rollouts import (
+    OpenRollouts,
     Rollout,
     RolloutControlRequested,
     RolloutEnded,
@@ -328,6 +329,14 @@ EVENTS: tuple[EventRow, ...] = (
         size_limit_bytes=4 * MIB,
         readers=(_P.COORDINATOR, *_PEOPLE),
         listeners=(_P.COORDINATOR, *_PEOPLE),
+    ),
+    EventRow(
+        event=OpenRollouts,
+        subject="rollout.open.v1",
+        producers=(_P.COORDINATOR,),
+        stream=_S.ROLLOUTS,
+        rate="two per rollout",
+        readers=(_P.COORDINATOR,),
     ),
     EventRow(
         event=RolloutRefused,

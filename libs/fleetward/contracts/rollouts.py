@@ -10,6 +10,7 @@ from fleetward.contracts.event import Event, UtcTime
 from fleetward.contracts.ids import Digest, ModelRef, ModelSelector, RobotId, RolloutId
 
 MAX_ROBOTS_PER_ROLLOUT = 10_000
+MAX_OPEN_ROLLOUTS = 1_000
 MAX_TARGETS_PER_STEP = 500
 """Targets one step may write; with state and events it stays below the server's 1,000 a batch."""
 
@@ -167,6 +168,16 @@ class Rollout(Event, frozen=True, kw_only=True):
     """When the last obeyed control was stored; a copy of an older one is not obeyed again."""
     revision: int = 0
     traceparent: str = ""
+
+
+class OpenRollouts(Event, frozen=True, kw_only=True):
+    """Which rollouts have not ended: written with each start and end, compared and set.
+
+    So nobody reads every rollout there ever was to find the few that matter, and no two that are
+    planned at the same time can both believe that a robot is free.
+    """
+
+    rollouts: tuple[RolloutId, ...] = ()
 
 
 class RolloutRequested(Event, frozen=True, kw_only=True):

@@ -188,6 +188,17 @@ class Fleet:
                         return value.event
                 await asyncio.sleep(0.05)  # a state is read, as live messages may be of no write
 
+    async def answered(self, rollout_id: RolloutId) -> Rollout | None:
+        """Wait for the answer to a request: the rollout, or None when it was refused."""
+        async with asyncio.timeout(END_TIMEOUT_S):
+            while True:
+                value = await last_value(self.people, Rollout, rollout_id=rollout_id)
+                if value is not None:
+                    return value.event
+                if await last_value(self.people, RolloutRefused, rollout_id=rollout_id):
+                    return None
+                await asyncio.sleep(0.05)
+
     async def refusal(self, rollout_id: RolloutId) -> str:
         """Wait for a refusal; its reason."""
         async with asyncio.timeout(END_TIMEOUT_S):

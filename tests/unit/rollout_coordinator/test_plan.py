@@ -14,7 +14,13 @@ from fleetward.contracts.errors import MalformedError
 from fleetward.contracts.ids import Digest, RobotId, RolloutId, Version, model_selector
 from fleetward.contracts.registry import ModelManifest, ModelRecord, ModelVersion, SignedManifest
 from fleetward.contracts.robots import RobotEnrolled, RobotTarget
-from fleetward.contracts.rollouts import Rollout, RolloutPolicy, RolloutRequested, Strategy
+from fleetward.contracts.rollouts import (
+    MAX_OPEN_ROLLOUTS,
+    Rollout,
+    RolloutPolicy,
+    RolloutRequested,
+    Strategy,
+)
 from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.plan import Fleet, planned, wave_sizes
 from tests.unit.rollout_coordinator.scenes import (
@@ -167,6 +173,15 @@ def test_empty_selection_is_refused() -> None:
 
 def test_too_many_robots_are_refused() -> None:
     assert "more than the 10000 of one rollout" in refusal(request(), RECORD, fleet(10_001))
+
+
+def test_too_many_open_rollouts_are_refused() -> None:
+    many = tuple(
+        replace(started(1), rollout_id=RolloutId(f"other-{number}"), robots={})
+        for number in range(MAX_OPEN_ROLLOUTS)
+    )
+    assert "1000 rollouts are open" in refusal(request(), RECORD, fleet(5, {}, many))
+    assert planned(request(), RECORD, fleet(5, {}, many[1:]), START).waves
 
 
 def test_nothing_to_do_is_refused_by_the_name_the_robots_know() -> None:
