@@ -9,6 +9,7 @@ import typer
 from fleetward.cli import (
     alert,
     events,
+    history,
     local,
     model,
     model_diff,
@@ -44,6 +45,8 @@ for command in (
     model_judge.gates,
 ):
     model.app.command(command.__name__)(command)
+model.app.command("history")(history.model_history)
+robot.app.command("history")(history.robot_history)
 app.add_typer(model.app, name="model")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(robot.app, name="robot")
