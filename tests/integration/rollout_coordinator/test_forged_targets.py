@@ -17,7 +17,8 @@ from fleetward.contracts.rows import Principal
 from fleetward.trust.signing import TARGET, SigningKey
 from tests.integration.rollout_coordinator.coordinator_process import CoordinatorProcess
 from tests.integration.rollout_coordinator.detector import DIGESTS, MODEL
-from tests.integration.rollout_coordinator.fleet import Fleet, now
+from tests.integration.rollout_coordinator.fleet import Fleet
+from tests.integration.rollout_coordinator.robot import now
 
 VICTIM = RobotId("berlin-1")
 Forge = Callable[[Fleet, Path], Awaitable[bytes]]

@@ -19,7 +19,8 @@ from tests.integration.rollout_coordinator.coordinator_process import (
     CoordinatorProcess,
     signing_key,
 )
-from tests.integration.rollout_coordinator.fleet import Fleet, now, running_fleet
+from tests.integration.rollout_coordinator.fleet import Fleet, running_fleet
+from tests.integration.rollout_coordinator.robot import now
 from tests.integration.rollout_coordinator.stored import stored_in
 
 MARS = "site=mars"

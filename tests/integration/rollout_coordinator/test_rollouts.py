@@ -26,7 +26,8 @@ from fleetward.contracts.rollouts import (
 from fleetward.contracts.rows import Principal, StreamName
 from tests.integration.rollout_coordinator.coordinator_process import CoordinatorProcess
 from tests.integration.rollout_coordinator.detector import DIGESTS
-from tests.integration.rollout_coordinator.fleet import POLICY, Fleet, now
+from tests.integration.rollout_coordinator.fleet import POLICY, Fleet
+from tests.integration.rollout_coordinator.robot import now
 from tests.integration.rollout_coordinator.stored import (
     assert_generations_strictly_increase,
     assert_nothing_happened_twice,

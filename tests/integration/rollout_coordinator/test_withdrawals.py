@@ -12,7 +12,8 @@ from fleetward.contracts.judgements import ModelWithdrawn
 from fleetward.contracts.rollouts import RobotPhase, RolloutState
 from fleetward.contracts.rows import Principal, StreamName
 from tests.integration.rollout_coordinator.detector import DIGESTS
-from tests.integration.rollout_coordinator.fleet import POLICY, Fleet, now
+from tests.integration.rollout_coordinator.fleet import POLICY, Fleet
+from tests.integration.rollout_coordinator.robot import now
 from tests.integration.rollout_coordinator.stored import stored_in, targets_in
 
 BAKING = replace(POLICY, bake_s=600)
