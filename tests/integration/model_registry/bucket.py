@@ -42,6 +42,13 @@ async def sizes_in(store: ObjectStore) -> dict[str, int]:
     return {entry["Key"]: entry["Size"] for entry in page.get("Contents", ())}
 
 
+async def contents_of(store: ObjectStore, key: str) -> bytes:
+    """One object's bytes."""
+    async with _client(store) as client:
+        answer = await client.get_object(Bucket=store.bucket, Key=key)
+        return await answer["Body"].read()
+
+
 async def put(store: ObjectStore, key: str, contents: bytes) -> None:
     """Put one object."""
     async with _client(store) as client:

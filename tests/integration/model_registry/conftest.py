@@ -25,10 +25,10 @@ def registry_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def registry(
+def registry_environment(
     module_nats_server: NatsSystem, object_store: ObjectStore, registry_directory: Path
-) -> Iterator[TrustedKeys]:
-    """A running model-registry; gives the keys that its manifests must verify under."""
+) -> dict[str, str]:
+    """What a registry of the module is started with; its keys are made for it."""
     directory = registry_directory
     SigningKey.create(directory / "manifest.seed").publish(directory, MANIFEST)
     commands = SigningKey.create(directory / "commands.key")
@@ -36,7 +36,7 @@ def registry(
         directory / "root", directory / "online", commands, datetime.now(timezone.utc)
     )
     (directory / "root.json").write_bytes(root)
-    environment = {
+    return {
         "FLEETWARD_NATS_URL": module_nats_server.url,
         "FLEETWARD_CREDENTIALS": str(module_nats_server.credentials(Principal.REGISTRY)),
         "FLEETWARD_STATE_DIR": str(directory / "state"),
@@ -47,7 +47,15 @@ def registry(
         "FLEETWARD_S3_ACCESS_KEY": object_store.keys.registry.access_key,
         "FLEETWARD_S3_SECRET_KEY": object_store.keys.registry.secret_key,
     }
-    process = ServiceProcess("model_registry", directory, environment)
+
+
+@pytest.fixture(scope="module")
+def registry(
+    registry_environment: dict[str, str], registry_directory: Path
+) -> Iterator[TrustedKeys]:
+    """A running model-registry; gives the keys that its manifests must verify under."""
+    directory = registry_directory
+    process = ServiceProcess("model_registry", directory, registry_environment)
     try:
         asyncio.run(process.start())
         yield TrustedKeys.load(directory)

@@ -76,8 +76,10 @@ class ForgedUpload(Struct, kw_only=True):
             chunks_key=f"{upload_key}/manifest",
         )
 
-    async def register(self, fleet: Fleet, store: ObjectStore, name: str) -> ModelRegistered:
-        """Put everything into the store, and ask the registry for ``name:1.0``."""
+    async def register(
+        self, fleet: Fleet, store: ObjectStore, name: str, *, version: str = "1.0"
+    ) -> ModelRegistered:
+        """Put everything into the store, and ask the registry for ``name:version``."""
         if self.chunks_key.startswith("uploads/"):
             await bucket.put(store, self.chunks_key, self.manifest)
         for pack, content in zip(self.packs, self.put_packs, strict=False):
@@ -85,7 +87,7 @@ class ForgedUpload(Struct, kw_only=True):
         chunks = StoredObject(self.chunks_key, manifest_digest(self.manifest), len(self.manifest))
         request = RegisterModel(
             name=ModelName(name),
-            version=Version("1.0"),
+            version=Version(version),
             digest=self.digest,
             size_bytes=self.size_bytes,
             upload_key=self.upload_key,
