@@ -47,7 +47,8 @@ def test_every_promised_command_is_there() -> None:
         ),
         *("model push", "model list", "model show", "model alias", "model diff"),
         *(f"model {verb}" for verb in ("deprecate", "withdraw", "approve")),
-        *(f"model {verb}" for verb in ("preflight", "report", "gates")),
+        *(f"model {verb}" for verb in ("preflight", "report", "gates", "history")),
+        "robot history",
         *(f"rollout {verb}" for verb in ("start", "watch", "status", "list", "wait")),
         *(f"rollout {verb}" for verb in ("pause", "resume", "abort")),
     }
