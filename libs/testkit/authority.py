@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fleetward.contracts.ids import Digest, ModelName, ModelRef, Version
 from fleetward.contracts.trust import RefreshTrust, RoleName, TrustRefreshed
+from fleetward.trust.anchors import write_anchor
 from fleetward.trust.answering import answer, roles_wanted
 from fleetward.trust.following import Anchor
 from fleetward.trust.listing import Listed, listed
@@ -122,6 +123,12 @@ class Authority:
     def anchor(self, *, pinned: bool = False) -> Anchor:
         """What a robot gets at its enrolment now; ``pinned``: with the versions of today."""
         return Anchor(root=self.root, floors=self.versions() if pinned else {}, at=self.now)
+
+    def enrol(self, trust_dir: Path, *, pinned: bool = False) -> None:
+        """Write what a robot finds in its trust directory."""
+        anchor = self.anchor(pinned=pinned)
+        trust_dir.mkdir(exist_ok=True)
+        write_anchor(trust_dir, anchor)
 
     def versions(self) -> dict[RoleName, int]:
         """role -> version."""

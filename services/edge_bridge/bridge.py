@@ -20,12 +20,13 @@ from typing import IO, Any
 import aiohttp
 from msgspec.structs import replace
 
-from edge_bridge.errors import BridgeError, FetchRefusedError, TransientError
+from edge_bridge.errors import BridgeError
 from edge_bridge.fetch import Fetcher
 from edge_bridge.handlers import Converger
 from edge_bridge.journal import Journal
 from edge_bridge.link import Link
 from edge_bridge.measuring import Measuring
+from edge_bridge.registry import Registry
 from edge_bridge.reporting import CheckIns, Reporter
 from edge_bridge.sending import FrameSender
 from edge_bridge.settings import Settings
@@ -36,21 +37,15 @@ from edge_bridge.steps import Steps
 from edge_bridge.store import ModelStore
 from edge_bridge.targets import TargetWatch
 from edge_bridge.telemetry import Recorder
+from edge_bridge.trust import Trust
 from edge_bridge.watch import InferenceWatch
 from edge_bridge.withdrawals import WithdrawnDigests
-from fleetward.bus.errors import BusError, RefusedError
 from fleetward.bus.logs import log
-from fleetward.bus.requests import ask
-from fleetward.contracts.ids import BootId, Digest
-from fleetward.contracts.registry import FetchGranted, GrantFetch
+from fleetward.contracts.ids import BootId
 from fleetward.contracts.robots import RobotCheckedIn
 from fleetward.contracts.telemetry import TelemetryStored
-from fleetward.trust.signing import TrustedKeys
 
 _logger = logging.getLogger(__name__)
-
-_REFUSED_FOR_GOOD = frozenset({"UnknownModelError", "WithdrawnError"})
-"""The registry's refusals that another attempt does not change."""
 
 
 class AlreadyRunningError(BridgeError):
@@ -144,21 +139,27 @@ class Bridge:
 
     def _build(self) -> None:
         """Every part, each with what it needs and nothing else."""
-        trusted = TrustedKeys.load(self._settings.trust_dir)
         self._build_uplink()
-        self._build_serving(trusted)
+        self._trust = Trust(
+            self._settings.robot_id,
+            self._settings.trust_dir,
+            self._settings.state_dir / "trust" / "kept",
+            self._registry.refresh_trust,
+        )
+        self._build_serving()
         self._targets = TargetWatch(
             self._settings.robot_id,
             self._link,
-            trusted,
+            self._trust,
             poll_s=self._settings.poll_s,
             look_spacing_s=self._settings.look_spacing_s,
+            look_patience_s=self._settings.look_patience_s,
             withdrawn=self._withdrawn,
             on_withdrawn=self._converger.withdrawn,
             on_offered=self._converger.offer,
             on_distrusted=self._converger.distrust,
         )
-        self._measuring = Measuring(
+        self._measuring: Measuring = Measuring(
             self._settings, self._recorder, self._spool, self._sender, self._link, self._slots
         )
 
@@ -168,11 +169,12 @@ class Bridge:
         self._journal = Journal(settings.state_dir / "journal.db")
         self._spool = Spool(settings.state_dir / "spool.db", settings.store.spool_bytes)
         self._link = Link(settings.bus)
+        self._registry = Registry(settings.robot_id, self._link)
         self._reporter = Reporter(self._journal, self._link, settings.uplink)
         self._sender = FrameSender(self._spool, self._link, settings.uplink)
         self._check_ins = CheckIns(self._reporter, self._check_in, settings.check_in_s)
 
-    def _build_serving(self, trusted: TrustedKeys) -> None:
+    def _build_serving(self) -> None:
         """What is fetched, kept and served."""
         settings = self._settings
         self._store = ModelStore(
@@ -181,9 +183,11 @@ class Bridge:
             reserve_bytes=settings.store.reserve_bytes,
         )
         self._session = aiohttp.ClientSession(auto_decompress=False)
-        self._fetcher = Fetcher(self._session, self._grant, self._store, trusted, settings.fetch)
+        self._fetcher = Fetcher(
+            self._session, self._registry.grant, self._store, self._trust, settings.fetch
+        )
         self._watch = InferenceWatch(settings.health)
-        self._withdrawn = WithdrawnDigests(settings.state_dir / "withdrawn.msgpack", trusted)
+        self._withdrawn = WithdrawnDigests(settings.state_dir / "withdrawn.msgpack", self._trust)
         self._slots = Slots(
             settings.slots, self._source, on_result=self._inferred, on_fallback=self._fell_back
         )
@@ -192,7 +196,7 @@ class Bridge:
             slots=self._slots,
             store=self._store,
             fetcher=self._fetcher,
-            trusted=trusted,
+            trust=self._trust,
             watch=self._watch,
             withdrawn=self._withdrawn,
         )
@@ -211,6 +215,7 @@ class Bridge:
             "frames": self._slots.run(),
             "converger": self._converger.run(),
             "targets": self._targets.run(),
+            "trust": self._trust.run(),
             "reporter": self._reporter.run(),
             "check-ins": self._check_ins.run(),
             "sender": self._sender.run(),
@@ -222,20 +227,6 @@ class Bridge:
             robot_id=self._settings.robot_id, boot_id=self.boot_id, sequence=0
         )
         await self._link.listen(example, self._sender.stored)
-
-    async def _grant(self, digest: Digest) -> FetchGranted:
-        connection = await self._link.connected()
-        try:
-            granted: FetchGranted = await ask(
-                connection, GrantFetch(robot_id=self._settings.robot_id, digest=digest)
-            )
-        except RefusedError as refusal:
-            if refusal.code in _REFUSED_FOR_GOOD:
-                raise FetchRefusedError(f"the registry refused: {refusal}") from refusal
-            raise TransientError(f"the registry refused for now: {refusal}") from refusal
-        except BusError as problem:
-            raise TransientError(str(problem)) from problem
-        return granted
 
     def _inferred(self, done: InferenceDone) -> None:
         self._watch.count(done.digest, done.latency_s, done.error)
@@ -262,6 +253,7 @@ class Bridge:
             frames_dropped=ledger.frames_dropped,
             frames_reissued=ledger.frames_reissued,
             bytes_fetched=self._fetcher.received_bytes,
+            trust_version=self._trust.version,
             checked_in_at=datetime.fromtimestamp(time.time(), timezone.utc),
         )
 

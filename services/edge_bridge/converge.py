@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fleetward.contracts.ids import Digest, ModelRef, RobotId
+from fleetward.contracts.ids import Digest, ModelName, ModelRef, RobotId
 from fleetward.contracts.robots import RobotTarget
 
 
@@ -26,7 +26,8 @@ class Memory(Struct, frozen=True, kw_only=True):
 
     ``target`` is the newest accepted one, ``settled_generation`` the newest whose outcome was
     reported: it is never tried again. ``activated`` is the last target that was proved.
-    ``bytes_fetched`` is what the newest target cost so far, ``traceparent`` the trace it came by.
+    ``bytes_fetched`` is what the newest target cost so far, ``traceparent`` the trace it came by,
+    ``key_id`` the key that signed it. ``releases``: the newest release it served, by model name.
     """
 
     target: RobotTarget | None = None
@@ -36,6 +37,8 @@ class Memory(Struct, frozen=True, kw_only=True):
     previous: Placed | None = None
     bytes_fetched: int = 0
     traceparent: str = ""
+    key_id: str = ""
+    releases: dict[ModelName, int] = {}
 
     @property
     def generation(self) -> int:
@@ -105,11 +108,11 @@ def refusal_reason(robot_id: RobotId, target: RobotTarget, memory: Memory) -> st
     return None
 
 
-def accept(memory: Memory, target: RobotTarget, traceparent: str) -> Memory:
+def accept(memory: Memory, target: RobotTarget, traceparent: str, key_id: str = "") -> Memory:
     """Remember a target that was not refused. What is under way for an older one is void."""
     if target.generation == memory.generation:
         return memory
-    return replace(memory, target=target, traceparent=traceparent, bytes_fetched=0)
+    return replace(memory, target=target, traceparent=traceparent, key_id=key_id, bytes_fetched=0)
 
 
 def charge(memory: Memory, target: RobotTarget, fetched_bytes: int) -> Memory:
@@ -161,22 +164,25 @@ def _is_unproved(memory: Memory, slotted: Slotted) -> bool:
     return own is not None and slotted.active != own.digest and slotted.warm == own.digest
 
 
-def commit(memory: Memory) -> Memory:
+def commit(memory: Memory, release: int = 0) -> Memory:
     """The commit point: the proved target is the robot's own model from here on.
 
     Written in one transaction with the report. A crash before it starts the model before, a
-    crash after it starts this one.
+    crash after it starts this one. ``release`` of the model is from here on the least it takes
+    without the registry's leave; 0 where nobody says which it is.
     """
     target = memory.target
     assert target is not None, "only an accepted target can be proved"
     proved = Placed(target.model, target.digest)
     kept = memory.previous if memory.active == proved else memory.active
+    name = target.model.name
     return replace(
         memory,
         active=proved,
         previous=kept,
         activated=target,
         settled_generation=target.generation,
+        releases={**memory.releases, name: max(release, memory.releases.get(name, 0))},
     )
 
 

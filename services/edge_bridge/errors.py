@@ -53,6 +53,18 @@ class ManifestRefusedError(ActivationError):
     stage = ActivationStage.VERIFY
 
 
+class MetadataRefusedError(ActivationError):
+    """The registry's answer about what may be trusted is itself not to be trusted, or expired."""
+
+    stage = ActivationStage.VERIFY
+
+
+class TargetForbiddenError(ActivationError):
+    """The target is signed, and asks for what the registry does not let this robot take."""
+
+    stage = ActivationStage.TARGET
+
+
 class DigestMismatchError(ActivationError):
     """The bytes are not the model that the target names."""
 

@@ -19,13 +19,12 @@ from edge_bridge.errors import ActivationError, DigestMismatchError, FetchInterr
 from edge_bridge.partial import PartialModel
 from edge_bridge.ranges import RangeLimits, UrlExpiredError, fetch_range
 from edge_bridge.store import ModelStore
-from edge_bridge.verify import verified_manifest
+from edge_bridge.verify import Listings, verified_manifest
 from fleetward.bus.backoff import pause_s
 from fleetward.bus.logs import log
 from fleetward.contracts.ids import Digest
 from fleetward.contracts.registry import FetchGranted, ModelManifest
 from fleetward.contracts.robots import RobotTarget
-from fleetward.trust.signing import TrustedKeys
 
 _logger = logging.getLogger(__name__)
 
@@ -60,13 +59,13 @@ class Fetcher:
         session: aiohttp.ClientSession,
         grant: Grant,
         store: ModelStore,
-        trusted: TrustedKeys,
+        listings: Listings,
         limits: FetchLimits,
     ) -> None:
         self._session = session
         self._grant = grant
         self._store = store
-        self._trusted = trusted
+        self._listings = listings
         self._limits = limits
         self.received_bytes = 0
 
@@ -90,7 +89,7 @@ class Fetcher:
 
     async def _fetch_once(self, target: RobotTarget, pinned: frozenset[Digest]) -> int:
         granted = await self._grant(target.digest)
-        manifest = verified_manifest(self._trusted, granted.signed, target)
+        manifest = verified_manifest(self._listings, granted.signed, target)
         await asyncio.to_thread(self._store.make_room, target.digest, manifest.size_bytes, pinned)
         partial = self._store.partial(target.digest, manifest.size_bytes)
         await asyncio.to_thread(partial.open)

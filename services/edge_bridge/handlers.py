@@ -156,7 +156,7 @@ class Converger:
         elif isinstance(action, converge.Fetch):
             await self._unless_superseded(self._fetch(target))
         elif isinstance(action, converge.Stage):
-            await self._unless_superseded(self._steps.stage(target))
+            await self._unless_superseded(self._steps.stage(target, self.memory))
         elif isinstance(action, converge.Swap):
             self._window.stop()
             await self._steps.swap(target)
@@ -170,7 +170,8 @@ class Converger:
     async def _prove(self, target: RobotTarget) -> None:
         proof = await self._steps.prove(target)
         report = outcome.activated(target, proof, self.memory.bytes_fetched, _now())
-        await self._remember(converge.commit, [report])
+        release = self._steps.release_of(target)
+        await self._remember(lambda memory: converge.commit(memory, release), [report])
         log(_logger, "bridge.activated", model=str(target.model), generation=target.generation)
         self._window.start(target)
 
@@ -201,7 +202,9 @@ class Converger:
             self._settings.robot_id, offered.target, self.memory
         ):
             await self._remember(
-                lambda memory: converge.accept(memory, offered.target, offered.traceparent)
+                lambda memory: converge.accept(
+                    memory, offered.target, offered.traceparent, offered.key_id
+                )
             )
         if self._offered is offered:
             self._offered = None

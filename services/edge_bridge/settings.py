@@ -62,6 +62,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How often the target is read without a nudge."""
     look_spacing_s: float = 0.1
     """The least time between two looks: a nudge carries no meaning and may come from anywhere."""
+    look_patience_s: float = 2.0
+    """How long a new target waits for the registry to say whose signatures count today."""
     check_in_s: float = CHECK_IN_S
     round_trip_s: float = 2.0
     """How often the way to the hub and back is measured."""

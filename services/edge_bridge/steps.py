@@ -12,6 +12,8 @@ from edge_bridge.outcome import Proof
 from edge_bridge.settings import Settings
 from edge_bridge.slots import Slots, StagedModel, WarmUp
 from edge_bridge.store import ModelStore
+from edge_bridge.trust import Trust
+from edge_bridge.trust_state import is_held
 from edge_bridge.verify import verified_manifest
 from edge_bridge.watch import InferenceWatch
 from edge_bridge.withdrawals import WithdrawnDigests
@@ -19,7 +21,6 @@ from fleetward.bus.tracing import context_of, current_traceparent, span, tracer
 from fleetward.contracts.codec import UnreadableMessageError
 from fleetward.contracts.ids import Digest
 from fleetward.contracts.robots import RobotTarget
-from fleetward.trust.signing import TrustedKeys
 
 _NEWS_TIMEOUT_S = 0.5
 
@@ -34,7 +35,7 @@ class Steps:
         slots: Slots,
         store: ModelStore,
         fetcher: Fetcher,
-        trusted: TrustedKeys,
+        trust: Trust,
         watch: InferenceWatch,
         withdrawn: WithdrawnDigests,
     ) -> None:
@@ -44,7 +45,7 @@ class Steps:
         self.withdrawn = withdrawn
         self._settings = settings
         self._fetcher = fetcher
-        self._trusted = trusted
+        self._trust = trust
         self._warm_up_ms = 0.0
         self._swap_ms = 0.0
         self._awaited_first: tuple[Digest, str, int] | None = None
@@ -63,13 +64,15 @@ class Steps:
     async def fetch(self, target: RobotTarget, memory: Memory) -> int:
         """Bring the bytes into the store; return how many came over the network for it."""
         with span("bridge.fetch", **self._attributes(target)):
+            await self._trust.permit(target, memory)
             fetched = await self._fetcher.fetch(target, pinned(memory))
         return fetched.received_bytes + fetched.resumed_bytes
 
-    async def stage(self, target: RobotTarget) -> None:
+    async def stage(self, target: RobotTarget, memory: Memory) -> None:
         """Verify what is stored and warm a green worker up with it."""
         with span("bridge.stage", **self._attributes(target)):
-            await self._verify_stored(target)
+            await self._trust.permit(target, memory)
+            await self._verify_stored(target, memory)
             warm_up = await self._load(Placed(target.model, target.digest))
         self._warm_up_ms = warm_up.warm_up_ms
 
@@ -117,6 +120,11 @@ class Steps:
             await self.watch.news(_NEWS_TIMEOUT_S)
         return Proof(inferences=good, swap_ms=self._swap_ms, warm_up_ms=self._warm_up_ms)
 
+    def release_of(self, target: RobotTarget) -> int:
+        """Which release the registry last said this is; 0 when it does not list it."""
+        listed = self._trust.listed(target.model)
+        return listed.release if listed and listed.digest == target.digest else 0
+
     def first_result(self, digest: Digest, frame: int) -> None:
         """The worker answered a frame: the first one after a swap ends the trace."""
         awaited = self._awaited_first
@@ -140,11 +148,15 @@ class Steps:
             return "its worker died and the model before serves again"
         return self.watch.reason_against(target.digest, _digest(self.slots.warm))
 
-    async def _verify_stored(self, target: RobotTarget) -> None:
-        """A model that rotted on disk is fetched again; one that is not signed is refused."""
+    async def _verify_stored(self, target: RobotTarget, memory: Memory) -> None:
+        """A model that rotted on disk is fetched again; one that is not listed is refused.
+
+        What the robot served before it knows by its digest, whatever is listed today.
+        """
         try:
             await asyncio.to_thread(self.store.verify, target.digest)
-            verified_manifest(self._trusted, self.store.manifest(target.digest), target)
+            if not is_held(target, memory):
+                verified_manifest(self._trust, self.store.manifest(target.digest), target)
         except (DigestMismatchError, UnreadableMessageError, OSError) as problem:
             self.store.remove(target.digest)
             raise TransientError(f"{target.model} must be fetched again: {problem}") from problem

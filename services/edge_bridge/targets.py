@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from edge_bridge.errors import BridgeError
+from edge_bridge.errors import BridgeError, MetadataRefusedError, TransientError
 from edge_bridge.link import Link
+from edge_bridge.trust import Trust
 from edge_bridge.verify import verified_target
 from edge_bridge.withdrawals import WithdrawnDigests
 from fleetward.bus.errors import BusError
@@ -20,16 +21,17 @@ from fleetward.contracts.codec import UnreadableMessageError, decode
 from fleetward.contracts.curation import SignedWithdrawals
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
-from fleetward.trust.signing import SignatureError, TrustedKeys
+from fleetward.trust.signing import SignatureError
 
 _logger = logging.getLogger(__name__)
 
 
 class Offered(Struct, frozen=True):
-    """A target whose signature holds, and the trace it belongs to."""
+    """A target whose signature holds under ``key_id``, and the trace it belongs to."""
 
     target: RobotTarget
     traceparent: str
+    key_id: str
 
 
 class Distrusted(Struct, frozen=True):
@@ -46,10 +48,11 @@ class TargetWatch:
         self,
         robot_id: RobotId,
         link: Link,
-        trusted: TrustedKeys,
+        trust: Trust,
         *,
         poll_s: float,
         look_spacing_s: float,
+        look_patience_s: float,
         withdrawn: WithdrawnDigests,
         on_withdrawn: Callable[[], None],
         on_offered: Callable[[Offered], None],
@@ -57,9 +60,10 @@ class TargetWatch:
     ) -> None:
         self._robot_id = robot_id
         self._link = link
-        self._trusted = trusted
+        self._trust = trust
         self._poll_s = poll_s
         self._look_spacing_s = look_spacing_s
+        self._look_patience_s = look_patience_s
         self._withdrawn = withdrawn
         self._on_withdrawn = on_withdrawn
         self._on_offered = on_offered
@@ -96,21 +100,35 @@ class TargetWatch:
             log(_logger, "target.unread", level=logging.WARNING, reason=str(problem))
             return
         if value is not None:
-            self._hand_on(value.event)
+            await self._hand_on(value.event)
 
-    def _hand_on(self, signed: SignedTarget) -> None:
+    async def _hand_on(self, signed: SignedTarget) -> None:
         """A payload seen before is not handed on again: whoever got it kept it."""
         name = hashlib.sha256(signed.payload + signed.signature).digest()
         if name == self._seen:
             return
         self._seen = name
+        await self._hear_of_rotated_keys(signed)
         try:
-            target = verified_target(self._trusted, signed)
+            target = verified_target(self._trust, signed)
         except (SignatureError, UnreadableMessageError) as problem:
             log(_logger, "target.distrusted", level=logging.ERROR, reason=str(problem))
             self._tell_distrust(signed, str(problem))
         else:
-            self._on_offered(Offered(target, signed.traceparent))
+            self._on_offered(Offered(target, signed.traceparent, signed.key_id))
+
+    async def _hear_of_rotated_keys(self, signed: SignedTarget) -> None:
+        """Ask who may command robots today; without an answer, what is known counts."""
+        try:
+            claimed = decode(signed.payload, RobotTarget)
+            await asyncio.wait_for(self._trust.refresh(claimed.model.name), self._look_patience_s)
+        except (
+            UnreadableMessageError,
+            TransientError,
+            MetadataRefusedError,
+            asyncio.TimeoutError,
+        ) as problem:
+            log(_logger, "trust.not_refreshed", level=logging.WARNING, reason=str(problem))
 
     def _tell_distrust(self, signed: SignedTarget, reason: str) -> None:
         try:

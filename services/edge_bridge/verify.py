@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from edge_bridge.errors import ManifestRefusedError
 from fleetward.contracts.codec import UnreadableMessageError, decode
+from fleetward.contracts.ids import ModelRef
 from fleetward.contracts.registry import ModelManifest, SignedManifest
 from fleetward.contracts.robots import RobotTarget, SignedTarget
-from fleetward.trust.signing import MANIFEST, TARGET, SignatureError, TrustedKeys
+from fleetward.trust.listing import Listed
+from fleetward.trust.signing import TARGET, Verifier
 
 
-def verified_target(trusted: TrustedKeys, signed: SignedTarget) -> RobotTarget:
+class Listings(Protocol):
+    """Who knows what the registry lists."""
+
+    def listed(self, model: ModelRef) -> Listed | None:
+        """None when it is not listed."""
+
+
+def verified_target(trusted: Verifier, signed: SignedTarget) -> RobotTarget:
     """The target in ``signed``; raises SignatureError or UnreadableMessageError."""
     trusted.verify(TARGET, signed.payload, signed.key_id, signed.signature)
     return decode(signed.payload, RobotTarget)
 
 
 def verified_manifest(
-    trusted: TrustedKeys, signed: SignedManifest, target: RobotTarget
+    listings: Listings, signed: SignedManifest, target: RobotTarget
 ) -> ModelManifest:
     """The manifest of exactly the model ``target`` names; raises ManifestRefusedError."""
+    listed = listings.listed(target.model)
+    if listed is None or not listed.describes(signed.payload):
+        raise ManifestRefusedError(
+            f"the manifest of {target.model} is refused: it is not the one that the registry lists."
+        )
     try:
-        trusted.verify(MANIFEST, signed.payload, signed.key_id, signed.signature)
         manifest = decode(signed.payload, ModelManifest)
-    except (SignatureError, UnreadableMessageError) as problem:
+    except UnreadableMessageError as problem:
         raise ManifestRefusedError(
             f"the manifest of {target.model} is refused: {problem}"
         ) from problem

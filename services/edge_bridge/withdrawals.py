@@ -17,7 +17,7 @@ from fleetward.contracts.curation import (
 )
 from fleetward.contracts.ids import Digest
 from fleetward.contracts.robots import RobotTarget
-from fleetward.trust.signing import MANIFEST, SignatureError, TrustedKeys
+from fleetward.trust.signing import MANIFEST, SignatureError, Verifier
 
 _logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ _logger = logging.getLogger(__name__)
 class WithdrawnDigests:
     """The newest list this robot ever verified; an offline robot goes by the one on its disk."""
 
-    def __init__(self, path: Path, trusted: TrustedKeys) -> None:
+    def __init__(self, path: Path, trusted: Verifier) -> None:
         self._path = path
         self._trusted = trusted
         self._list = self._stored()

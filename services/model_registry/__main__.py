@@ -26,7 +26,6 @@ from fleetward.contracts.registry import GrantFetch, ListChunks, MoveAlias, Regi
 from fleetward.contracts.rows import Principal
 from fleetward.contracts.trust import PublishRoot, RefreshTrust
 from fleetward.trust.online_keys import OnlineKeys
-from fleetward.trust.signing import SigningKey
 from model_registry.curation import Curator
 from model_registry.curations import Curations
 from model_registry.handlers import Registry
@@ -43,7 +42,6 @@ async def serve(settings: Settings) -> None:
     stopping = stop_signal()
     shutil.rmtree(settings.incoming_dir, ignore_errors=True)
     settings.incoming_dir.mkdir(parents=True)
-    key = SigningKey.load(settings.signing_key)
     root, online_keys = read_first_root(settings.root), OnlineKeys.load(settings.online_keys)
     reporters = Reporters.load(settings.report_trust_dir)
     async with open_objects(settings.store) as objects:
@@ -54,13 +52,12 @@ async def serve(settings: Settings) -> None:
             return
         ledger = TrustLedger(connection, online_keys, _now)
         await ledger.begin(root)
-        curations = Curations(connection, key, ledger)
+        curations = Curations(connection, ledger)
         registry = Registry(
             connection=connection,
             objects=objects,
             curations=curations,
             ledger=ledger,
-            key=key,
             settings=settings,
             now=_now,
         )

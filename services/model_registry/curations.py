@@ -20,7 +20,7 @@ from fleetward.contracts.curation import (
 )
 from fleetward.contracts.ids import ModelName, Version
 from fleetward.contracts.registry import ModelRecord, ModelVersion
-from fleetward.trust.signing import MANIFEST, SigningKey
+from fleetward.trust.signing import MANIFEST
 from model_registry.description import undescribed
 from model_registry.errors import RegistryBusyError, UnknownModelError
 from model_registry.judgement import Judgement, Known
@@ -41,11 +41,10 @@ class Held(Struct, frozen=True, kw_only=True):
 
 
 class Curations:
-    """What is said of every version, on the bus; withdrawals are signed by ``key``."""
+    """What is said of every version, on the bus; withdrawals are signed by ``ledger``."""
 
-    def __init__(self, connection: Client, key: SigningKey, ledger: TrustLedger) -> None:
+    def __init__(self, connection: Client, ledger: TrustLedger) -> None:
         self._connection = connection
-        self._key = key
         self._ledger = ledger
 
     async def load(self, name: ModelName, version: Version) -> Held:
@@ -106,7 +105,7 @@ class Curations:
 
     def _signed(self, withdrawals: Withdrawals) -> SignedWithdrawals:
         payload = encode(withdrawals)
-        signature = self._key.sign(MANIFEST, withdrawals_message(payload))
+        signature = self._ledger.sign(MANIFEST, withdrawals_message(payload))
         return SignedWithdrawals(
             payload=payload, key_id=signature.key_id, signature=signature.signature
         )

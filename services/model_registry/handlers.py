@@ -32,7 +32,7 @@ from fleetward.contracts.registry import (
     SignedManifest,
 )
 from fleetward.contracts.robots import SignedTarget
-from fleetward.trust.signing import MANIFEST, SigningKey
+from fleetward.trust.signing import MANIFEST
 from model_registry import description, grants, publication, verification
 from model_registry.chunk_manifests import ChunkManifests
 from model_registry.curations import Curations
@@ -61,7 +61,6 @@ class Registry:
         objects: ModelObjects,
         curations: Curations,
         ledger: TrustLedger,
-        key: SigningKey,
         settings: Settings,
         now: Callable[[], datetime],
     ) -> None:
@@ -71,7 +70,7 @@ class Registry:
         self._curations = curations
         self._intake = Intake(objects)
         self._manifests = ChunkManifests(objects)
-        self._key = key
+        self._ledger = ledger
         self._settings = settings
         self._now = now
         self._verifying = asyncio.Semaphore(settings.verifications_at_once)
@@ -163,7 +162,7 @@ class Registry:
 
     def _signed(self, manifest: ModelManifest) -> ModelVersion:
         payload = encode(manifest)
-        signature = self._key.sign(MANIFEST, payload)
+        signature = self._ledger.sign(MANIFEST, payload)
         signed = SignedManifest(
             payload=payload, key_id=signature.key_id, signature=signature.signature
         )

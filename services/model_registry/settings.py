@@ -37,7 +37,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     bus: BusSettings
     store: StoreSettings
     state_dir: Path
-    signing_key: Path
     root: Path
     """The root that the system began with; later ones are on the bus."""
     online_keys: Path
@@ -69,7 +68,6 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
             bucket=environment.text("FLEETWARD_S3_BUCKET", DEFAULT_BUCKET),
         ),
         state_dir=environment.path("FLEETWARD_STATE_DIR"),
-        signing_key=environment.path("FLEETWARD_SIGNING_KEY"),
         root=environment.path("FLEETWARD_ROOT"),
         online_keys=environment.path("FLEETWARD_ONLINE_KEYS"),
         traces_dir=environment.optional_path("FLEETWARD_TRACES_DIR"),

@@ -15,7 +15,7 @@ from fleetward.bus.errors import BusError, ConflictError, PublishError
 from fleetward.bus.last_values import Value, last_value, last_values, last_values_of
 from fleetward.bus.logs import log
 from fleetward.contracts.codec import decode
-from fleetward.contracts.curation import SignedWithdrawals, Withdrawals
+from fleetward.contracts.curation import SignedWithdrawals, Withdrawals, withdrawals_message
 from fleetward.contracts.ids import Digest
 from fleetward.contracts.registry import ModelRecord
 from fleetward.contracts.trust import (
@@ -30,8 +30,9 @@ from fleetward.trust.answering import answer, roles_wanted
 from fleetward.trust.errors import RootRefusedError, TrustError
 from fleetward.trust.online_keys import OnlineKeys
 from fleetward.trust.repository import Repository, root_version
-from fleetward.trust.roles import ONLINE_ROLES, TIMESTAMP_PERIOD_S, role_of
+from fleetward.trust.roles import ONLINE_ROLES, TARGETS, TIMESTAMP_PERIOD_S, role_of
 from fleetward.trust.roots import check_chain, read_root
+from fleetward.trust.signing import MANIFEST, Signature
 from model_registry.errors import RegistryBusyError
 from model_registry.listings import first_listings, listings
 
@@ -50,6 +51,12 @@ class TrustLedger:
         self._connection = connection
         self._keys = keys
         self._now = now
+        self._root = b""
+        """The newest root that was seen."""
+
+    def sign(self, purpose: str, payload: bytes) -> Signature:
+        """Sign what is no metadata, with the key that signs what is published."""
+        return self._keys.of(read_root(self._root).signed, TARGETS).sign(purpose, payload)
 
     async def begin(self, first_root: bytes) -> None:
         """Publish the root and list what is there, unless that was done; renew what is due.
@@ -61,6 +68,7 @@ class TrustLedger:
             _refuse_other(first_root, roots)
             await self.renew()
             return
+        self._root = first_root
         check_chain([first_root])
         self._keys.check(read_root(first_root).signed)
         repository = Repository(first_root, {}, self._keys, self._now())
@@ -112,8 +120,12 @@ class TrustLedger:
             repository, sequences = await self._load_all()
             repository.follow(request.metadata)
             published = RootPublished(version=len(roots) + 1, metadata=request.metadata)
+            self._root = request.metadata
+            withdrawals = await self._withdrawals_signed_anew()
             try:
-                await self._write([Write(published, 0), *_writes(repository, sequences)])
+                await self._write(
+                    [Write(published, 0), *withdrawals, *_writes(repository, sequences)]
+                )
             except (ConflictError, PublishError):
                 continue
             log(_logger, "trust.root_followed", root=published.version)
@@ -155,11 +167,25 @@ class TrustLedger:
         reasons = decode(signed.event.payload, Withdrawals).reasons if signed else {}
         return frozenset(reasons)
 
+    async def _withdrawals_signed_anew(self) -> list[Write]:
+        """The list of withdrawals under today's key, so that a rotation makes no robot forget it."""
+        signed = await last_value(self._connection, SignedWithdrawals)
+        if signed is None:
+            return []
+        payload = signed.event.payload
+        signature = self.sign(MANIFEST, withdrawals_message(payload))
+        again = SignedWithdrawals(
+            payload=payload, key_id=signature.key_id, signature=signature.signature
+        )
+        return [Write(again, signed.sequence)]
+
     async def _roots(self) -> list[bytes]:
         published = await last_values(self._connection, RootPublished)
-        return [
+        roots = [
             value.event.metadata for value in sorted(published, key=lambda one: one.event.version)
         ]
+        self._root = roots[-1] if roots else b""
+        return roots
 
     async def _write(self, writes: list[Write]) -> None:
         if writes:

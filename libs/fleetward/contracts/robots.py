@@ -124,6 +124,8 @@ class RobotCheckedIn(Event, frozen=True, kw_only=True):
     frames_dropped: int = 0
     frames_reissued: int = 0
     bytes_fetched: int = 0
+    trust_version: int = 0
+    """The newest timestamp metadata this robot follows; one that falls behind is held back."""
     checked_in_at: UtcTime
 
 

@@ -11,11 +11,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from fleetward.local.home import Home
+from fleetward.trust.anchors import ROOT_FILE
 from fleetward.trust.ceremony import first_signed_root
 from fleetward.trust.private_files import write_private
 from fleetward.trust.signing import SigningKey
-
-ROOT_FILE = "root.json"
 
 
 def root_of(home: Home) -> Path:

@@ -20,6 +20,7 @@ from fleetward.local.errors import MissingPartError
 from fleetward.local.home import Addresses, Home
 from fleetward.local.ports import LOOPBACK
 from fleetward.trust import signing
+from fleetward.trust.ceremony import key_at
 from fleetward.trust.identities import Identities
 
 SERVICES: Mapping[Principal, str] = MappingProxyType(
@@ -74,15 +75,13 @@ def process_of(robot: RobotId) -> str:
     return f"edge-bridge.{robot}"
 
 
-def signing_keys(home: Home) -> dict[Principal, Path]:
-    """The keys of a system, made on its first start with a root; their public halves are in trust/."""
-    owners = {Principal.REGISTRY: signing.MANIFEST, Principal.COORDINATOR: signing.TARGET}
-    paths = {owner: home.keys / f"signing-{purpose}.key" for owner, purpose in owners.items()}
-    for owner, path in paths.items():
-        key = signing.SigningKey.load(path) if path.exists() else signing.SigningKey.create(path)
-        key.publish(home.trust, owners[owner])
-    prepare_root(home, signing.SigningKey.load(paths[Principal.COORDINATOR]))
-    return paths
+def commands_key(home: Home) -> Path:
+    """The coordinator's key, made on the first start together with a root that names it."""
+    path = home.keys / f"signing-{signing.TARGET}.key"
+    commands = key_at(path)
+    commands.publish(home.trust, signing.TARGET)
+    prepare_root(home, commands)
+    return path
 
 
 def check_installed(settings: Settings) -> None:
@@ -107,7 +106,7 @@ class Programs:
         self._home = home
         self._addresses = addresses
         self._identities = identities
-        self._signing_keys = signing_keys(home)
+        self._commands_key = commands_key(home)
 
     def services(self) -> list[Command]:
         """The commands of the control plane."""
@@ -134,9 +133,8 @@ class Programs:
 
     def _only_for(self, principal: Principal) -> dict[str, str]:
         own: dict[str, str] = {}
-        if principal in self._signing_keys:
-            own["FLEETWARD_SIGNING_KEY"] = str(self._signing_keys[principal])
         if principal is Principal.COORDINATOR:
+            own["FLEETWARD_SIGNING_KEY"] = str(self._commands_key)
             own["FLEETWARD_TRUST_DIR"] = str(self._home.trust)
         if principal is Principal.ALERTING:
             own["FLEETWARD_RULES_DIR"] = str(self._home.rules)

@@ -13,6 +13,7 @@ from nats.aio.client import Client
 
 from fleetward.bus.connection import BusSettings, close, connect
 from fleetward.bus.provision import provision
+from fleetward.client.anchors import current_anchor
 from fleetward.contracts.registry import DEFAULT_BUCKET
 from fleetward.contracts.rows import Principal
 from fleetward.local import nats_server, object_store
@@ -26,6 +27,7 @@ from fleetward.local.programs import Programs, Settings, check_installed, nats_u
 from fleetward.local.readiness import Notified, Probed
 from fleetward.local.storage_watch import StorageWatch
 from fleetward.local.supervised import Part, ProcessView, Supervised
+from fleetward.trust.anchors import write_anchor
 from fleetward.trust.identities import Identities, principals
 
 START_ATTEMPTS = 3
@@ -77,6 +79,7 @@ class LocalSystem:
         await self._provision()
         programs = Programs(self._settings, self.home, self._addresses, self._identities)
         await self._start_commands(programs.services())
+        await self._pin_what_robots_trust()
         await self._start_commands(programs.bridges())
         self.home.write_connection(self._connection())
         self._report(
@@ -153,6 +156,13 @@ class LocalSystem:
             await provision(provisioner)
         async with self._connected(Principal.ENROLLER) as enroller:
             await enrol(enroller, self._settings.robots)
+
+    async def _pin_what_robots_trust(self) -> None:
+        """A robot that starts for the first time believes nothing older than what is newest now."""
+        async with self._connected(Principal.ENROLLER) as enroller:
+            anchor = await current_anchor(enroller)
+        if anchor is not None:
+            write_anchor(self.home.trust, anchor)
 
     async def _start_commands(self, commands: Sequence[Command]) -> None:
         await self._start_parts(

@@ -45,7 +45,7 @@ from fleetward.trust.roles import (
     role_of,
 )
 from fleetward.trust.roots import keys_of, read_root
-from fleetward.trust.signing import FRESHNESS, TARGET, SignatureError, TrustedKeys
+from fleetward.trust.signing import FRESHNESS, MANIFEST, TARGET, SignatureError, TrustedKeys
 
 CLOCK_SLACK_S = 120.0
 """Two replicas of the registry may differ by so much before time seems to run backwards."""
@@ -84,14 +84,20 @@ def enrolled(anchor: Anchor) -> Kept:
     return Kept(anchor=anchor, root=anchor.root, at=anchor.at)
 
 
-def question(kept: Kept, robot_id: RobotId, nonce: bytes, model: ModelName | None) -> RefreshTrust:
-    """What to ask the registry, so that only what is new travels."""
+def question(
+    kept: Kept, robot_id: RobotId, nonce: bytes, model: ModelName | None, *, whole: bool = False
+) -> RefreshTrust:
+    """What to ask the registry, so that only what is new travels; ``whole``: all of it."""
     wanted = {SNAPSHOT, TARGETS, *((role_of(model),) if model else ())}
     return RefreshTrust(
         robot_id=robot_id,
         nonce=nonce,
         root_version=read_root(kept.root).signed.version,
-        held={role: _version(content) for role, content in kept.roles.items() if role in wanted},
+        held={
+            role: _version(content)
+            for role, content in kept.roles.items()
+            if role in wanted and not whole
+        },
         model=model,
     )
 
@@ -115,6 +121,7 @@ def believed_keys(root: bytes) -> TrustedKeys:
     return TrustedKeys.of(
         {
             TARGET: [key.public_bytes for key in keys_of(signed, COMMANDS)],
+            MANIFEST: [key.public_bytes for key in keys_of(signed, TARGETS)],
             FRESHNESS: [key.public_bytes for key in keys_of(signed, TIMESTAMP)],
         }
     )
@@ -193,7 +200,7 @@ def _load_roles(
 
 def _timestamp(trusted: TrustedMetadataSet, held: bytes | None, offered: bytes | None) -> bytes:
     if held is not None:
-        _tolerated(lambda: trusted.update_timestamp(held))
+        _fault(lambda: trusted.update_timestamp(held))
     if offered is None:
         raise UntrustedMetadataError("the registry's answer has no timestamp.")
     try:
@@ -210,21 +217,22 @@ def _newest(
     update: Callable[[bytes, bool], object],
 ) -> bytes:
     """What is held when it is still today's, otherwise what is offered."""
-    if held is not None and _tolerated(lambda: update(held, True)):
+    reason = "it has none" if held is None else _fault(lambda: update(held, True))
+    if held is not None and reason is None:
         return held
     if offered is None:
-        raise UntrustedMetadataError(f"the registry's answer has no {role}, and a new one is due.")
+        raise UntrustedMetadataError(f"the registry sent no new {role}, and one is due: {reason}.")
     update(offered, False)
     return offered
 
 
-def _tolerated(update: Callable[[], object]) -> bool:
-    """Whether what is held is final; if not, it still guards against anything older."""
+def _fault(update: Callable[[], object]) -> str | None:
+    """Why what is held is not today's, or None; it still guards against anything older."""
     try:
         update()
-    except RepositoryError:
-        return False
-    return True
+    except RepositoryError as error:
+        return str(error) or type(error).__name__
+    return None
 
 
 def _is_delegated(trusted: TrustedMetadataSet, role: str) -> bool:

@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from msgspec import Struct
 from nacl.exceptions import BadSignatureError
@@ -98,6 +99,13 @@ class SigningKey:
         partial.write_text(self.public_bytes.hex() + "\n", encoding="ascii")
         partial.replace(path)
         return path
+
+
+class Verifier(Protocol):
+    """Whoever knows which keys count today."""
+
+    def verify(self, purpose: str, payload: bytes, key_id: str, signature: bytes) -> None:
+        """Raises SignatureError."""
 
 
 class TrustedKeys:

@@ -26,7 +26,11 @@ from fleetward.contracts.registry import FetchGranted, GrantFetch, ModelManifest
 from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
 from fleetward.contracts.rows import Principal
 from fleetward.contracts.telemetry import TelemetryFrame, TelemetryStored
-from fleetward.trust.signing import MANIFEST, TARGET, Signature, SigningKey
+from fleetward.contracts.trust import RefreshTrust, TrustRefreshed
+from fleetward.trust.listing import listed
+from fleetward.trust.roles import TARGETS
+from fleetward.trust.signing import MANIFEST, TARGET, Signature
+from testkit.authority import Authority
 from testkit.servers import NatsSystem
 from tests.unit.edge_bridge_bus.object_server import Objects, serving
 
@@ -51,14 +55,14 @@ class Fleet:
         self._url = url
         self._pulls: list[Pull] = []
         self._heard_sequences: set[int] = set()
+        (directory / "keys").mkdir()
+        self.authority = Authority(directory / "keys", datetime.now(timezone.utc))
         self._keys = {
-            purpose: SigningKey.create(directory / f"{purpose}.seed")
-            for purpose in (MANIFEST, TARGET)
+            MANIFEST: self.authority.keys[TARGETS][0],
+            TARGET: self.authority.commands,
         }
-        (directory / "trust").mkdir()
-        for purpose, key in self._keys.items():
-            key.publish(directory / "trust", purpose)
-        self._models: dict[Digest, tuple[StagedModel, bytes]] = {}
+        self.authority.enrol(directory / "trust")
+        self._models: dict[Digest, tuple[bytes, bytes]] = {}
         self.coordinator: Client
         self.ingest: Client
 
@@ -79,7 +83,13 @@ class Fleet:
 
     def publish_model(self, model: StagedModel) -> None:
         """The registry has this model from now on."""
-        self._models[model.digest] = (model, model.path.read_bytes())
+        content = model.path.read_bytes()
+        payload = encode(_manifest(model, len(content), release=len(self._models) + 1))
+        self._models[model.digest] = (payload, content)
+        self.authority.list_also(
+            model.model.name,
+            {model.model.version: listed(payload, model.digest, len(self._models), fallback=True)},
+        )
 
     def sign(self, purpose: str, payload: bytes) -> Signature:
         """As the service that holds the key of this purpose."""
@@ -90,6 +100,7 @@ class Fleet:
         self.ingest = await self.system.connect(Principal.INGEST)
         registry = await self.system.connect(Principal.REGISTRY)
         await answer(registry, GrantFetch, self._grant)
+        await answer(registry, RefreshTrust, self._refresh_trust)
         for connection, durable, handler in (
             (self.coordinator, "coordinator-robots", self._hear),
             (self.ingest, "ingest-telemetry", self._store),
@@ -192,22 +203,11 @@ class Fleet:
                 )
         self._news.set()
 
+    async def _refresh_trust(self, asked: RefreshTrust) -> TrustRefreshed:
+        return self.authority.answer(asked)
+
     async def _grant(self, request: GrantFetch) -> FetchGranted:
-        model, content = self._models[request.digest]
-        self.objects.content = content
-        manifest = ModelManifest(
-            model=model.model,
-            digest=model.digest,
-            size_bytes=len(content),
-            format="onnx",
-            opset=17,
-            inputs=(),
-            outputs=(),
-            release=1,
-            object_key="x",
-            published_at=NOW,
-        )
-        payload = encode(manifest)
+        payload, self.objects.content = self._models[request.digest]
         signature = self._keys[MANIFEST].sign(MANIFEST, payload)
         return FetchGranted(
             url=f"{self._url}/object",
@@ -216,6 +216,21 @@ class Fleet:
                 payload=payload, key_id=signature.key_id, signature=signature.signature
             ),
         )
+
+
+def _manifest(model: StagedModel, size_bytes: int, release: int) -> ModelManifest:
+    return ModelManifest(
+        model=model.model,
+        digest=model.digest,
+        size_bytes=size_bytes,
+        format="onnx",
+        opset=17,
+        inputs=(),
+        outputs=(),
+        release=release,
+        object_key="x",
+        published_at=NOW,
+    )
 
 
 @asynccontextmanager

@@ -26,7 +26,11 @@ from fleetward.local.programs import SERVICES, Settings
 from fleetward.local.restarts import FIRST_START_LIVES
 from fleetward.local.supervised import ProcessState
 from fleetward.local.up import local_system
-from fleetward.trust.signing import MANIFEST, TARGET, SigningKey, TrustedKeys
+from fleetward.trust.anchors import read_anchor
+from fleetward.trust.following import believed_keys
+from fleetward.trust.online_keys import OnlineKeys
+from fleetward.trust.roots import read_root
+from fleetward.trust.signing import TARGET, SigningKey
 from tests.integration.local.conftest import Heard, stand_in_settings
 
 PROCESSES = [
@@ -81,10 +85,12 @@ async def test_each_process_is_told_what_it_needs_and_no_more(tmp_path: Path, he
     assert told(tmp_path, "telemetry")["FLEETWARD_STATE_DIR"] == str(tmp_path / "telemetry")
     coordinator = told(tmp_path, "rollout-coordinator")
     assert coordinator["FLEETWARD_TRUST_DIR"] == robot["FLEETWARD_TRUST_DIR"]
-    trusted = TrustedKeys.load(Path(robot["FLEETWARD_TRUST_DIR"]))
-    for purpose, service in ((MANIFEST, registry), (TARGET, coordinator)):
-        signature = SigningKey.load(Path(service["FLEETWARD_SIGNING_KEY"])).sign(purpose, b"bytes")
-        trusted.verify(purpose, b"bytes", signature.key_id, signature.signature)
+    root = read_anchor(Path(robot["FLEETWARD_TRUST_DIR"])).root
+    key = SigningKey.load(Path(coordinator["FLEETWARD_SIGNING_KEY"]))
+    assert believed_keys(root).knows(TARGET, key.key_id)
+    assert registry["FLEETWARD_ROOT"] == str(tmp_path / "trust" / "root.json")
+    OnlineKeys.load(Path(registry["FLEETWARD_ONLINE_KEYS"])).check(read_root(root).signed)
+    assert "FLEETWARD_ONLINE_KEYS" not in {**robot, **coordinator}
 
 
 async def test_second_start_resumes_with_the_same_keys_addresses_and_streams(

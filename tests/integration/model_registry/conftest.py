@@ -13,7 +13,8 @@ from fleetward.client import Fleet
 from fleetward.client.access import Access, StoreAccess
 from fleetward.contracts.rows import Principal
 from fleetward.trust.ceremony import first_signed_root
-from fleetward.trust.signing import MANIFEST, SigningKey, TrustedKeys
+from fleetward.trust.following import believed_keys
+from fleetward.trust.signing import SigningKey, TrustedKeys
 from testkit.servers import NatsSystem, ObjectStore
 from testkit.service_process import ServiceProcess
 
@@ -30,7 +31,6 @@ def registry_environment(
 ) -> dict[str, str]:
     """What a registry of the module is started with; its keys are made for it."""
     directory = registry_directory
-    SigningKey.create(directory / "manifest.seed").publish(directory, MANIFEST)
     commands = SigningKey.create(directory / "commands.key")
     root = first_signed_root(
         directory / "root", directory / "online", commands, datetime.now(timezone.utc)
@@ -40,7 +40,6 @@ def registry_environment(
         "FLEETWARD_NATS_URL": module_nats_server.url,
         "FLEETWARD_CREDENTIALS": str(module_nats_server.credentials(Principal.REGISTRY)),
         "FLEETWARD_STATE_DIR": str(directory / "state"),
-        "FLEETWARD_SIGNING_KEY": str(directory / "manifest.seed"),
         "FLEETWARD_ROOT": str(directory / "root.json"),
         "FLEETWARD_ONLINE_KEYS": str(directory / "online"),
         "FLEETWARD_S3_ENDPOINT": object_store.endpoint,
@@ -53,12 +52,11 @@ def registry_environment(
 def registry(
     registry_environment: dict[str, str], registry_directory: Path
 ) -> Iterator[TrustedKeys]:
-    """A running model-registry; gives the keys that its manifests must verify under."""
-    directory = registry_directory
-    process = ServiceProcess("model_registry", directory, registry_environment)
+    """A running model-registry; gives the keys that its root names, by purpose."""
+    process = ServiceProcess("model_registry", registry_directory, registry_environment)
     try:
         asyncio.run(process.start())
-        yield TrustedKeys.load(directory)
+        yield believed_keys((registry_directory / "root.json").read_bytes())
     finally:
         status = asyncio.run(process.stop())
     assert status == 0, process.log()

@@ -16,7 +16,8 @@ from fleetward.contracts.codec import encode
 from fleetward.contracts.ids import Digest, ModelName, ModelRef, RobotId, RolloutId, Version
 from fleetward.contracts.registry import FetchGranted, ModelManifest, SignedManifest
 from fleetward.contracts.robots import RobotTarget
-from fleetward.trust.signing import MANIFEST, SigningKey, TrustedKeys
+from fleetward.trust.listing import Listed, listed
+from fleetward.trust.signing import MANIFEST, SigningKey
 
 Fault = Callable[[web.Request, bytes], Awaitable[web.StreamResponse]]
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -39,14 +40,10 @@ def target_for(content: bytes) -> RobotTarget:
 
 
 class Registry:
-    """Signs manifests and grants URLs; counts what was asked of it."""
+    """Lists manifests and grants URLs; counts what was asked of it."""
 
     def __init__(self, directory: Path, content: bytes, base_url: str) -> None:
         self._key = SigningKey.create(directory / "manifest.seed")
-        trust = directory / "trust"
-        trust.mkdir()
-        self._key.publish(trust, MANIFEST)
-        self.trusted = TrustedKeys.load(trust)
         self._base_url = base_url
         self.grants = 0
         self.valid_for = timedelta(minutes=5)
@@ -62,12 +59,19 @@ class Registry:
             object_key="blobs/x",
             published_at=NOW,
         )
-        self.purpose = MANIFEST
+        self.listed_manifest: ModelManifest | None = self.manifest
+
+    def listed(self, model: ModelRef) -> Listed | None:
+        """As a robot's own trust would say it."""
+        manifest = self.listed_manifest
+        if manifest is None or model != MODEL:
+            return None
+        return listed(encode(manifest), manifest.digest, manifest.release, fallback=False)
 
     async def grant(self, digest: Digest) -> FetchGranted:
         self.grants += 1
         payload = encode(self.manifest)
-        signature = self._key.sign(self.purpose, payload)
+        signature = self._key.sign(MANIFEST, payload)
         return FetchGranted(
             url=f"{self._base_url}/object?grant={self.grants}",
             expires_at=datetime.now(timezone.utc) + self.valid_for,
@@ -77,8 +81,8 @@ class Registry:
         )
 
     def describe(self, **changes: object) -> None:
-        """Sign another manifest from now on."""
-        self.manifest = replace(self.manifest, **changes)
+        """List and hand out another manifest from now on."""
+        self.listed_manifest = self.manifest = replace(self.manifest, **changes)
 
 
 class Objects:

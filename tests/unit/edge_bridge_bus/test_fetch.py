@@ -22,8 +22,8 @@ from edge_bridge.errors import (
 from edge_bridge.fetch import Fetched, Fetcher, FetchLimits
 from edge_bridge.ranges import RangeLimits
 from edge_bridge.store import ModelStore
+from fleetward.contracts.codec import encode
 from fleetward.contracts.ids import ModelName, ModelRef, Version
-from fleetward.trust.signing import TARGET
 from tests.unit.edge_bridge_bus.object_server import (
     Objects,
     Registry,
@@ -52,9 +52,7 @@ class Rig:
 
     async def fetch(self, limits: FetchLimits = LIMITS) -> Fetched:
         async with aiohttp.ClientSession(auto_decompress=False) as session:
-            fetcher = Fetcher(
-                session, self.registry.grant, self.store, self.registry.trusted, limits
-            )
+            fetcher = Fetcher(session, self.registry.grant, self.store, self.registry, limits)
             return await fetcher.fetch(self.target, frozenset())
 
     def assert_arrived(self) -> None:
@@ -190,9 +188,19 @@ async def test_a_store_that_ignores_ranges_is_refused(rig: Rig) -> None:
         await rig.fetch()
 
 
-async def test_a_manifest_signed_for_another_purpose_is_refused_before_any_byte(rig: Rig) -> None:
-    rig.registry.purpose = TARGET
+async def test_a_manifest_that_is_not_listed_is_refused_before_any_byte(rig: Rig) -> None:
+    rig.registry.listed_manifest = None
     with pytest.raises(ManifestRefusedError):
+        await rig.fetch()
+    assert rig.objects.ranges == []
+
+
+async def test_replaced_blob_of_the_same_length(rig: Rig) -> None:
+    listed = rig.registry.manifest
+    rig.registry.describe(opset=16)
+    assert len(encode(rig.registry.manifest)) == len(encode(listed))
+    rig.registry.listed_manifest = listed
+    with pytest.raises(ManifestRefusedError, match="not the one that the registry lists"):
         await rig.fetch()
     assert rig.objects.ranges == []
 
