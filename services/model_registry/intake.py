@@ -137,9 +137,9 @@ def _encoded(manifest: ChunkManifest, digest: Digest, path: Path) -> bytes:
     """The manifest with what the registry itself read of the file, not what the client says."""
     try:
         layout = layout_of(path)
-    except LayoutError as error:
+        header = structs.replace(
+            manifest.header, digest=digest, file_format=layout.file_format, tensors=layout.tensors
+        )
+        return encode_manifest(ChunkManifest(header, manifest.chunks))
+    except (LayoutError, ManifestError) as error:
         raise ModelRefusedError(f"The file is refused: {error}") from error
-    header = structs.replace(
-        manifest.header, digest=digest, file_format=layout.file_format, tensors=layout.tensors
-    )
-    return encode_manifest(ChunkManifest(header, manifest.chunks))

@@ -102,8 +102,16 @@ class ChunkManifest(Struct, frozen=True):
 
 
 def encode_manifest(manifest: ChunkManifest) -> bytes:
-    """The one encoding of a manifest; its SHA-256 names it."""
+    """The one encoding of a manifest; its SHA-256 names it.
+
+    Raises ManifestError when its tensors and runs take more than MAX_HEADER_BYTES to write down.
+    """
     header = msgspec.json.encode(manifest.header, order="deterministic")
+    if len(header) > MAX_HEADER_BYTES:
+        raise ManifestError(
+            f"a header of {len(header)} bytes is over its limit of {MAX_HEADER_BYTES}. Publish a "
+            "model with fewer tensors, or with shorter names."
+        )
     table = b"".join(_ENTRY.pack(chunk.sha256, chunk.length) for chunk in manifest.chunks)
     return _PREFIX.pack(MAGIC, FORMAT_VERSION, len(header)) + header + table
 

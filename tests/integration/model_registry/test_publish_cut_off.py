@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from fleetward.bus.last_values import last_value
 from fleetward.client import Fleet
 from fleetward.client.access import Access
 from fleetward.contracts.ids import ModelName
-from fleetward.contracts.registry import ModelRecord, ModelVersion
+from fleetward.contracts.registry import ModelRecord, ModelRegistered, ModelVersion
 from fleetward.delivery.manifest import decode_manifest
 from testkit.servers import ObjectStore
 from testkit.service_process import ServiceProcess
@@ -19,7 +22,11 @@ from tests.integration.model_registry import bucket, graphs
 from tests.integration.model_registry.forged_uploads import ForgedUpload
 from tests.integration.model_registry.watched_store import watched
 
+pytestmark = pytest.mark.slow
+
 NAME = ModelName("cut-off")
+
+Pushing = Coroutine[Any, Any, ModelRegistered]
 
 POINTS = {
     "GET /{bucket}/uploads/": False,
@@ -32,51 +39,71 @@ POINTS = {
 """Requests before which the registry is killed, and whether its version stands by then."""
 
 
+class DyingRegistry:
+    """A registry process whose way to the store kills it before the request it is told of."""
+
+    def __init__(self, environment: Mapping[str, str], directory: Path) -> None:
+        self._environment = environment
+        self._directory = directory
+        self._fatal = ""
+        self._dead = asyncio.Event()
+
+    async def start(self, endpoint: str) -> None:
+        """Start it, with its store at ``endpoint``."""
+        environment = {**self._environment, "FLEETWARD_S3_ENDPOINT": endpoint}
+        self._process = ServiceProcess("model_registry", self._directory, environment)
+        self._fatal = ""
+        await self._process.start()
+
+    async def heard(self, request: str) -> None:
+        """Let a request pass, or nothing any more."""
+        if self._fatal and request.startswith(self._fatal):
+            await self._process.kill()
+            self._dead.set()
+            raise ConnectionError("killed")
+
+    async def die_of(self, request: str, work: Coroutine[Any, Any, object]) -> None:
+        """Have ``work`` done by the registry until it dies of ``request``."""
+        self._fatal = request
+        self._dead.clear()
+        asked = asyncio.ensure_future(work)
+        await asyncio.wait_for(self._dead.wait(), 20.0)
+        asked.cancel()
+
+    async def stop(self) -> None:
+        """Stop it."""
+        await self._process.stop()
+
+
 async def test_a_publish_killed_at_any_step_is_whole_or_nowhere(
     registry_environment: Mapping[str, str],
     operator_access: Access,
     object_store: ObjectStore,
     tmp_path: Path,
 ) -> None:
-    fatal, dead = "", asyncio.Event()
-
-    async def heard(request: str) -> None:
-        if fatal and request.startswith(fatal):
-            await process.kill()
-            dead.set()
-            raise ConnectionError("killed")
-
+    registry = DyingRegistry(registry_environment, tmp_path)
     async with (
-        watched(object_store.endpoint, heard) as endpoint,
+        watched(object_store.endpoint, registry.heard) as endpoint,
         Fleet.connect(access=operator_access) as fleet,
     ):
-        environment = {**registry_environment, "FLEETWARD_S3_ENDPOINT": endpoint}
-        process = ServiceProcess("model_registry", tmp_path, environment)
-        await process.start()
+        await registry.start(endpoint)
         for number, (point, stands) in enumerate(POINTS.items()):
-            dead.clear()
-            fatal = point.format(bucket=object_store.bucket)
             content: bytes = graphs.good_model(100.0 + number).SerializeToString()
             version = f"{number}.0"
-            upload = ForgedUpload.of(content)
-            pushing = asyncio.ensure_future(
-                upload.register(fleet, object_store, NAME, version=version)
-            )
-            await asyncio.wait_for(dead.wait(), 20.0)
-            pushing.cancel()
+
+            def push(content: bytes = content, version: str = version) -> Pushing:
+                return ForgedUpload.of(content).register(fleet, object_store, NAME, version=version)
+
+            await registry.die_of(point.format(bucket=object_store.bucket), push())
 
             versions = await versions_of(fleet)
             assert (version in versions) is stands, point
             if stands:
                 await expect_whole(object_store, versions[version])
 
-            fatal = ""
-            await process.start()
-            again = await ForgedUpload.of(content).register(
-                fleet, object_store, NAME, version=version
-            )
-            assert again.already_published is stands
-        await process.stop()
+            await registry.start(endpoint)
+            assert (await push()).already_published is stands
+        await registry.stop()
         for each in (await versions_of(fleet)).values():
             await expect_whole(object_store, each)
 

@@ -161,6 +161,13 @@ def test_more_than_a_limit_is_refused(limit: str, monkeypatch: pytest.MonkeyPatc
         decode_manifest(encode_manifest(GOOD))
 
 
+def test_no_manifest_is_written_that_could_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest_module, "MAX_HEADER_BYTES", 100)
+
+    with pytest.raises(ManifestError, match="over its limit of 100"):
+        encode_manifest(GOOD)
+
+
 _WHOLE = encode_manifest(GOOD)
 
 
