@@ -32,6 +32,7 @@ PURE = (
     "fleetward.delivery.manifest",
     "fleetward.delivery.packs",
     "fleetward.delivery.fetch_plan",
+    "fleetward.delivery.update",
     "fleetward.local.restarts",
     "fleetward.trust.accounts",
     "fleetward.trust.permissions",

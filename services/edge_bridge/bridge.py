@@ -253,6 +253,7 @@ class Bridge:
             frames_dropped=ledger.frames_dropped,
             frames_reissued=ledger.frames_reissued,
             bytes_fetched=self._fetcher.received_bytes,
+            fetching=self._fetcher.progress,
             trust_version=self._trust.version,
             checked_in_at=datetime.fromtimestamp(time.time(), timezone.utc),
         )

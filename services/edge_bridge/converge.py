@@ -21,13 +21,25 @@ class Placed(Struct, frozen=True):
     digest: Digest
 
 
+class Cost(Struct, frozen=True, kw_only=True):
+    """What fetching a model cost with every attempt, and what its first plan said it would.
+
+    ``remarks``: what went another way than planned, for people.
+    """
+
+    received_bytes: int
+    planned_bytes: int
+    remarks: tuple[str, ...] = ()
+
+
 class Memory(Struct, frozen=True, kw_only=True):
     """What a robot must still know after a power cut.
 
     ``target`` is the newest accepted one, ``settled_generation`` the newest whose outcome was
     reported: it is never tried again. ``activated`` is the last target that was proved.
-    ``bytes_fetched`` is what the newest target cost so far, ``traceparent`` the trace it came by,
-    ``key_id`` the key that signed it. ``releases``: the newest release it served, by model name.
+    ``bytes_fetched`` is what the newest target cost so far, ``bytes_planned`` what was planned and
+    ``fetch_remarks`` what went another way; ``traceparent`` is the trace it came by, ``key_id`` the
+    key that signed it. ``releases``: the newest release it served, by model name.
     """
 
     target: RobotTarget | None = None
@@ -36,6 +48,8 @@ class Memory(Struct, frozen=True, kw_only=True):
     active: Placed | None = None
     previous: Placed | None = None
     bytes_fetched: int = 0
+    bytes_planned: int = 0
+    fetch_remarks: tuple[str, ...] = ()
     traceparent: str = ""
     key_id: str = ""
     releases: dict[ModelName, int] = {}
@@ -112,14 +126,27 @@ def accept(memory: Memory, target: RobotTarget, traceparent: str, key_id: str = 
     """Remember a target that was not refused. What is under way for an older one is void."""
     if target.generation == memory.generation:
         return memory
-    return replace(memory, target=target, traceparent=traceparent, key_id=key_id, bytes_fetched=0)
+    return replace(
+        memory,
+        target=target,
+        traceparent=traceparent,
+        key_id=key_id,
+        bytes_fetched=0,
+        bytes_planned=0,
+        fetch_remarks=(),
+    )
 
 
-def charge(memory: Memory, target: RobotTarget, fetched_bytes: int) -> Memory:
-    """Count bytes towards ``target``, unless a newer one took its place meanwhile."""
+def charge(memory: Memory, target: RobotTarget, cost: Cost) -> Memory:
+    """Count a fetch towards ``target``, unless a newer one took its place meanwhile."""
     if memory.target != target:
         return memory
-    return replace(memory, bytes_fetched=memory.bytes_fetched + fetched_bytes)
+    return replace(
+        memory,
+        bytes_fetched=memory.bytes_fetched + cost.received_bytes,
+        bytes_planned=memory.bytes_planned or cost.planned_bytes,
+        fetch_remarks=tuple(dict.fromkeys((*memory.fetch_remarks, *cost.remarks))),
+    )
 
 
 def next_action(memory: Memory, slotted: Slotted) -> Action:

@@ -18,6 +18,10 @@ class FetchInterruptedError(TransientError):
     """A transfer stopped half-way; what arrived is kept and the rest is asked for again."""
 
 
+class WrongChunkError(BridgeError):
+    """Bytes arrived that are not the chunk which the signed manifest names: take them elsewhere."""
+
+
 class DiskFailedError(TransientError):
     """The disk refused to read or write, though it is not full: try again, and serve meanwhile."""
 
@@ -37,6 +41,12 @@ class WithdrawnError(ActivationError):
 
 class FetchRefusedError(ActivationError):
     """The registry or the object store will not give these bytes."""
+
+    stage = ActivationStage.FETCH
+
+
+class ByteCapError(ActivationError):
+    """Going on would move more bytes than the target allows."""
 
     stage = ActivationStage.FETCH
 

@@ -1,8 +1,8 @@
-"""Brings a model's bytes from the object store to the robot, whatever the link does on the way.
+"""Brings a model's bytes to the robot for as few bytes as possible, whatever the link does on the way.
 
-Grant, ranged GETs, adoption. Every range is durable before the next one is asked for; an expired
-URL is asked for again; a transfer that moves nothing for several attempts is a transient failure
-for the caller to repeat, never a reason to give up.
+Grant, chunk manifest, plan, ranged GETs, adoption. Only chunks that the signed manifest proves are
+kept, so an attempt goes on where the last one stopped. A transfer that moves nothing for several
+attempts is a transient failure for the caller to repeat, never a reason to give up.
 """
 
 from __future__ import annotations
@@ -10,45 +10,31 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timezone
 
 import aiohttp
-from msgspec import Struct
+from msgspec.structs import replace
 
-from edge_bridge.errors import ActivationError, DigestMismatchError, FetchInterruptedError
-from edge_bridge.partial import PartialModel
-from edge_bridge.ranges import RangeLimits, UrlExpiredError, fetch_range
+from edge_bridge.arrival import Arrival, Wanted
+from edge_bridge.converge import Cost
+from edge_bridge.errors import (
+    ActivationError,
+    ByteCapError,
+    DigestMismatchError,
+    ManifestRefusedError,
+)
 from edge_bridge.store import ModelStore
+from edge_bridge.transfer import Budget, FetchLimits, Transfer
 from edge_bridge.verify import Listings, verified_manifest
-from fleetward.bus.backoff import pause_s
 from fleetward.bus.logs import log
 from fleetward.contracts.ids import Digest
-from fleetward.contracts.registry import FetchGranted, ModelManifest
-from fleetward.contracts.robots import RobotTarget
+from fleetward.contracts.registry import FetchGranted
+from fleetward.contracts.robots import Fetching, RobotTarget
 
 _logger = logging.getLogger(__name__)
 
-Grant = Callable[[Digest], Awaitable[FetchGranted]]
-"""Asks the registry for a URL; raises TransientError or FetchRefusedError."""
-
-
-class FetchLimits(Struct, frozen=True, kw_only=True):
-    """How a whole transfer is bounded."""
-
-    ranges: RangeLimits = RangeLimits()
-    attempts_without_progress: int = 4
-    """Ranges that may fail one after the other before the caller waits longer."""
-    retry_wait_s: float = 0.2
-    retry_wait_limit_s: float = 5.0
-    whole_attempts: int = 2
-    """Wrong bytes are fetched once more from the start, in case an old partial was to blame."""
-
-
-class Fetched(Struct, frozen=True, kw_only=True):
-    """What a transfer cost. ``resumed_bytes`` were already here from an attempt before."""
-
-    received_bytes: int
-    resumed_bytes: int
+Grant = Callable[[Digest, tuple[Digest, ...]], Awaitable[FetchGranted]]
+"""Asks the registry for URLs of a digest, given what is held; raises TransientError or
+FetchRefusedError."""
 
 
 class Fetcher:
@@ -68,65 +54,86 @@ class Fetcher:
         self._listings = listings
         self._limits = limits
         self.received_bytes = 0
+        self.progress: Fetching | None = None
+        """How far the fetch in progress is."""
 
-    async def fetch(self, target: RobotTarget, pinned: frozenset[Digest]) -> Fetched:
-        """Put the target's model into the store.
+    async def fetch(
+        self, target: RobotTarget, pinned: frozenset[Digest], spent_bytes: int = 0
+    ) -> Cost:
+        """Put the target's model into the store; fetches that ended spent ``spent_bytes`` on it.
 
         Raises TransientError (call again; what arrived is kept) or an ActivationError (never
-        again: signature, digest, disk, refusal).
+        again: signature, digest, disk, byte cap, refusal).
         """
-        before = self.received_bytes
+        try:
+            return await self._fetch(target, pinned, spent_bytes)
+        except ByteCapError:
+            raise  # what arrived was paid for: a rollout with a higher cap goes on from it
+        except ActivationError:
+            await asyncio.to_thread(self._store.forget_partial, target.digest)
+            raise
+        finally:
+            self.progress = None
+
+    async def _fetch(
+        self, target: RobotTarget, pinned: frozenset[Digest], spent_bytes: int
+    ) -> Cost:
+        grant = self._granting(target.digest)
+        granted = await grant()
+        manifest = verified_manifest(self._listings, granted.signed, target)
+        if manifest.chunks is None:
+            raise ManifestRefusedError(
+                f"{target.model} was published without chunks. Publish it again."
+            )
+        await asyncio.to_thread(self._store.make_room, target.digest, manifest.size_bytes, pinned)
+        spending = self._store.spending(target.digest, target.generation)
+        transfer = Transfer(
+            self._session,
+            grant,
+            granted,
+            chunks=manifest.chunks.digest,
+            budget=Budget(model=target.model, cap_bytes=target.byte_cap, before_bytes=spent_bytes),
+            spending=await asyncio.to_thread(spending.open),
+            limits=self._limits,
+            received=self._count,
+        )
+        await self._arrive(Wanted(manifest, manifest.chunks, granted.signed), transfer)
+        return Cost(
+            received_bytes=spending.spent_bytes,
+            planned_bytes=spending.planned_bytes or 0,
+            remarks=tuple(transfer.remarks),
+        )
+
+    async def _arrive(self, wanted: Wanted, transfer: Transfer) -> None:
+        """Once more when the whole is wrong: then a chunk changed on the disk since it came."""
+        held = await asyncio.to_thread(self._store.held)
+        held.pop(wanted.manifest.digest, None)
+
+        def expect(further_bytes: int) -> None:
+            spent_bytes = transfer.spending.spent_bytes
+            self.progress = Fetching(
+                model=wanted.manifest.model,
+                bytes_done=spent_bytes,
+                bytes_total=spent_bytes + further_bytes,
+            )
+
         for attempt in range(1, self._limits.whole_attempts + 1):
             try:
-                resumed = await self._fetch_once(target, pinned)
+                await Arrival(self._store, transfer, wanted, held=held, expect=expect).complete()
             except DigestMismatchError:
                 if attempt == self._limits.whole_attempts:
                     raise
-                log(_logger, "fetch.digest_mismatched", level=logging.WARNING, digest=target.digest)
+                log(_logger, "fetch.digest_mismatched", level=logging.WARNING)
             else:
-                break
-        return Fetched(received_bytes=self.received_bytes - before, resumed_bytes=resumed)
+                return
 
-    async def _fetch_once(self, target: RobotTarget, pinned: frozenset[Digest]) -> int:
-        granted = await self._grant(target.digest)
-        manifest = verified_manifest(self._listings, granted.signed, target)
-        await asyncio.to_thread(self._store.make_room, target.digest, manifest.size_bytes, pinned)
-        partial = self._store.partial(target.digest, manifest.size_bytes)
-        await asyncio.to_thread(partial.open)
-        try:
-            resumed = partial.durable_bytes
-            await self._fill(partial, manifest, granted)
-            await asyncio.to_thread(self._store.adopt, partial, target.digest, granted.signed)
-        except ActivationError:
-            partial.forget()
-            raise
-        finally:
-            partial.close()
-        return resumed
+    def _granting(self, digest: Digest) -> Callable[[], Awaitable[FetchGranted]]:
+        async def grant() -> FetchGranted:
+            return await self._grant(digest, tuple(sorted(self._store.digests())))
 
-    async def _fill(
-        self, partial: PartialModel, manifest: ModelManifest, granted: FetchGranted
-    ) -> None:
-        """Range after range until every byte is here."""
-        failures = 0
-        while partial.durable_bytes < manifest.size_bytes:
-            try:
-                if granted.expires_at <= datetime.now(timezone.utc):
-                    granted = await self._grant(manifest.digest)
-                await fetch_range(
-                    self._session, granted.url, partial, self._limits.ranges, self._count
-                )
-                failures = 0
-            except FetchInterruptedError as problem:
-                failures += 1
-                log(_logger, "fetch.interrupted", level=logging.WARNING, reason=str(problem))
-                if failures >= self._limits.attempts_without_progress:
-                    raise
-                await asyncio.sleep(
-                    pause_s(failures, self._limits.retry_wait_s, self._limits.retry_wait_limit_s)
-                )
-                if isinstance(problem, UrlExpiredError):
-                    granted = await self._grant(manifest.digest)
+        return grant
 
     def _count(self, received: int) -> None:
         self.received_bytes += received
+        if self.progress is not None:
+            self.progress = replace(self.progress, bytes_done=self.progress.bytes_done + received)

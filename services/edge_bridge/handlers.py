@@ -164,12 +164,12 @@ class Converger:
             await self._unless_superseded(self._prove(target))
 
     async def _fetch(self, target: RobotTarget) -> None:
-        fetched_bytes = await self._steps.fetch(target, self.memory)
-        await self._remember(lambda memory: converge.charge(memory, target, fetched_bytes))
+        cost = await self._steps.fetch(target, self.memory)
+        await self._remember(lambda memory: converge.charge(memory, target, cost))
 
     async def _prove(self, target: RobotTarget) -> None:
         proof = await self._steps.prove(target)
-        report = outcome.activated(target, proof, self.memory.bytes_fetched, _now())
+        report = outcome.activated(target, proof, self.memory, _now())
         release = self._steps.release_of(target)
         await self._remember(lambda memory: converge.commit(memory, release), [report])
         log(_logger, "bridge.activated", model=str(target.model), generation=target.generation)

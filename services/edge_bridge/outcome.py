@@ -6,6 +6,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from edge_bridge.converge import Memory
 from edge_bridge.slots import FellBack
 from fleetward.contracts.robots import (
     ActivationFailed,
@@ -25,9 +26,7 @@ class Proof(Struct, frozen=True, kw_only=True):
     warm_up_ms: float
 
 
-def activated(
-    target: RobotTarget, proof: Proof, bytes_fetched: int, now: datetime
-) -> ModelActivated:
+def activated(target: RobotTarget, proof: Proof, memory: Memory, now: datetime) -> ModelActivated:
     """The target is reached and proved."""
     return ModelActivated(
         robot_id=target.robot_id,
@@ -38,7 +37,9 @@ def activated(
         inferences=proof.inferences,
         swap_ms=proof.swap_ms,
         warm_up_ms=proof.warm_up_ms,
-        bytes_fetched=bytes_fetched,
+        bytes_fetched=memory.bytes_fetched,
+        bytes_planned=memory.bytes_planned,
+        fetch_remarks=memory.fetch_remarks,
         activated_at=now,
     )
 

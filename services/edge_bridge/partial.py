@@ -1,116 +1,111 @@
-"""A model that is still arriving, and the notes that let it go on after a kill -9 or a power cut.
+"""A model that is still arriving: every byte in it is one that the signed chunk manifest proves.
 
-Each range is fsynced before its line is noted: ``<offset> <length> <sha256>``. A range without a
-line is fetched again; a line whose bytes changed on disk ends what is believed.
+Chunks enter in the order of the file, each only with the SHA-256 that belongs there. So the bytes
+themselves are the journal: after a kill -9 or a power cut what still proves right is kept, and the
+rest is fetched again.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
+import time
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 
-from edge_bridge.files import digest_of_file, full_disk_named
+from edge_bridge.errors import WrongChunkError
+from edge_bridge.files import Files, full_disk_named
+from fleetward.contracts.ids import Digest
+from fleetward.delivery.manifest import Chunk, ChunkManifest
+
+_SYNC_EVERY_S = 1.0
+"""A power cut loses no more than what came since: less than a range where ranges take longer."""
 
 
 class PartialModel:
-    """``path`` holds the bytes so far, in order from 0; ``path``.ranges holds the notes."""
+    """``path`` holds the chunks so far, from the file's first on. One thread at a time appends."""
 
-    def __init__(self, path: Path, size_bytes: int) -> None:
+    def __init__(self, path: Path, manifest: ChunkManifest, files: Files) -> None:
         self.path = path
-        self.size_bytes = size_bytes
-        self.durable_bytes = 0
-        """Bytes from the start that are on disk for certain."""
-        self._notes = path.with_name(f"{path.name}.ranges")
+        self.manifest = manifest
+        self.kept_bytes = 0
+        """Bytes from the start that are there and right; always a whole number of chunks."""
+        self._files = files
         self._descriptor = -1
+        self._next = 0
+        self._synced_s = 0.0
+        self._is_proved = False
         self._lock = threading.Lock()
-        """A cancelled transfer's thread may still write: closing waits for it."""
+        """A cancelled fetch's thread may still write: closing waits for it."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How long the model is."""
+        return self.manifest.header.size_bytes
 
     def open(self) -> PartialModel:
-        """Believe what the notes prove and cut the rest off. Blocks for a read of what is there."""
-        with full_disk_named(f"{self.size_bytes} bytes of a model"):
-            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            proved = self._proved_notes()
-            self.durable_bytes = sum(length for length, _ in proved)
-            os.ftruncate(self._descriptor, self.durable_bytes)
-            self._notes.write_text("".join(line for _, line in proved), encoding="ascii")
+        """Keep what proves right and cut the rest off. Blocks for a read of what is there."""
+        with self._lock, self._named():
+            self._descriptor = self._files.disk.open_to_write(self.path)
+            if not self._is_proved:
+                self._prove()
+            self._files.disk.truncate(self._descriptor, self.kept_bytes)
+            self._is_proved = True
         return self
 
-    def write(self, offset: int, content: bytes) -> None:
-        """Write bytes of the range in progress; raises DiskFullError and never passes size_bytes."""
-        assert offset + len(content) <= self.size_bytes, "the transfer checks the cap"
-        with self._lock, full_disk_named(f"{self.size_bytes} bytes of a model"):
-            view = memoryview(content)
-            while view:
-                written = os.pwrite(self._descriptor, view, offset)
-                view, offset = view[written:], offset + written
+    def next_chunk(self) -> Chunk:
+        """The chunk that is to be appended now."""
+        return self.manifest.chunks[self._next]
 
-    def note(self, length: int, digest_hex: str) -> None:
-        """The next ``length`` bytes are all written: make them durable, then say so."""
-        with self._lock, full_disk_named(f"{self.size_bytes} bytes of a model"):
-            os.fdatasync(self._descriptor)
-            with self._notes.open("a", encoding="ascii") as notes:
-                notes.write(_line(self.durable_bytes, length, digest_hex))
-                notes.flush()
-                os.fdatasync(notes.fileno())
-        self.durable_bytes += length
+    def append(self, content: bytes) -> None:
+        """Add the next chunk; raises WrongChunkError when these are not its bytes, DiskFullError."""
+        chunk = self.next_chunk()
+        if hashlib.sha256(content).digest() != chunk.sha256:
+            raise WrongChunkError(f"the chunk at {chunk.start} has other bytes than were signed.")
+        with self._lock, self._named():
+            self._files.write_all(self._descriptor, content, chunk.start)
+            self._next += 1
+            self.kept_bytes = chunk.start + chunk.length
+            if time.monotonic() - self._synced_s > _SYNC_EVERY_S:
+                self._files.disk.sync(self._descriptor)
+                self._synced_s = time.monotonic()
 
-    def digest(self) -> str:
+    def read(self, start: int, length: int) -> bytes:
+        """Bytes that are kept already: a file may hold the same chunk twice."""
+        with self._lock, self._named():
+            return self._files.disk.read_at(self._descriptor, length, start)
+
+    def digest(self) -> Digest:
         """``sha256:<hex>`` of everything that arrived, fsynced."""
-        os.fsync(self._descriptor)
-        return digest_of_file(self.path)
+        with self._lock, self._named():
+            self._files.disk.sync(self._descriptor)
+            return self._files.digest(self.path)
+
+    def doubt(self) -> None:
+        """Prove every chunk again the next time this is opened."""
+        self._is_proved = False
 
     def forget(self) -> None:
         """Leave nothing behind."""
-        self.path.unlink(missing_ok=True)
-        self._notes.unlink(missing_ok=True)
-        self.durable_bytes = 0
+        self._files.remove(self.path)
+        self.kept_bytes = self._next = 0
+        self.doubt()
 
     def close(self) -> None:
         """Close the file and keep what is in it for the next attempt."""
-        with self._lock:
-            if self._descriptor >= 0:
-                os.close(self._descriptor)
-                self._descriptor = -1
+        with self._lock, self._named():
+            descriptor, self._descriptor = self._descriptor, -1
+            if descriptor >= 0:
+                self._files.disk.close(descriptor)
 
-    def __enter__(self) -> PartialModel:
-        return self.open()
+    def _prove(self) -> None:
+        self.kept_bytes = self._next = 0
+        for chunk in self.manifest.chunks:
+            content = self._files.disk.read_at(self._descriptor, chunk.length, chunk.start)
+            if hashlib.sha256(content).digest() != chunk.sha256:
+                return
+            self.kept_bytes = chunk.start + chunk.length
+            self._next += 1
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _proved_notes(self) -> list[tuple[int, str]]:
-        """(length, line) of each noted range, up to the first that is torn or not what it says."""
-        proved: list[tuple[int, str]] = []
-        expected_offset = 0
-        for line in self._lines():
-            words = line.split()
-            if len(words) != 3 or not line.endswith("\n"):
-                break
-            offset, length = int(words[0]), int(words[1])
-            content = os.pread(self._descriptor, length, offset)
-            if offset != expected_offset or _hex_of(content) != words[2]:
-                break
-            proved.append((length, line))
-            expected_offset += length
-        return proved
-
-    def _lines(self) -> list[str]:
-        if not self._notes.exists():
-            return []
-        return self._notes.read_text(encoding="ascii", errors="replace").splitlines(keepends=True)
-
-
-def _line(offset: int, length: int, digest_hex: str) -> str:
-    return f"{offset} {length} {digest_hex}\n"
-
-
-def _hex_of(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    def _named(self) -> AbstractContextManager[None]:
+        return full_disk_named(f"{self.size_bytes} bytes of a model")

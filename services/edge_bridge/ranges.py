@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import aiohttp
 from msgspec import Struct
+from yarl import URL
 
 from edge_bridge.errors import FetchInterruptedError, FetchRefusedError
-from edge_bridge.partial import PartialModel
+from edge_bridge.throttle import Throttle
 
 _PARTIAL_CONTENT = 206
 _OK = 200
@@ -19,112 +19,125 @@ _GONE = frozenset({404, 410, 416})
 _REDIRECTS_FROM = 300
 _REDIRECTS_TO = 399
 
+Take = Callable[[bytes], Awaitable[None]]
+"""Takes the bytes of a range, block after block."""
+
 
 class UrlExpiredError(FetchInterruptedError):
     """The presigned URL is no longer honoured: ask for another."""
 
 
-class RangeLimits(Struct, frozen=True, kw_only=True):
-    """How patient one ranged GET is."""
+class Place(Struct, frozen=True):
+    """Where to GET an object, and the headers that belong to that place."""
 
-    range_bytes: int = 4 * 1024 * 1024
-    block_bytes: int = 256 * 1024
+    url: str
+    headers: Mapping[str, str] = {}
+
+
+class Range(Struct, frozen=True):
+    """``length`` bytes from ``offset`` on."""
+
+    offset: int
+    length: int
+
+    def __str__(self) -> str:
+        return f"bytes {self.offset} to {self.offset + self.length}"
+
+
+class RangeLimits(Struct, frozen=True, kw_only=True):
+    """How much one ranged GET asks for and how patient it is."""
+
+    range_bytes: int = 8 * 1024 * 1024
+    block_bytes: int = 1024 * 1024
     connect_timeout_s: float = 10.0
     stall_timeout_s: float = 10.0
     """No byte for so long ends the attempt."""
-    slowest_bytes_per_s: int = 4 * 1024
+    slowest_bytes_per_s: float = 4 * 1024
     """A range slower than this on the whole ends too: a drip must not hold a rollout."""
 
-    def deadline_s(self, length: int) -> float:
+    def deadline_s(self, length: int, throttle: Throttle) -> float:
         """The longest that ``length`` bytes may take."""
-        return self.connect_timeout_s + self.stall_timeout_s + length / self.slowest_bytes_per_s
+        slowest = min(self.slowest_bytes_per_s, (throttle.bytes_per_s or float("inf")) / 2)
+        return self.connect_timeout_s + self.stall_timeout_s + length / slowest
 
 
-async def fetch_range(
+async def read_range(
     session: aiohttp.ClientSession,
-    url: str,
-    partial: PartialModel,
+    place: Place,
+    wanted: Range,
     limits: RangeLimits,
-    on_bytes: Callable[[int], None],
+    throttle: Throttle,
+    take: Take,
 ) -> None:
-    """Fetch the next range of ``partial`` and note it durable.
+    """GET ``wanted`` and hand it to ``take`` as it comes, which is never more than was asked for.
 
-    Raises UrlExpiredError, FetchInterruptedError (try again), FetchRefusedError (never), or
-    DiskFullError.
+    Raises UrlExpiredError, FetchInterruptedError (try again), FetchRefusedError (never), or what
+    ``take`` raises.
     """
-    start = partial.durable_bytes
-    length = min(limits.range_bytes, partial.size_bytes - start)
     try:
-        digest_hex = await asyncio.wait_for(
-            _transfer(session, url, partial, length, limits, on_bytes), limits.deadline_s(length)
+        await asyncio.wait_for(
+            _transfer(session, place, wanted, limits, throttle, take),
+            limits.deadline_s(wanted.length, throttle),
         )
     except (aiohttp.ClientError, asyncio.TimeoutError, ConnectionError) as problem:
         raise FetchInterruptedError(
-            f"bytes {start} to {start + length} did not arrive ({problem!r}); they are asked for again."
+            f"{wanted} did not arrive ({problem!r}); they are asked for again."
         ) from problem
-    # Outside the deadline: a note that a timeout left running would move durable_bytes under the
-    # next attempt.
-    await asyncio.to_thread(partial.note, length, digest_hex)
 
 
 async def _transfer(
     session: aiohttp.ClientSession,
-    url: str,
-    partial: PartialModel,
-    length: int,
+    place: Place,
+    wanted: Range,
     limits: RangeLimits,
-    on_bytes: Callable[[int], None],
-) -> str:
-    """Write the range's bytes; return their SHA-256 in hex."""
-    start = partial.durable_bytes
-    hasher = hashlib.sha256()
+    throttle: Throttle,
+    take: Take,
+) -> None:
+    last = wanted.offset + wanted.length - 1
     received = 0
     async with session.get(
-        url,
-        headers={"Range": f"bytes={start}-{start + length - 1}", "Accept-Encoding": "identity"},
+        URL(place.url, encoded=True),
+        headers={
+            **place.headers,
+            "Range": f"bytes={wanted.offset}-{last}",
+            "Accept-Encoding": "identity",
+        },
         allow_redirects=False,
+        read_bufsize=limits.block_bytes,
         timeout=aiohttp.ClientTimeout(
             total=None, sock_connect=limits.connect_timeout_s, sock_read=limits.stall_timeout_s
         ),
     ) as response:
-        _check_answer(response, start, length, partial.size_bytes)
-        async for block in response.content.iter_chunked(limits.block_bytes):
-            on_bytes(len(block))
-            if received + len(block) > length:
-                raise FetchInterruptedError(f"more than the {length} bytes asked for arrived.")
-            hasher.update(block)
-            await asyncio.to_thread(partial.write, start + received, block)
+        _check_answer(response, wanted)
+        async for block in response.content.iter_any():
             received += len(block)
-    if received != length:
-        raise FetchInterruptedError(f"{received} of {length} bytes arrived at {start}.")
-    return hasher.hexdigest()
+            await throttle.take(len(block))
+            await take(block)
+    if received != wanted.length:
+        raise FetchInterruptedError(f"{received} of {wanted.length} bytes arrived.")
 
 
-def _check_answer(
-    response: aiohttp.ClientResponse, start: int, length: int, size_bytes: int
-) -> None:
-    """Raise unless this is the range asked for; 200 is taken only for the whole object."""
+def _check_answer(response: aiohttp.ClientResponse, wanted: Range) -> None:
+    """Raise unless this is the range asked for; 200 is taken only for a whole object."""
     status = response.status
     if status in _EXPIRED:
         raise UrlExpiredError(f"the object store answered {status}; a fresh URL is asked for.")
     if status in _GONE or _REDIRECTS_FROM <= status <= _REDIRECTS_TO:
         raise FetchRefusedError(
-            f"the object store answered {status} {response.reason} for bytes {start} to "
-            f"{start + length}. Publish the model again."
+            f"the object store answered {status} {response.reason} for {wanted}. Publish the "
+            "model again."
         )
-    if status == _OK and (start, length) == (0, size_bytes):
-        return
-    if status == _OK:
+    is_whole = status == _OK and (wanted.offset, wanted.length) == (0, response.content_length)
+    if status == _OK and not is_whole:
         raise FetchRefusedError("the object store ignores ranges. Use one that honours them.")
-    if status != _PARTIAL_CONTENT:
+    if status not in (_OK, _PARTIAL_CONTENT):
         raise FetchInterruptedError(f"the object store answered {status} {response.reason}.")
     answered = response.headers.get("Content-Range", "")
-    expected = f"bytes {start}-{start + length - 1}/"
-    held_bytes = answered.rpartition("/")[2]
-    if held_bytes.isdecimal() and int(held_bytes) != size_bytes:
-        raise FetchRefusedError(
-            f"the object store holds {held_bytes} bytes and the model has {size_bytes}. Publish "
-            "the model again."
-        )
-    if not answered.startswith(expected):
+    expected = f"bytes {wanted.offset}-{wanted.offset + wanted.length - 1}/"
+    if not is_whole and not answered.startswith(expected):
         raise FetchInterruptedError(f"the answer is {answered!r}, not {expected!r}.")
+    if response.content_length != wanted.length:
+        # Without its length a body may bring more than was asked for, and more than a cap allows.
+        raise FetchInterruptedError(
+            f"the answer announces {response.content_length} bytes, not {wanted.length}."
+        )

@@ -20,12 +20,12 @@ class Registry:
         self._robot_id = robot_id
         self._link = link
 
-    async def grant(self, digest: Digest) -> FetchGranted:
-        """Where the bytes lie; raises TransientError, FetchRefusedError."""
+    async def grant(self, digest: Digest, held: tuple[Digest, ...]) -> FetchGranted:
+        """Where the bytes lie, and deltas from what is held; raises TransientError, FetchRefusedError."""
         connection = await self._link.connected()
         try:
             granted: FetchGranted = await ask(
-                connection, GrantFetch(robot_id=self._robot_id, digest=digest)
+                connection, GrantFetch(robot_id=self._robot_id, digest=digest, held=held)
             )
         except RefusedError as refusal:
             if refusal.code in _REFUSED_FOR_GOOD:

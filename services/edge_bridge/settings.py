@@ -8,10 +8,10 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from edge_bridge.fetch import FetchLimits
 from edge_bridge.health import HealthBounds
 from edge_bridge.slot_settings import SlotSettings
 from edge_bridge.telemetry import FrameLimits
+from edge_bridge.transfer import FetchLimits
 from fleetward.bus.connection import BusSettings
 from fleetward.bus.environment import Environment
 from fleetward.contracts.ids import RobotId, robot_id
@@ -111,6 +111,11 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
         ),
         frame_width_px=int(environment.number("FLEETWARD_FRAME_WIDTH_PX", settings.frame_width_px)),
         poll_s=environment.number("FLEETWARD_POLL_S", settings.poll_s),
+        fetch=replace(
+            settings.fetch,
+            bytes_per_s=environment.optional_number("FLEETWARD_FETCH_BYTES_PER_S"),
+            site_cache=environment.optional_text("FLEETWARD_SITE_CACHE"),
+        ),
         check_in_s=environment.number("FLEETWARD_CHECK_IN_S", settings.check_in_s),
         ready_offline_after_s=environment.number(
             "FLEETWARD_READY_OFFLINE_AFTER_S", settings.ready_offline_after_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from edge_bridge.converge import Memory, Placed, Slotted, pinned
+from edge_bridge.converge import Cost, Memory, Placed, Slotted, pinned
 from edge_bridge.errors import DigestMismatchError, ProofFailedError, TransientError
 from edge_bridge.fetch import Fetcher
 from edge_bridge.outcome import Proof
@@ -61,12 +61,11 @@ class Steps:
             withdrawn=self.withdrawn.digests,
         )
 
-    async def fetch(self, target: RobotTarget, memory: Memory) -> int:
-        """Bring the bytes into the store; return how many came over the network for it."""
+    async def fetch(self, target: RobotTarget, memory: Memory) -> Cost:
+        """Bring the bytes into the store; return what that cost."""
         with span("bridge.fetch", **self._attributes(target)):
             await self._trust.permit(target, memory)
-            fetched = await self._fetcher.fetch(target, pinned(memory))
-        return fetched.received_bytes + fetched.resumed_bytes
+            return await self._fetcher.fetch(target, pinned(memory), memory.bytes_fetched)
 
     async def stage(self, target: RobotTarget, memory: Memory) -> None:
         """Verify what is stored and warm a green worker up with it."""

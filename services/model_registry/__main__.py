@@ -22,6 +22,7 @@ from fleetward.contracts.judgements import (
     RequireGates,
     WithdrawModel,
 )
+from fleetward.contracts.quotes import QuoteUpdate
 from fleetward.contracts.registry import GrantFetch, ListChunks, MoveAlias, RegisterModel
 from fleetward.contracts.rows import Principal
 from fleetward.contracts.trust import PublishRoot, RefreshTrust
@@ -30,6 +31,7 @@ from model_registry.curation import Curator
 from model_registry.curations import Curations
 from model_registry.handlers import Registry
 from model_registry.objects import open_objects
+from model_registry.quotes import Quotes
 from model_registry.reporters import Reporters
 from model_registry.settings import Settings, settings_from
 from model_registry.trust_ledger import TrustLedger, read_first_root
@@ -62,6 +64,7 @@ async def serve(settings: Settings) -> None:
             now=_now,
         )
         await _answer_publishing(connection, registry)
+        await answer(connection, QuoteUpdate, Quotes(connection, objects).quote)
         await answer(connection, RefreshTrust, ledger.refresh)
         await answer(connection, PublishRoot, ledger.publish_root)
         curator = Curator(

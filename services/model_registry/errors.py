@@ -61,6 +61,10 @@ class UnknownModelError(RegistryError):
     """No model, or no version of it, has this name."""
 
 
+class TooManyHeldSetsError(RegistryError):
+    """More kinds of robots than one quote is made for."""
+
+
 class AliasConflictError(RegistryError):
     """The alias does not name what the caller expected: somebody moved it first."""
 

@@ -138,6 +138,7 @@ class RolloutLedger:
             fallback_digest=order.fallback_digest,
             proof_inferences=rollout.policy.proof_inferences,
             health_window_s=rollout.policy.health_window_s,
+            byte_cap=_byte_cap(rollout, order),
             issued_at=now,
         )
         payload = encode(target)
@@ -149,6 +150,11 @@ class RolloutLedger:
             signature=signed.signature,
             traceparent=rollout.traceparent,
         )
+
+
+def _byte_cap(rollout: Rollout, order: TargetOrder) -> int | None:
+    """A cap is for the new model: no robot is kept from going back by it."""
+    return rollout.policy.byte_cap if order.digest == rollout.digest else None
 
 
 def _taken(order: TargetOrder, known: dict[RobotId, Known], here: RolloutId) -> RobotTaken | None:

@@ -37,6 +37,14 @@ class Environment:
         text = self._variables.get(name)
         return Path(text) if text else None
 
+    def optional_text(self, name: str) -> str | None:
+        """A text, or None when it is not set."""
+        return self._variables.get(name) or None
+
+    def optional_number(self, name: str) -> float | None:
+        """A number as ``number`` takes it, or None when it is not set; raises SettingsError."""
+        return self.number(name, 0.0) if self._variables.get(name) else None
+
     def number(self, name: str, default: float) -> float:
         """A number above 0 and below MAX_NUMBER; raises SettingsError."""
         text = self._variables.get(name)

@@ -9,10 +9,18 @@ import msgspec
 import typer
 
 from fleetward.cli.durations import seconds, spoken
+from fleetward.cli.sizes import size_bytes
 from fleetward.contracts.rollouts import RolloutPolicy
 
 _DEFAULT = RolloutPolicy()
-_NAMED = ("wave_percents", "bake_s", "silent_after_s", "min_success_percent", "max_error_percent")
+_NAMED = (
+    "wave_percents",
+    "bake_s",
+    "silent_after_s",
+    "min_success_percent",
+    "max_error_percent",
+    "byte_cap",
+)
 _FURTHER = ", ".join(name for name in RolloutPolicy.__struct_fields__ if name not in _NAMED)
 
 Waves = Annotated[
@@ -56,6 +64,16 @@ MaxErrors = Annotated[
         "--max-errors",
         help="Percent of the robots given the model so far that may fail. "
         f"Default: {_DEFAULT.max_error_percent:g}.",
+    ),
+]
+ByteCap = Annotated[
+    int | None,
+    typer.Option(
+        "--byte-cap",
+        parser=size_bytes,
+        metavar="SIZE",
+        help="The most each robot may move for the model, as 50MB; one that needs more fails "
+        "before it begins. `fleetward rollout quote` says what they need. Default: no cap.",
     ),
 ]
 Further = Annotated[

@@ -13,6 +13,7 @@ from fleetward.cli.exits import Exit, tell
 from fleetward.cli.pairs import pairs_of
 from fleetward.cli.policy import (
     Bake,
+    ByteCap,
     Further,
     MaxErrors,
     MinSuccess,
@@ -20,6 +21,7 @@ from fleetward.cli.policy import (
     Waves,
     policy_of,
 )
+from fleetward.cli.quote import quote
 from fleetward.cli.session import DEFAULT_HOME, Home, Json, show_json, with_fleet
 from fleetward.contracts.rollouts import AbortMode, ControlAction, Strategy
 
@@ -78,6 +80,7 @@ def start(
     silent_after: SilentAfter = None,
     min_success: MinSuccess = None,
     max_errors: MaxErrors = None,
+    byte_cap: ByteCap = None,
     further: Further = None,
     rollout_id: ChosenId = None,
     wait: Annotated[bool, typer.Option("--wait", help="Return when it ended.")] = False,
@@ -94,6 +97,7 @@ def start(
         "silent_after_s": silent_after,
         "min_success_percent": min_success,
         "max_error_percent": max_errors,
+        "byte_cap": byte_cap,
     }
     policy = policy_of(waves, numbers, pairs_of("--set", further or []))
 
@@ -123,6 +127,9 @@ async def _after_start(
     if not as_json:
         print(follow)
     return None
+
+
+app.command("quote")(quote)
 
 
 @app.command("status")

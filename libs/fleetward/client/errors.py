@@ -21,6 +21,10 @@ class UnknownRolloutError(ClientError):
     """No rollout has this id."""
 
 
+class NothingSelectedError(ClientError):
+    """A selector that no robot answers to."""
+
+
 class RolloutRefusedError(ClientError):
     """The coordinator refused to make a rollout of the request; nothing was changed."""
 

@@ -33,6 +33,7 @@ from fleetward.contracts.judgements import (
     ValidationReported,
     WithdrawModel,
 )
+from fleetward.contracts.quotes import QuoteUpdate, UpdateQuoted
 from fleetward.contracts.registry import (
     AliasMoved,
     ChunksListed,
@@ -700,6 +701,14 @@ REQUESTS: tuple[RequestRow, ...] = (
         subject="robot.refresh_trust.v1.{robot_id}",
         responder=_P.REGISTRY,
         callers=(_P.ROBOT,),
+    ),
+    RequestRow(
+        request=QuoteUpdate,
+        reply=UpdateQuoted,
+        subject="model.quote_update.v1",
+        responder=_P.REGISTRY,
+        callers=_PEOPLE,
+        timeout_s=30.0,
     ),
     RequestRow(
         request=GrantFetch,

@@ -22,6 +22,7 @@ _POLICY_BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("min_inferences", 1, 1e9),
     ("proof_inferences", 1, 1e6),
     ("health_window_s", 0, _WEEK_S),
+    ("byte_cap", 1, 2**50),
 )
 """Smallest and largest of each number that a rollout is judged by; a NaN is neither."""
 
@@ -41,7 +42,7 @@ def check_policy(policy: RolloutPolicy) -> None:
         )
     for name, smallest, largest in _POLICY_BOUNDS:
         value = getattr(policy, name)
-        if not smallest <= value <= largest:
+        if value is not None and not smallest <= value <= largest:
             raise PolicyError(
                 f"policy {name} is {value}; it must be from {smallest:g} to {largest:g}."
             )

@@ -70,6 +70,11 @@ class ModelActivated(Event, frozen=True, kw_only=True):
     swap_ms: float
     warm_up_ms: float
     bytes_fetched: int
+    """Everything that moved for it, retries and attempts before a restart included."""
+    bytes_planned: int = 0
+    """What the first plan said would move."""
+    fetch_remarks: tuple[str, ...] = ()
+    """What went another way than planned, for people: a delta refused, a site cache gone past."""
     activated_at: UtcTime
 
 
@@ -109,6 +114,14 @@ class ModelFellBack(Event, frozen=True, kw_only=True):
     fell_back_at: UtcTime
 
 
+class Fetching(Struct, frozen=True, kw_only=True):
+    """A model on its way to a robot: bytes over the network, so far and in all."""
+
+    model: ModelRef
+    bytes_done: int
+    bytes_total: int
+
+
 class RobotCheckedIn(Event, frozen=True, kw_only=True):
     """The truth: what this robot serves right now, counted since boot."""
 
@@ -124,6 +137,7 @@ class RobotCheckedIn(Event, frozen=True, kw_only=True):
     frames_dropped: int = 0
     frames_reissued: int = 0
     bytes_fetched: int = 0
+    fetching: Fetching | None = None
     trust_version: int = 0
     """The newest timestamp metadata this robot follows; one that falls behind is held back."""
     checked_in_at: UtcTime

@@ -62,6 +62,8 @@ class RolloutPolicy(Struct, frozen=True, kw_only=True):
     """No comparison is made on fewer inferences in either cohort."""
     proof_inferences: int = 20
     health_window_s: float = 10.0
+    byte_cap: int | None = None
+    """The most bytes that each robot may move for the model, retries included."""
 
 
 class RolloutState(str, enum.Enum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,8 +21,8 @@ from fleetward.bus.requests import answer
 from fleetward.contracts.catalog import CONSUMERS
 from fleetward.contracts.codec import encode
 from fleetward.contracts.event import Event
-from fleetward.contracts.ids import Digest, RobotId, RolloutId
-from fleetward.contracts.registry import FetchGranted, GrantFetch, ModelManifest, SignedManifest
+from fleetward.contracts.ids import RobotId, RolloutId
+from fleetward.contracts.registry import FetchGranted, GrantFetch
 from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
 from fleetward.contracts.rows import Principal
 from fleetward.contracts.telemetry import TelemetryFrame, TelemetryStored
@@ -32,7 +32,7 @@ from fleetward.trust.roles import TARGETS
 from fleetward.trust.signing import MANIFEST, TARGET, Signature
 from testkit.authority import Authority
 from testkit.servers import NatsSystem
-from tests.unit.edge_bridge_bus.object_server import Objects, serving
+from tests.unit.edge_bridge_bus.object_server import Objects, Registry, cut_evenly, serving
 
 ROBOT = RobotId("r1")
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -52,7 +52,6 @@ class Fleet:
         self.frames: dict[tuple[str, int], TelemetryFrame] = {}
         self.stores_telemetry = True
         self._news = asyncio.Event()
-        self._url = url
         self._pulls: list[Pull] = []
         self._heard_sequences: set[int] = set()
         (directory / "keys").mkdir()
@@ -62,7 +61,7 @@ class Fleet:
             TARGET: self.authority.commands,
         }
         self.authority.enrol(directory / "trust")
-        self._models: dict[Digest, tuple[bytes, bytes]] = {}
+        self.registry = Registry(objects, url, self._keys[MANIFEST])
         self.coordinator: Client
         self.ingest: Client
 
@@ -83,13 +82,12 @@ class Fleet:
 
     def publish_model(self, model: StagedModel) -> None:
         """The registry has this model from now on."""
-        content = model.path.read_bytes()
-        payload = encode(_manifest(model, len(content), release=len(self._models) + 1))
-        self._models[model.digest] = (payload, content)
-        self.authority.list_also(
-            model.model.name,
-            {model.model.version: listed(payload, model.digest, len(self._models), fallback=True)},
+        release = len(self.registry.manifests) + 1
+        manifest = self.registry.publish(
+            cut_evenly(model.path.read_bytes()), model.model, release=release
         )
+        entry = listed(encode(manifest), model.digest, release, fallback=True)
+        self.authority.list_also(model.model.name, {model.model.version: entry})
 
     def sign(self, purpose: str, payload: bytes) -> Signature:
         """As the service that holds the key of this purpose."""
@@ -207,36 +205,13 @@ class Fleet:
         return self.authority.answer(asked)
 
     async def _grant(self, request: GrantFetch) -> FetchGranted:
-        payload, self.objects.content = self._models[request.digest]
-        signature = self._keys[MANIFEST].sign(MANIFEST, payload)
-        return FetchGranted(
-            url=f"{self._url}/object",
-            expires_at=datetime.now(timezone.utc) + timedelta(minutes=5),
-            signed=SignedManifest(
-                payload=payload, key_id=signature.key_id, signature=signature.signature
-            ),
-        )
-
-
-def _manifest(model: StagedModel, size_bytes: int, release: int) -> ModelManifest:
-    return ModelManifest(
-        model=model.model,
-        digest=model.digest,
-        size_bytes=size_bytes,
-        format="onnx",
-        opset=17,
-        inputs=(),
-        outputs=(),
-        release=release,
-        object_key="x",
-        published_at=NOW,
-    )
+        return await self.registry.grant(request.digest, request.held)
 
 
 @asynccontextmanager
 async def running_fleet(system: NatsSystem, directory: Path) -> AsyncIterator[Fleet]:
     """A fleet of one robot, ready for its bridge."""
-    objects = Objects(b"")
+    objects = Objects()
     async with serving(objects) as url:
         fleet = Fleet(system, directory, objects, url)
         await fleet.start()

@@ -54,7 +54,10 @@ async def test_a_target_is_fetched_verified_staged_swapped_proved_and_reported(
         proof = await activate(fleet, first, 1)
         assert (proof.digest, proof.model) == (first.digest, first.model)
         assert proof.inferences >= 10
-        assert proof.bytes_fetched == first.path.stat().st_size
+        chunks = fleet.registry.manifests[first.digest].chunks
+        assert chunks
+        assert proof.bytes_fetched == first.path.stat().st_size + chunks.size_bytes
+        assert proof.bytes_planned == proof.bytes_fetched
         checked_in = await fleet.hears(
             RobotCheckedIn, lambda fact: fact.active_digest == first.digest and fact.generation == 1
         )

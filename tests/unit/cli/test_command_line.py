@@ -49,7 +49,7 @@ def test_every_promised_command_is_there() -> None:
         *(f"model {verb}" for verb in ("deprecate", "withdraw", "approve")),
         *(f"model {verb}" for verb in ("preflight", "report", "gates", "history")),
         "robot history",
-        *(f"rollout {verb}" for verb in ("start", "watch", "status", "list", "wait")),
+        *(f"rollout {verb}" for verb in ("quote", "start", "watch", "status", "list", "wait")),
         *(f"rollout {verb}" for verb in ("pause", "resume", "abort")),
     }
     assert {" ".join(words) for words in EVERY_COMMAND} == promised

@@ -1,0 +1,106 @@
+"""``fleetward rollout quote``: what a rollout would move, and how long that takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fleetward.cli.session import DEFAULT_HOME, Home, Json, show_json, with_fleet
+
+if TYPE_CHECKING:
+    from fleetward.client import Fleet
+    from fleetward.client.quotes import Cohort, RolloutQuote
+
+DEFAULT_LINK_MBPS = 10.0
+ROBOTS_NAMED = 3
+
+To = Annotated[str, typer.Option("--to", help="Which robots, as with `rollout start`.")]
+Link = Annotated[
+    float,
+    typer.Option(
+        "--link-mbps", min=0.001, help="The link of one robot, in megabits a second, for minutes."
+    ),
+]
+
+
+def quote(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="name:version or name@alias.")],
+    *,
+    to: To,
+    link_mbps: Link = DEFAULT_LINK_MBPS,
+    home: Home = DEFAULT_HOME,
+    as_json: Json = False,
+) -> None:
+    """What rolling MODEL out would cost each kind of robot, from what they hold; nothing moves."""
+
+    async def work(fleet: Fleet) -> None:
+        from fleetward.client import quotes
+
+        found = await quotes.quote(fleet.connection, model, to)
+        show_json(_plain(found, link_mbps)) if as_json else _show(found, link_mbps)
+
+    with_fleet(home, work)
+
+
+def _plain(found: RolloutQuote, link_mbps: float) -> dict[str, Any]:
+    return {
+        "model": str(found.model),
+        "digest": found.digest,
+        "size_bytes": found.size_bytes,
+        "link_mbps": link_mbps,
+        "total_bytes": found.total_bytes,
+        "byte_cap": found.dearest_bytes,
+        "cohorts": [
+            {
+                "robots": list(cohort.robots),
+                "labels": cohort.labels,
+                "held": list(cohort.held),
+                "fetch_bytes": cohort.quote.fetch_bytes,
+                "minutes": round(cohort.minutes(link_mbps), 3),
+                "total_bytes": cohort.total_bytes,
+                "delta_base": cohort.quote.delta_base,
+            }
+            for cohort in found.cohorts
+        ],
+    }
+
+
+def _show(found: RolloutQuote, link_mbps: float) -> None:
+    from fleetward.cli.sizes import spoken_size
+    from fleetward.cli.tables import show_table
+
+    show_table(
+        ["ROBOTS", "LABELS", "EACH FETCHES", "BY", "TAKES", "TOGETHER"],
+        [_row(cohort, link_mbps) for cohort in found.cohorts],
+        when_empty="No robot is selected.",
+    )
+    robots = sum(len(cohort.robots) for cohort in found.cohorts)
+    print(
+        f"{found.model} is {spoken_size(found.size_bytes)}; {robots} robots fetch "
+        f"{spoken_size(found.total_bytes)} together, and no robot more than "
+        f"{spoken_size(found.dearest_bytes)} (--byte-cap {found.dearest_bytes}B). "
+        f"Times are for {link_mbps:g} Mbit/s each."
+    )
+
+
+def _row(cohort: Cohort, link_mbps: float) -> list[str]:
+    from fleetward.cli.durations import spoken
+    from fleetward.cli.sizes import spoken_size
+
+    named = ", ".join(cohort.robots[:ROBOTS_NAMED])
+    more = len(cohort.robots) - ROBOTS_NAMED
+    return [
+        f"{named} and {more} more" if more > 0 else named,
+        " ".join(f"{name}={value}" for name, value in cohort.labels.items()),
+        spoken_size(cohort.quote.fetch_bytes),
+        _way(cohort),
+        spoken(cohort.minutes(link_mbps) * 60),
+        spoken_size(cohort.total_bytes),
+    ]
+
+
+def _way(cohort: Cohort) -> str:
+    if not cohort.quote.fetch_bytes:
+        return "has it"
+    return "delta" if cohort.quote.delta_base else "chunks"

@@ -1,0 +1,129 @@
+"""A disk that fails anywhere in a fetch: never a half model in the store, never a wrong byte."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from edge_bridge.errors import DiskFailedError, DiskFullError
+from edge_bridge.files import Disk
+from tests.unit.edge_bridge_bus.fetch_rig import CONTENT, Rig
+from tests.unit.edge_bridge_bus.fetched_deltas import BASE, NEXT, TwoVersions
+
+POINTS = 50
+
+
+class FailingDisk(Disk):
+    """Fails the operation numbered ``fails_at``, and half-way through if that is a write."""
+
+    def __init__(self, fails_at: int, number: int) -> None:
+        self.operations = 0
+        self._fails_at = fails_at
+        self._number = number
+
+    @property
+    def has_failed(self) -> bool:
+        return self.operations > self._fails_at
+
+    def open_to_read(self, path: Path) -> int:
+        self._count()
+        return super().open_to_read(path)
+
+    def open_to_write(self, path: Path) -> int:
+        self._count()
+        return super().open_to_write(path)
+
+    def read_at(self, descriptor: int, length: int, offset: int) -> bytes:
+        self._count()
+        return super().read_at(descriptor, length, offset)
+
+    def write_at(self, descriptor: int, content: memoryview, offset: int) -> int:
+        if self.operations == self._fails_at:
+            super().write_at(descriptor, content[: len(content) // 2], offset)
+        self._count()
+        return super().write_at(descriptor, content, offset)
+
+    def truncate(self, descriptor: int, size_bytes: int) -> None:
+        self._count()
+        super().truncate(descriptor, size_bytes)
+
+    def sync(self, descriptor: int) -> None:
+        self._count()
+        super().sync(descriptor)
+
+    def close(self, descriptor: int) -> None:
+        super().close(descriptor)
+        self._count()
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._count()
+        super().rename(source, target)
+
+    def unlink(self, path: Path) -> None:
+        self._count()
+        super().unlink(path)
+
+    def sync_directory(self, directory: Path) -> None:
+        self._count()
+        super().sync_directory(directory)
+
+    def _count(self) -> None:
+        self.operations += 1
+        if self.operations == self._fails_at + 1:
+            raise OSError(self._number, os.strerror(self._number))
+
+
+async def operations_of_a_fetch(rig: Rig) -> int:
+    disk = FailingDisk(2**60, errno.EIO)
+    rig.open_store(disk)
+    await rig.fetch()
+    return disk.operations
+
+
+async def fail_at(rig: Rig, point: int, number: int, content: bytes) -> None:
+    """One fetch on a disk that fails once; then the robot starts anew on a disk that works."""
+    disk = FailingDisk(point, number)
+    rig.open_store(disk)
+    try:
+        await rig.fetch()
+    except (DiskFailedError, DiskFullError):
+        assert disk.has_failed
+    rig.open_store(Disk())
+    assert_only_whole_models(rig)
+    await rig.fetch()
+    rig.assert_arrived(content)
+
+
+def assert_only_whole_models(rig: Rig) -> None:
+    for digest in rig.store.digests():
+        assert rig.store.files.digest(rig.store.path(digest)) == digest
+        rig.store.manifest(digest)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+async def test_a_disk_that_fails_at_any_point_of_a_fetch(rig: Rig, number: int) -> None:
+    operations = await operations_of_a_fetch(rig)
+    rig.assert_arrived()
+    chance = random.Random(number)
+    for _ in range(POINTS):
+        rig.store.remove(rig.target.digest)
+        await fail_at(rig, chance.randrange(operations), number, CONTENT)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+async def test_a_disk_that_fails_at_any_point_of_an_update_by_delta(
+    rig: Rig, tmp_path: Path, number: int
+) -> None:
+    versions = TwoVersions(rig, tmp_path)
+    await versions.publish()
+    operations = await operations_of_a_fetch(rig)
+    rig.assert_arrived(NEXT)
+    chance = random.Random(number)
+    for _ in range(POINTS):
+        rig.store.remove(rig.target.digest)
+        await fail_at(rig, chance.randrange(operations), number, NEXT)
+        assert rig.store.path(versions.base).read_bytes() == BASE
