@@ -66,10 +66,10 @@ def test_stretches_cover_the_file_in_order_and_are_few(
     assert len(list(stretches(held))) <= held.size_bytes // (MERGE_BELOW_BYTES // 2) + 3
 
 
-def test_a_million_tiny_tensors_make_few_chunks() -> None:
-    cut = list(stretches(layout([40] * 1_000_000)))
+def test_many_tiny_tensors_make_few_chunks() -> None:
+    cut = list(stretches(layout([40] * 200_000)))
 
-    assert len(cut) < 40_000_000 // MERGE_BELOW_BYTES + 3
+    assert len(cut) < 8_000_000 // MERGE_BELOW_BYTES + 3
     assert max(part.length for part in cut) <= MAX_MERGED_BYTES
 
 
