@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import sys
+from collections.abc import Coroutine
 from datetime import datetime, timezone
 
 import uvloop
@@ -15,6 +17,7 @@ from fleetward.bus.process import exit_status, stop_signal, unless_stopped
 from fleetward.bus.readiness import notify_ready
 from fleetward.bus.requests import answer
 from fleetward.bus.tracing import setup_tracing
+from fleetward.contracts.comparison import CompareVersions
 from fleetward.contracts.judgements import (
     ApproveModel,
     AttachReport,
@@ -27,11 +30,15 @@ from fleetward.contracts.registry import GrantFetch, ListChunks, MoveAlias, Regi
 from fleetward.contracts.rows import Principal
 from fleetward.contracts.trust import PublishRoot, RefreshTrust
 from fleetward.trust.online_keys import OnlineKeys
+from model_registry.changes import Changes
+from model_registry.comparing import Comparer
 from model_registry.curation import Curator
 from model_registry.curations import Curations
+from model_registry.deltas import DeltaPreparer
 from model_registry.handlers import Registry
-from model_registry.objects import open_objects
+from model_registry.objects import ModelObjects, open_objects
 from model_registry.quotes import Quotes
+from model_registry.records import Records
 from model_registry.reporters import Reporters
 from model_registry.settings import Settings, settings_from
 from model_registry.trust_ledger import TrustLedger, read_first_root
@@ -54,31 +61,55 @@ async def serve(settings: Settings) -> None:
             return
         ledger = TrustLedger(connection, online_keys, _now)
         await ledger.begin(root)
-        curations = Curations(connection, ledger)
-        registry = Registry(
-            connection=connection,
-            objects=objects,
-            curations=curations,
-            ledger=ledger,
-            settings=settings,
-            now=_now,
-        )
-        await _answer_publishing(connection, registry)
-        await answer(connection, QuoteUpdate, Quotes(connection, objects).quote)
-        await answer(connection, RefreshTrust, ledger.refresh)
-        await answer(connection, PublishRoot, ledger.publish_root)
-        curator = Curator(
-            connection=connection,
-            curations=curations,
-            ledger=ledger,
-            reporters=reporters,
-            now=_now,
-        )
-        await _answer_curation(connection, curator)
+        deltas = await _answer_all(connection, objects, ledger, reporters, settings)
         await connection.flush()
         notify_ready()
-        await unless_stopped(stopping, ledger.keep())
+        await unless_stopped(stopping, _both(ledger.keep(), deltas.keep()))
         await close(connection)
+
+
+async def _answer_all(
+    connection: Client,
+    objects: ModelObjects,
+    ledger: TrustLedger,
+    reporters: Reporters,
+    settings: Settings,
+) -> DeltaPreparer:
+    """Build the parts and answer every request; what runs in the background is handed back."""
+    changes = Changes()
+    records, curations = Records(connection, ledger, changes), Curations(connection, ledger)
+    registry = Registry(
+        connection=connection,
+        objects=objects,
+        curations=curations,
+        records=records,
+        ledger=ledger,
+        settings=settings,
+        now=_now,
+    )
+    curator = Curator(
+        connection=connection, curations=curations, records=records, reporters=reporters, now=_now
+    )
+    await _answer_publishing(connection, registry)
+    await _answer_curation(connection, curator)
+    await answer(connection, CompareVersions, Comparer(records, objects).compare)
+    await answer(connection, QuoteUpdate, Quotes(connection, objects).quote)
+    await answer(connection, RefreshTrust, ledger.refresh)
+    await answer(connection, PublishRoot, ledger.publish_root)
+    return DeltaPreparer(
+        connection=connection,
+        records=records,
+        changes=changes,
+        objects=objects,
+        directory=settings.deltas_dir,
+    )
+
+
+async def _both(first: Coroutine[None, None, None], second: Coroutine[None, None, None]) -> None:
+    """Run both for as long as both run."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(first)
+        group.create_task(second)
 
 
 async def _answer_publishing(connection: Client, registry: Registry) -> None:

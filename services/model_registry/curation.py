@@ -26,7 +26,6 @@ from model_registry import aliases, gates, judgement, reports
 from model_registry.curations import Curations
 from model_registry.records import Records
 from model_registry.reporters import Reporters
-from model_registry.trust_ledger import TrustLedger
 
 _logger = logging.getLogger(__name__)
 
@@ -39,11 +38,11 @@ class Curator:
         *,
         connection: Client,
         curations: Curations,
-        ledger: TrustLedger,
+        records: Records,
         reporters: Reporters,
         now: Callable[[], datetime],
     ) -> None:
-        self._records = Records(connection, ledger)
+        self._records = records
         self._curations = curations
         self._reporters = reporters
         self._now = now
@@ -86,7 +85,7 @@ class Curator:
     async def approve(self, request: ApproveModel) -> ModelApproved:
         """Count somebody's yes."""
         now = self._now()
-        done = await self._curations.change(
+        await self._curations.change(
             request.name, request.version, lambda known: judgement.approve(known, request, now)
         )
         log(_logger, "model.approved", model=_called(request), by=request.by)
@@ -97,7 +96,7 @@ class Curator:
         now = self._now()
         report = reports.readable(request)
         self._reporters.verify(request, report)
-        done = await self._curations.change(
+        await self._curations.change(
             request.name, request.version, lambda known: reports.attach(known, request, now)
         )
         log(

@@ -101,6 +101,10 @@ class FetchNotGrantedError(RegistryError):
     """The robot's own target does not name the digest it asks for."""
 
 
+class PreparationStoppedError(RegistryError):
+    """The process ends, and with it what it prepared in the background."""
+
+
 class RegistryBusyError(RegistryError):
     """Too many writers raced for one record; nothing was changed."""
 

@@ -41,6 +41,7 @@ from model_registry.inspection import inspect
 from model_registry.intake import Intake
 from model_registry.judgement import refuse_withdrawn
 from model_registry.keys import pack_key
+from model_registry.merging import keep_adapter
 from model_registry.objects import ModelObjects
 from model_registry.publication import Candidate, RecordStep
 from model_registry.records import Records
@@ -60,12 +61,13 @@ class Registry:
         connection: Client,
         objects: ModelObjects,
         curations: Curations,
+        records: Records,
         ledger: TrustLedger,
         settings: Settings,
         now: Callable[[], datetime],
     ) -> None:
         self._connection = connection
-        self._records = Records(connection, ledger)
+        self._records = records
         self._objects = objects
         self._curations = curations
         self._intake = Intake(objects)
@@ -152,7 +154,8 @@ class Registry:
             path = Path(scratch) / "model"
             verified = await self._intake.rebuilt(upload, request, path)
             inspection = await inspect(path, self._settings.inspection)
-            candidate = verification.candidate(model, request, inspection, verified.chunks)
+            merged = await keep_adapter(self._objects, self._intake, record, request, Path(scratch))
+            candidate = verification.candidate(model, request, inspection, verified.chunks, merged)
             self._publish(record, candidate)  # a refusal that is known now leaves no object behind
             await self._intake.keep(verified)
         return candidate

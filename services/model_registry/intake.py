@@ -72,12 +72,12 @@ class Intake:
                 f"{request.name}:{request.version} was uploaded without a chunk manifest. Push it "
                 "with a fleetward as new as the registry's."
             )
-        seen = await self._seen(request, request.chunks, MAX_MANIFEST_BYTES)
+        seen = await self.seen(request, request.chunks, MAX_MANIFEST_BYTES)
         content = await self._objects.read(seen)
         verification.refuse_other(request.chunks, manifest_digest(content))
         manifest = await asyncio.to_thread(_decoded, content)
         packs = {
-            pack.digest: await self._seen(request, pack, MAX_PACK_BYTES) for pack in request.packs
+            pack.digest: await self.seen(request, pack, MAX_PACK_BYTES) for pack in request.packs
         }
         needed = frozenset(manifest.packs())
         return Upload(manifest, {digest: packs[digest] for digest in packs if digest in needed})
@@ -101,10 +101,13 @@ class Intake:
         await self._objects.keep(upload.chunks.key, upload.encoded)
         await self._objects.keep_file(object_key(upload.digest), upload.path)
 
-    async def _seen(
+    async def seen(
         self, request: RegisterModel, claimed: StoredObject, limit_bytes: int
     ) -> SeenObject:
-        """An uploaded object as it stands, when it lies and is as large as the client says."""
+        """An uploaded object as it stands, when it lies and is as large as the client says.
+
+        Raises UploadKeyError, UploadMissingError, UploadIncompleteError.
+        """
         folder, _, name = claimed.key.rpartition("/")
         if folder != request.upload_key or _OBJECT_NAME.match(name) is None:
             raise UploadKeyError(

@@ -8,6 +8,7 @@ OBJECT_PREFIX = "models/sha256/"
 PACK_PREFIX = "packs/sha256/"
 MANIFEST_PREFIX = "manifests/sha256/"
 DELTA_PREFIX = "deltas/sha256/"
+ADAPTER_PREFIX = "adapters/sha256/"
 
 
 def object_key(digest: Digest) -> str:
@@ -28,6 +29,11 @@ def manifest_key(digest: Digest) -> str:
 def delta_key(digest: Digest) -> str:
     """Where a delta lies."""
     return DELTA_PREFIX + _hex(digest)
+
+
+def adapter_key(digest: Digest) -> str:
+    """Where an adapter lies that was merged into a version."""
+    return ADAPTER_PREFIX + _hex(digest)
 
 
 def _hex(digest: Digest) -> str:

@@ -12,6 +12,7 @@ from fleetward.contracts.event import Event
 from fleetward.contracts.ids import Digest, ModelRef
 from fleetward.contracts.registry import (
     MAX_VERSIONS_PER_MODEL,
+    MergedAdapter,
     ModelManifest,
     ModelPublished,
     ModelRecord,
@@ -38,6 +39,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     metadata: dict[str, str]
+    merged: MergedAdapter | None = None
 
 
 class RecordStep(Struct, frozen=True, kw_only=True):
@@ -81,7 +83,8 @@ def publish(
             f"{record.name} has {len(record.versions)} versions, the most one model may have. "
             "Publish under a new model name."
         )
-    version = sign(_small_enough(_manifest(record, candidate, now)))
+    signed = sign(_small_enough(_manifest(record, candidate, now)))
+    version = structs.replace(signed, merged=candidate.merged)
     grown = structs.replace(record, versions=(*record.versions, version))
     return RecordStep(record=grown, facts=(_fact(version.manifest),))
 

@@ -53,6 +53,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         """Where uploads lie while they are hashed and inspected; emptied at every start."""
         return self.state_dir / "incoming"
 
+    @property
+    def deltas_dir(self) -> Path:
+        """Where deltas are written before they are kept, and which were not worth it."""
+        return self.state_dir / "deltas"
+
 
 def settings_from(variables: Mapping[str, str]) -> Settings:
     """Settings from FLEETWARD_ variables; raises SettingsError."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fleetward.contracts.ids import Digest, ModelRef
-from fleetward.contracts.registry import RegisterModel, StoredObject
+from fleetward.contracts.registry import MergedAdapter, RegisterModel, StoredObject
 from model_registry.errors import DigestMismatchError, ModelTooLargeError, UploadIncompleteError
 from model_registry.publication import Candidate
 from model_registry.verdicts import Inspection
@@ -42,7 +42,11 @@ def refuse_other(claimed: StoredObject, digest: Digest) -> None:
 
 
 def candidate(
-    model: ModelRef, request: RegisterModel, inspection: Inspection, chunks: StoredObject
+    model: ModelRef,
+    request: RegisterModel,
+    inspection: Inspection,
+    chunks: StoredObject,
+    merged: MergedAdapter | None,
 ) -> Candidate:
     """The verified file as a candidate; what the publisher says wins over the file's metadata."""
     return Candidate(
@@ -55,4 +59,5 @@ def candidate(
         inputs=inspection.inputs,
         outputs=inspection.outputs,
         metadata={**inspection.metadata, **request.metadata},
+        merged=merged,
     )

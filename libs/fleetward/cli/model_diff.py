@@ -47,10 +47,7 @@ def diff(
         show(await asyncio.to_thread(diff_files, *files))
 
     async def published(fleet: Fleet) -> None:
-        from fleetward.client.diffs import diff_versions
-
-        models = [(await fleet.model(selector)).manifest.model for selector in (base, target)]
-        show(await diff_versions(fleet.connection, *models))
+        show(await fleet.diff_models(base, target))
 
     missing = [str(file) for file in files if not file.is_file()]
     if len(missing) == 1:

@@ -13,8 +13,9 @@ from fleetward.cli.session import DEFAULT_HOME, Home, Json, show_json, with_flee
 
 if TYPE_CHECKING:
     from fleetward.client import Description, Fleet
+    from fleetward.client.publishing import MergedFile
     from fleetward.client.uploads import Progress
-    from fleetward.contracts.registry import ModelVersion
+    from fleetward.contracts.registry import ModelRegistered, ModelVersion
 
 MEGABYTE = 1_000_000
 
@@ -35,6 +36,17 @@ Licence = Annotated[
 ]
 Card = Annotated[Path | None, typer.Option("--card", help="The model card, a Markdown file.")]
 
+MergedInto = Annotated[
+    str, typer.Option("--base", help="The published version that --adapter was merged into.")
+]
+Adapter = Annotated[
+    Path | None,
+    typer.Option("--adapter", help="The LoRA safetensors file that was merged to make FILE."),
+]
+Scale = Annotated[
+    float, typer.Option("--scale", help="PEFT's alpha over rank, by which it was merged.")
+]
+
 
 def push(
     file: File,
@@ -48,44 +60,71 @@ def push(
     lineage: Lineage = None,
     licence: Licence = "",
     card: Card = None,
+    base: MergedInto = "",
+    adapter: Adapter = None,
+    scale: Scale = 1.0,
     home: Home = DEFAULT_HOME,
     as_json: Json = False,
 ) -> None:
     """Upload FILE, have it verified and signed, and announce it as NAME:VERSION."""
-    from fleetward.cli import plain
     from fleetward.cli.pairs import pairs_of
-    from fleetward.client.descriptions import COMMIT, DATASET, TRAINING_RUN
 
     pairs = pairs_of("--metadata", metadata or [])
-    origins = {DATASET: dataset, COMMIT: commit, TRAINING_RUN: training_run}
+    origins = (dataset, commit, training_run)
     description = _description(origins, lineage or [], licence, card)
+    merged = _merged(base, adapter, scale)
 
     async def work(fleet: Fleet) -> None:
         with _progress_bar(file) as progress:
             pushed = await fleet.push_model(
-                file, name, version, metadata=pairs, progress=progress, description=description
+                file,
+                name,
+                version,
+                metadata=pairs,
+                progress=progress,
+                description=description,
+                merged=merged,
             )
-        if as_json:
-            already = {"already_published": pushed.already_published}
-            show_json({**plain.model_version(pushed.version), **already})
-        else:
-            print(_pushed(pushed.version, already_published=pushed.already_published))
+        _show(pushed, as_json=as_json)
 
     with_fleet(home, work)
 
 
+def _show(pushed: ModelRegistered, *, as_json: bool) -> None:
+    from fleetward.cli import plain
+
+    if as_json:
+        already = {"already_published": pushed.already_published}
+        show_json({**plain.model_version(pushed.version), **already})
+    else:
+        print(_pushed(pushed.version, already_published=pushed.already_published))
+
+
 def _description(
-    origins: dict[str, str], lineage: Sequence[str], licence: str, card: Path | None
+    origins: tuple[str, str, str], lineage: Sequence[str], licence: str, card: Path | None
 ) -> Description:
     from fleetward.cli.pairs import pairs_of
     from fleetward.client import Description
+    from fleetward.client.descriptions import COMMIT, DATASET, TRAINING_RUN
 
-    given = {key: value for key, value in origins.items() if value}
+    named = zip((DATASET, COMMIT, TRAINING_RUN), origins, strict=True)
+    given = {key: value for key, value in named if value}
     return Description(
         lineage={**given, **pairs_of("--lineage", lineage)},
         licence=licence,
         card=_text_of(card) if card is not None else "",
     )
+
+
+def _merged(base: str, adapter: Path | None, scale: float) -> MergedFile | None:
+    from fleetward.client.publishing import MergedFile
+    from fleetward.contracts import ids
+
+    if adapter is None and not base:
+        return None
+    if adapter is None or not base:
+        raise typer.BadParameter("Give both --base and --adapter, or neither.")
+    return MergedFile(base=ids.version(base), adapter=adapter, scale=scale)
 
 
 def _text_of(card: Path) -> str:

@@ -15,12 +15,14 @@ from opentelemetry import trace
 from fleetward.bus import connection as bus
 from fleetward.bus.requests import ask
 from fleetward.bus.tracing import setup_tracing
-from fleetward.client import alerts, models, publishing, robots, rollouts
+from fleetward.client import alerts, diffs, models, publishing, robots, rollouts
 from fleetward.client.access import DEFAULT_HOME, Access, read_access
 from fleetward.client.curation import Curation
 from fleetward.client.descriptions import NOTHING_SAID, Description
+from fleetward.client.diffs import ModelDiff
 from fleetward.client.errors import ClientError, NoSystemError
 from fleetward.client.live import live_facts
+from fleetward.client.publishing import MergedFile
 from fleetward.client.uploads import Progress
 from fleetward.contracts import ids
 from fleetward.contracts.alerts import AlertFired, AlertResolved, Severity
@@ -90,6 +92,7 @@ class Fleet:
         metadata: Mapping[str, str] | None = None,
         progress: Progress = lambda sent, total: None,
         description: Description = NOTHING_SAID,
+        merged: MergedFile | None = None,
     ) -> ModelRegistered:
         """Upload, verify, sign and announce ``name:version``; the same bytes again are fine."""
         model = ModelRef(ids.model_name(name), ids.version(version))
@@ -106,6 +109,7 @@ class Fleet:
             metadata or {},
             progress,
             description,
+            merged,
         )
 
     async def models(self) -> list[ModelRecord]:
@@ -120,6 +124,11 @@ class Fleet:
         """The version that ``name:version`` or ``name@alias`` names."""
         wanted = ids.model_selector(selector) if isinstance(selector, str) else selector
         return models.version_of(await models.record(self.connection, wanted.name), wanted)
+
+    async def diff_models(self, base: str, target: str) -> ModelDiff:
+        """What an update from one published version to another changes, and what moves for it."""
+        versions = [(await self.model(one)).manifest.model for one in (base, target)]
+        return await diffs.diff_versions(self.connection, *versions)
 
     async def move_alias(
         self,

@@ -10,23 +10,27 @@ from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
 
+from msgspec import Struct
 from nats.aio.client import Client
 
+from fleetward.bus.errors import RefusedError
 from fleetward.bus.requests import ask
 from fleetward.client.access import StoreAccess
 from fleetward.client.descriptions import NOTHING_SAID, Description
 from fleetward.client.errors import FileRefusedError, UploadError
 from fleetward.client.stored_chunks import stored_manifests
 from fleetward.client.uploads import Progress, Uploads, open_uploads
-from fleetward.contracts.ids import Digest, ModelRef
+from fleetward.contracts.ids import Digest, ModelRef, Version
 from fleetward.contracts.registry import (
     UPLOADS_PREFIX,
+    MergedAdapter,
     ModelRegistered,
     RegisterModel,
     StoredObject,
 )
+from fleetward.delivery.adapters import read_adapter
 from fleetward.delivery.chunking import ChunkedFile, chunk_file
-from fleetward.delivery.errors import LayoutError
+from fleetward.delivery.errors import DeliveryError, LayoutError
 from fleetward.delivery.manifest import (
     Chunk,
     ChunkManifest,
@@ -40,6 +44,18 @@ from fleetward.delivery.packs import NewPack, StoredChunks, packing_of
 PACKS_AT_ONCE = 2
 """Packs in memory and on the way at a time; each is at most 64 MiB."""
 MANIFEST_NAME = "manifest"
+ADAPTER_NAME = "adapter"
+
+
+class MergedFile(Struct, frozen=True, kw_only=True):
+    """What was merged into version ``base`` to make the file: a LoRA safetensors file, and by what.
+
+    scale: the factor on the product of its matrices, PEFT's alpha over rank.
+    """
+
+    base: Version
+    adapter: Path
+    scale: float = 1.0
 
 
 async def push(
@@ -50,10 +66,12 @@ async def push(
     metadata: Mapping[str, str],
     progress: Progress,
     description: Description = NOTHING_SAID,
+    merged: MergedFile | None = None,
 ) -> ModelRegistered:
     """Send what is new of a file, and have the registry verify, sign and announce it.
 
-    ``progress`` counts what stands already as sent. Raises FileRefusedError, UploadError,
+    ``progress`` counts what stands already as sent; ``merged`` lets robots that hold its base get
+    the file for little more than the adapter. Raises FileRefusedError, UploadError,
     RefusedError (the registry's words), NoAnswerError.
     """
     file = await asyncio.to_thread(_chunked, path)
@@ -70,16 +88,40 @@ async def push(
                 upload_key=upload_key,
                 chunks=chunks,
                 packs=packs,
+                merged=await _adapter_sent(uploads, merged) if merged is not None else None,
                 metadata=dict(metadata),
                 lineage=dict(description.lineage),
                 licence=description.licence,
                 card=description.card,
             )
-            registered: ModelRegistered = await ask(connection, request)
+            registered = await _registered(connection, request, path)
         except BaseException:
             with suppress(UploadError):
                 await uploads.remove()
             raise
+    return registered
+
+
+async def _adapter_sent(uploads: Uploads, merged: MergedFile) -> MergedAdapter:
+    """The adapter as it lies in the store now, when it is one."""
+    try:
+        await asyncio.to_thread(read_adapter, merged.adapter, merged.scale)
+        content = await asyncio.to_thread(merged.adapter.read_bytes)
+    except OSError as error:
+        raise FileRefusedError(f"{merged.adapter} cannot be read: {error.strerror}.") from error
+    except DeliveryError as error:
+        raise FileRefusedError(f"{merged.adapter} is no adapter: {error}") from error
+    digest = Digest(f"sha256:{hashlib.sha256(content).hexdigest()}")
+    stored = await uploads.put(ADAPTER_NAME, content, digest, sent=lambda more: None)
+    return MergedAdapter(base=merged.base, stored=stored, scale=merged.scale)
+
+
+async def _registered(connection: Client, request: RegisterModel, path: Path) -> ModelRegistered:
+    """The registry's answer; its refusal names the file, which it never saw under its name."""
+    try:
+        registered: ModelRegistered = await ask(connection, request)
+    except RefusedError as refused:
+        raise RefusedError(refused.code, f"{path} is refused: {refused}") from refused
     return registered
 
 

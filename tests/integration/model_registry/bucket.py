@@ -31,8 +31,8 @@ async def keys_in(store: ObjectStore) -> set[str]:
 
 
 async def kept_in(store: ObjectStore) -> set[str]:
-    """The key of every object that is no upload any more."""
-    return {key for key in await keys_in(store) if not key.startswith("uploads/")}
+    """The key of every object that a publish keeps: no upload any more, no delta made later."""
+    return {key for key in await keys_in(store) if not key.startswith(("uploads/", "deltas/"))}
 
 
 async def sizes_in(store: ObjectStore) -> dict[str, int]:
