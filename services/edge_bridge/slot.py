@@ -189,7 +189,14 @@ class WorkerSlot:
     def _loaded(self, answer: Answer) -> None:
         if self._ready.done():
             return
-        if isinstance(answer, Ready):
+        if isinstance(answer, Ready) and answer.digest_mapped != self.staged.digest:
+            self._ready.set_exception(
+                LoadFailedError(
+                    f"the worker mapped {answer.digest_mapped}, the model is {self.staged.digest}: "
+                    "the file changed between verification and loading."
+                )
+            )
+        elif isinstance(answer, Ready):
             self._ready.set_result(answer)
         elif isinstance(answer, Refused):
             error = LoadFailedError if answer.stage == "load" else WarmUpFailedError

@@ -10,6 +10,7 @@ from fleetward.cli import (
     alert,
     events,
     history,
+    keys,
     local,
     model,
     model_diff,
@@ -52,6 +53,7 @@ app.add_typer(rollout.app, name="rollout")
 app.add_typer(robot.app, name="robot")
 app.add_typer(alert.app, name="alert")
 app.add_typer(telemetry.app, name="telemetry")
+app.add_typer(keys.app, name="keys")
 app.command("up")(local.up)
 app.command("provision")(local.provision)
 app.command("events")(events.events)

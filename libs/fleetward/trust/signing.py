@@ -158,6 +158,14 @@ class TrustedKeys:
             ) from error
 
 
+def read_public(path: Path) -> bytes:
+    """The public key in a ``.pub`` file of one line; raises SigningKeyError."""
+    try:
+        return _key_bytes(path, path.read_text(encoding="ascii").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise SigningKeyError(f"the public key {path} cannot be read: {error}.") from error
+
+
 def key_id_of(public_bytes: bytes) -> str:
     """The name of a public key: the first 16 hex digits of its SHA-256."""
     return hashlib.sha256(public_bytes).hexdigest()[:16]

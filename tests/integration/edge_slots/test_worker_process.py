@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from pathlib import Path
 
 import msgspec
 import psutil
 import pytest
 
+from edge_bridge import protocol
 from edge_bridge.errors import LoadFailedError
 from edge_bridge.frames import Frame
+from edge_bridge.protocol import Ready
+from edge_bridge.slots import StagedModel
+from edge_bridge.store import ModelStore
+from fleetward.contracts.ids import Digest
+from testkit.telemetry import digest_of
 from tests.integration.edge_slots.rig import SETTINGS, running
 from tests.integration.edge_slots.tiny_models import SIDE_PX, brightness
 
@@ -103,3 +110,41 @@ async def test_newest_frame_takes_the_place_of_the_one_that_waits(tmp_path: Path
         assert [result.confidence for result in done] == pytest.approx([1.0, 0.2])
         assert rig.slots.ledger.frames_dropped == 1
         assert rig.slots.ledger.unaccounted() == 0
+
+
+class SwappingStore(ModelStore):
+    """Somebody swaps the file as soon as it was verified."""
+
+    swapped_for = b""
+
+    def verify(self, digest: Digest) -> None:
+        super().verify(digest)
+        self.path(digest).write_bytes(self.swapped_for)
+
+
+async def test_file_swapped_between_verify_and_mmap_is_never_served(tmp_path: Path) -> None:
+    good, evil = brightness(tmp_path, "v1"), brightness(tmp_path, "evil", gain=0.5)
+    store = SwappingStore(tmp_path / "models", limit_bytes=10**9, reserve_bytes=0)
+    store.swapped_for = evil.path.read_bytes()
+    shutil.copy(good.path, store.path(good.digest))
+    async with running() as rig:
+        store.verify(good.digest)
+        swapped = StagedModel(model=good.model, digest=good.digest, path=store.path(good.digest))
+        with pytest.raises(LoadFailedError, match="it changed on this robot's disk"):
+            await rig.slots.stage(swapped)
+        assert rig.slots.staged is None
+
+
+async def test_forged_proof_of_load_is_no_proof(tmp_path: Path) -> None:
+    """A worker that says it mapped other bytes than it was told to is ended, not believed."""
+    async with running() as rig:
+        staging = asyncio.create_task(rig.slots.stage(brightness(tmp_path, "v1")))
+        await asyncio.sleep(0)
+        slot = rig.slots._loading
+        assert slot is not None
+        forged = Ready(digest_mapped=digest_of("e"), load_ms=1.0, warm_up_ms=1.0)
+        slot._hear(protocol.encode(forged))
+        with pytest.raises(LoadFailedError, match="the worker mapped"):
+            await staging
+        assert rig.slots.staged is None
+        assert not slot.alive

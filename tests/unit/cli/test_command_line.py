@@ -49,6 +49,8 @@ def test_every_promised_command_is_there() -> None:
         *(f"model {verb}" for verb in ("deprecate", "withdraw", "approve")),
         *(f"model {verb}" for verb in ("preflight", "report", "gates", "history")),
         "robot history",
+        *(f"keys {verb}" for verb in ("create", "init", "list", "sign-root", "rotate")),
+        *("keys publish-root", "keys export-root"),
         *(f"rollout {verb}" for verb in ("quote", "start", "watch", "status", "list", "wait")),
         *(f"rollout {verb}" for verb in ("pause", "resume", "abort")),
     }

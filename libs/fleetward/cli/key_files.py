@@ -1,0 +1,82 @@
+"""Key and root files as the ``fleetward keys`` commands read and write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fleetward.cli.plain import Plain
+    from fleetward.trust.rotation import Addition
+    from fleetward.trust.signing import SigningKey
+
+
+def public_file_of(path: Path) -> Path:
+    """Where the public half of a key lies: beside it, and fit to be handed around."""
+    return path.with_suffix(".pub")
+
+
+def create_key(path: Path) -> SigningKey:
+    """A new key and its public file; raises SigningKeyError when there is one."""
+    from fleetward.trust.signing import SigningKey
+
+    key = SigningKey.create(path)
+    write_public(path, key)
+    return key
+
+
+def write_public(path: Path, key: SigningKey) -> None:
+    """The public file of the key in ``path``."""
+    public_file_of(path).write_text(key.public_bytes.hex() + "\n", encoding="ascii")
+
+
+def read_root_file(path: Path) -> bytes:
+    """The root in ``path``; raises RootRefusedError."""
+    from fleetward.trust.errors import RootRefusedError
+    from fleetward.trust.roots import read_root
+
+    try:
+        root = path.read_bytes()
+    except OSError as error:
+        raise RootRefusedError(f"the root {path} cannot be read: {error}.") from error
+    read_root(root)
+    return root
+
+
+def write_root_file(path: Path, root: bytes) -> None:
+    """Whole or not at all."""
+    from fleetward.trust.private_files import write_private
+
+    write_private(path, root)
+    path.chmod(0o644)
+
+
+def addition(text: str) -> Addition:
+    """``ROLE=FILE.pub``; raises MalformedError, SigningKeyError."""
+    from fleetward.contracts.errors import MalformedError
+    from fleetward.trust.rotation import Addition
+    from fleetward.trust.signing import read_public
+
+    role, equals, path = text.partition("=")
+    if not equals:
+        raise MalformedError(f"--add {text!r} is not ROLE=FILE.pub.")
+    return Addition(role, read_public(Path(path)))
+
+
+def described(root: bytes, previous: bytes | None = None) -> Plain:
+    """A root as ``--json`` shows it."""
+    from fleetward.trust.roles import ROOT
+    from fleetward.trust.roots import missing_signatures, plan_of, read_root
+    from fleetward.trust.rotation import shown_id
+
+    plan = plan_of(root)
+    return {
+        "version": read_root(root).signed.version,
+        "expires": plan.expires.isoformat(),
+        "threshold": plan.threshold,
+        "keys": {role: [shown_id(key) for key in keys] for role, keys in plan.keys.items()},
+        "signed_by": sorted(key_id[:16] for key_id in read_root(root).signatures),
+        "missing": missing_signatures(root, previous) or "",
+        "root_keys": len(plan.keys[ROOT]),
+        "previous_checked": previous is not None or read_root(root).signed.version == 1,
+    }
