@@ -14,7 +14,7 @@ from pathlib import Path
 from nats.aio.client import Client
 
 from fleetward.bus.deliveries import Delivery, decode_from
-from fleetward.bus.listen import connect_broker, listen
+from fleetward.bus.listen import Kept, connect_broker, listen
 from fleetward.bus.provision import consumer_config
 from fleetward.bus.pull import Pull
 from fleetward.contracts.catalog import CONSUMERS, row_of
@@ -151,7 +151,7 @@ async def _take_pull(system: NatsSystem, connection: Client, consumer: ConsumerR
 async def _take_listen(system: NatsSystem, connection: Client, consumer: ConsumerRow) -> None:
     taken, done = 0, asyncio.Event()
 
-    async def handle(event: Event, stored_at: datetime) -> None:
+    async def handle(event: Event, kept: Kept) -> None:
         nonlocal taken
         taken += 1
         if taken >= FACTS:
