@@ -8,6 +8,7 @@ from typing import Any
 from fleetward.client.alerts import AlertStatus
 from fleetward.client.robots import RobotStatus
 from fleetward.contracts.registry import AliasMoved, ModelRecord, ModelVersion, TensorSpec
+from fleetward.contracts.robots import Fetching
 from fleetward.contracts.rollouts import CohortEvidence, RobotProgress, Rollout
 from fleetward.contracts.telemetry import Sample
 
@@ -95,7 +96,16 @@ def robot(status: RobotStatus, now: datetime) -> Plain:
         "frames_dropped": last.frames_dropped if last else 0,
         "frames_reissued": last.frames_reissued if last else 0,
         "bytes_fetched": last.bytes_fetched if last else 0,
+        "fetching": _fetching(last.fetching) if last and last.fetching else None,
         "failure": status.failure,
+    }
+
+
+def _fetching(fetching: Fetching) -> Plain:
+    return {
+        "model": str(fetching.model),
+        "bytes_done": fetching.bytes_done,
+        "bytes_total": fetching.bytes_total,
     }
 
 

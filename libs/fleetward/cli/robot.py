@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fleetward.cli.exits import Exit
     from fleetward.client import Fleet, RobotStatus
     from fleetward.contracts.ids import RobotId
+    from fleetward.contracts.robots import RobotCheckedIn
 
 FAILURE_CHARACTERS = 80
 """Of a failure in a table; --json has it whole."""
@@ -109,13 +110,23 @@ def row_of(robot: RobotStatus, now: datetime) -> list[str]:
     return [
         robot.enrolled.robot_id,
         _seen(robot, now),
-        str(last.active_model or ""),
+        _model(last),
         str(last.generation),
         str(last.frames_served),
         str(last.frames_dropped),
         labels,
         f"✗ {shortened(robot.failure, FAILURE_CHARACTERS)}" if robot.failure else "",
     ]
+
+
+def _model(last: RobotCheckedIn) -> str:
+    """What it serves, and what is on its way to it."""
+    from fleetward.cli.rollout_view import fetched_so_far
+
+    active = str(last.active_model or "")
+    if last.fetching is None:
+        return active
+    return f"{active} ← {last.fetching.model} {fetched_so_far(last.fetching)}".lstrip()
 
 
 def _seen(robot: RobotStatus, now: datetime) -> str:

@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from fleetward.cli.exits import Exit, exit_of_rollout
 from fleetward.cli.session import show_json
+from fleetward.client.robots import fetches
 from fleetward.client.rollouts import timed_out
+from fleetward.contracts.rollouts import RobotPhase
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from fleetward.client import Fleet
+    from fleetward.contracts.ids import RobotId
+    from fleetward.contracts.robots import Fetching
     from fleetward.contracts.rollouts import Rollout
 
+FETCHES_EVERY_S = 2.0
+MAX_FETCHES_SHOWN = 24
 REFRESHES_PER_S = 2
 """So that bake times and deadlines are seen to pass, and a lost connection is seen at all."""
 
@@ -27,6 +33,7 @@ class LiveRollout:
     def __init__(self, fleet: Fleet, shown: Rollout) -> None:
         self.shown = shown
         self._fleet = fleet
+        self._fetching: dict[RobotId, Fetching] = {}
 
     def __rich__(self) -> RenderableType:
         from rich.console import Group
@@ -34,11 +41,24 @@ class LiveRollout:
 
         from fleetward.cli.rollout_view import view
 
-        drawn = view(self.shown, datetime.now(timezone.utc))
+        drawn = view(self.shown, datetime.now(timezone.utc), self._fetching)
         if self._fleet.connection.is_connected:
             return drawn
         lost = "  no connection to the system: this is the last that was heard; trying again"
         return Group(drawn, Text(lost, style="bold red"))
+
+    async def follow_fetches(self) -> None:
+        """For ever: what the robots that have their target say of its bytes."""
+        while True:
+            targeted = [
+                robot
+                for robot, held in self.shown.robots.items()
+                if held.phase is RobotPhase.TARGETED
+            ]
+            self._fetching = await fetches(
+                self._fleet.connection, self.shown.model, targeted[:MAX_FETCHES_SHOWN]
+            )
+            await asyncio.sleep(FETCHES_EVERY_S)
 
 
 def show_rollout(rollout: Rollout, *, as_json: bool) -> None:
@@ -87,9 +107,14 @@ async def _live(fleet: Fleet, rollout: str, console: Console) -> Rollout:
     from rich.live import Live
 
     drawn = LiveRollout(fleet, await fleet.rollout(rollout))
-    with Live(drawn, console=console, refresh_per_second=REFRESHES_PER_S):
-        async for drawn.shown in fleet.watch_rollout(rollout):
-            pass
+    following = asyncio.ensure_future(drawn.follow_fetches())
+    try:
+        with Live(drawn, console=console, refresh_per_second=REFRESHES_PER_S):
+            async for drawn.shown in fleet.watch_rollout(rollout):
+                pass
+    finally:
+        following.cancel()
+        await asyncio.wait({following})
     return drawn.shown
 
 

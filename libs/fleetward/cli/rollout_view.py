@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -12,6 +14,7 @@ from rich.text import Text
 
 from fleetward.cli.rollout_waits import waits_for
 from fleetward.contracts.ids import RobotId
+from fleetward.contracts.robots import Fetching
 from fleetward.contracts.rollouts import (
     CohortEvidence,
     Moments,
@@ -23,6 +26,8 @@ from fleetward.contracts.rollouts import (
 
 MAX_ROBOTS_SHOWN = 24
 """Of one wave; those in trouble first, so that none of them is hidden by many that do well."""
+
+NOBODY_FETCHES: Mapping[RobotId, Fetching] = MappingProxyType({})
 
 _STATE_STYLE = {
     RolloutState.RUNNING: "cyan",
@@ -53,11 +58,16 @@ _TROUBLE_FIRST = (
 )
 
 
-def view(rollout: Rollout, now: datetime) -> RenderableType:
-    """The whole rollout as one renderable, ``now`` being the moment it is looked at."""
+def view(
+    rollout: Rollout, now: datetime, fetching: Mapping[RobotId, Fetching] = NOBODY_FETCHES
+) -> RenderableType:
+    """The whole rollout as one renderable, ``now`` being the moment it is looked at.
+
+    ``fetching``: how far robots are whose model is on its way.
+    """
     parts: list[RenderableType] = [_headline(rollout)]
     for number in range(len(rollout.waves)):
-        parts += _wave(rollout, number)
+        parts += _wave(rollout, number, fetching)
     if rollout.evidence.canary.inferences or rollout.evidence.control.inferences:
         parts.append(_evidence(rollout))
     if rollout.reason:
@@ -66,6 +76,11 @@ def view(rollout: Rollout, now: datetime) -> RenderableType:
     if waiting:
         parts.append(_indented(Text(waiting, style="cyan"), 2))
     return Group(*parts)
+
+
+def fetched_so_far(fetching: Fetching) -> str:
+    """12.4 of 34.0 MB."""
+    return f"{fetching.bytes_done / 1e6:.1f} of {fetching.bytes_total / 1e6:.1f} MB"
 
 
 def line(rollout: Rollout) -> str:
@@ -86,7 +101,9 @@ def _headline(rollout: Rollout) -> Text:
     )
 
 
-def _wave(rollout: Rollout, number: int) -> list[RenderableType]:
+def _wave(
+    rollout: Rollout, number: int, fetching: Mapping[RobotId, Fetching]
+) -> list[RenderableType]:
     """One line of robots, then a line for each that has something to say."""
     robots = sorted(rollout.waves[number], key=lambda robot: _urgency(rollout, robot))
     shown, hidden = robots[:MAX_ROBOTS_SHOWN], robots[MAX_ROBOTS_SHOWN:]
@@ -95,17 +112,19 @@ def _wave(rollout: Rollout, number: int) -> list[RenderableType]:
     text.append(f"wave {number + 1}" + (" (canary)" if number == 0 else ""), "bold")
     quiet = [robot for robot in shown if not _progress(rollout, robot).reason]
     for robot in quiet:
-        text.append("  ").append(_robot(rollout, robot))
+        text.append("  ").append(_robot(rollout, robot, fetching.get(robot)))
     if hidden:
         text.append(f"  and {_counted(rollout, hidden)}", "dim")
     spoken = [robot for robot in shown if _progress(rollout, robot).reason]
-    return [text, *(_indented(_robot(rollout, robot), 6) for robot in spoken)]
+    return [text, *(_indented(_robot(rollout, robot, None), 6) for robot in spoken)]
 
 
-def _robot(rollout: Rollout, robot: RobotId) -> Text:
+def _robot(rollout: Rollout, robot: RobotId, fetching: Fetching | None) -> Text:
     progress = _progress(rollout, robot)
     mark, style = _PHASE_MARK[progress.phase]
     text = Text(f"{mark} {robot} {progress.phase.value}", style)
+    if fetching is not None and progress.phase is RobotPhase.TARGETED:
+        text.append(f" {fetched_so_far(fetching)}", "not dim")
     return text.append(f" ({progress.reason})", "not dim") if progress.reason else text
 
 

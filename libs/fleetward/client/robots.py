@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
 from nats.aio.client import Client
 
-from fleetward.bus.last_values import Value, last_values
-from fleetward.contracts.ids import RobotId
+from fleetward.bus.errors import NoAnswerError
+from fleetward.bus.last_values import Value, last_value, last_values
+from fleetward.contracts.ids import ModelRef, RobotId
 from fleetward.contracts.robots import (
     CHECK_IN_S,
     ActivationFailed,
+    Fetching,
     ModelActivated,
     ModelFellBack,
     RobotCheckedIn,
@@ -63,6 +66,22 @@ async def statuses(connection: Client) -> list[RobotStatus]:
         for robot in (value.event for value in enrolled)
     ]
     return sorted(found, key=lambda status: status.enrolled.robot_id)
+
+
+async def fetches(
+    connection: Client, model: ModelRef, robots: Sequence[RobotId]
+) -> dict[RobotId, Fetching]:
+    """How far those of ``robots`` are that are fetching ``model``; empty while nobody can be asked."""
+    found: dict[RobotId, Fetching] = {}
+    for robot in robots:
+        try:
+            value = await last_value(connection, RobotCheckedIn, robot_id=robot)
+        except NoAnswerError:
+            return {}
+        fetching = value.event.fetching if value else None
+        if fetching is not None and fetching.model == model:
+            found[robot] = fetching
+    return found
 
 
 async def _outcomes(connection: Client) -> dict[RobotId, Outcome]:

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from edge_bridge.bridge import AlreadyRunningError, Bridge
+from edge_bridge.ranges import RangeLimits
 from edge_bridge.slot import StagedModel
 from edge_bridge.spool import Spool
+from edge_bridge.transfer import FetchLimits
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import (
     ActivationFailed,
@@ -186,6 +188,29 @@ async def test_a_newer_target_interrupts_a_fetch_that_does_not_move(fleet: Fleet
         released.set()
         assert proof.digest == second.digest
         assert fleet.count(ActivationFailed) == 0
+
+
+async def test_a_robot_says_how_far_its_fetch_is(fleet: Fleet) -> None:
+    first = model(fleet, "v1")
+    released = asyncio.Event()
+    patience = FetchLimits(ranges=RangeLimits(stall_timeout_s=1.5))
+    async with Bridge(fleet.settings(fetch=patience), source=Camera()):
+        fleet.objects.faults = [fleet.objects.well(), fleet.objects.stall(10, released)]
+        await fleet.aim(first, 1)
+        checked_in = await fleet.hears(
+            RobotCheckedIn, lambda fact: bool(fact.fetching and fact.fetching.bytes_done)
+        )
+        released.set()
+        assert checked_in.fetching
+        chunks = fleet.registry.manifests[first.digest].chunks
+        assert chunks
+        assert checked_in.fetching.model == first.model
+        assert checked_in.fetching.bytes_total == chunks.size_bytes + first.path.stat().st_size
+        assert chunks.size_bytes <= checked_in.fetching.bytes_done <= chunks.size_bytes + 10
+        await fleet.hears(ModelActivated)
+        await fleet.hears(
+            RobotCheckedIn, lambda fact: bool(fact.active_model and not fact.fetching)
+        )
 
 
 async def test_samples_arrive_stored_once_and_the_spool_is_trimmed(fleet: Fleet) -> None:

@@ -13,6 +13,8 @@ from fleetward.contracts.robots import RobotTarget, SignedTarget
 from fleetward.contracts.rows import Principal
 from testkit.servers import NatsSystem
 
+NOW = datetime.now(timezone.utc)
+
 
 async def give_target(
     system: NatsSystem, robot: str, model: ModelVersion, fallback: ModelVersion
@@ -27,7 +29,7 @@ async def give_target(
         digest=model.manifest.digest,
         fallback=fallback.manifest.model,
         fallback_digest=fallback.manifest.digest,
-        issued_at=datetime.now(timezone.utc),
+        issued_at=NOW,
     )
     signed = SignedTarget(
         robot_id=RobotId(robot), payload=encode(target), key_id="k", signature=b"s" * 64

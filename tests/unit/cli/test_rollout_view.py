@@ -12,6 +12,7 @@ from rich.console import Console
 from fleetward.cli.rollout_view import MAX_ROBOTS_SHOWN, view
 from fleetward.cli.rollout_waits import OVERDUE_S, waits_for
 from fleetward.contracts.ids import robot_id
+from fleetward.contracts.robots import Fetching
 from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout, RolloutState
 from tests.unit.cli.rollouts import ARM_1, ARM_2, ARM_3, NOW, rollout
 
@@ -51,6 +52,16 @@ def test_a_robot_in_trouble_is_not_hidden_by_many_that_do_well() -> None:
 
     assert f"✗ {fleet[-1]} failed (out of memory)" in text
     assert f"and {MAX_ROBOTS_SHOWN} more: {MAX_ROBOTS_SHOWN} proved" in text
+
+
+def test_a_robot_that_has_its_target_shows_how_far_its_fetch_is() -> None:
+    robots = {ARM_1: RobotProgress(phase=RobotPhase.TARGETED), ARM_2: RobotProgress()}
+    fetching = Fetching(model=rollout().model, bytes_done=12_400_000, bytes_total=34_000_000)
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(view(replace(rollout(), robots=robots), NOW, {ARM_1: fetching, ARM_2: fetching}))
+    text = console.export_text()
+    assert "arm-1 targeted 12.4 of 34.0 MB" in text
+    assert text.count("34.0 MB") == 1
 
 
 def test_a_long_reason_stays_indented_on_a_narrow_terminal() -> None:
