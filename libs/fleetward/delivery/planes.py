@@ -101,12 +101,11 @@ def _joined(planes: Elements) -> Elements:
     """Digits, lowest plane first, as elements: each is the sum of its digits times 256^plane."""
     element = np.dtype(f"<{planes.dtype.kind}{len(planes)}")
     joined = np.empty(planes.shape[1], element)
-    digit = np.empty(min(BLOCK_ELEMENTS, len(joined)), element)
     for start in range(0, len(joined), BLOCK_ELEMENTS):
         block = joined[start : start + BLOCK_ELEMENTS]
-        np.copyto(block, planes[-1, start : start + BLOCK_ELEMENTS])
-        for plane in planes[-2::-1]:
-            block <<= 8
-            np.copyto(digit[: len(block)], plane[start : start + BLOCK_ELEMENTS])
-            block += digit[: len(block)]
+        digits = planes[:, start : start + BLOCK_ELEMENTS]
+        np.copyto(block, digits[-1])
+        for plane in digits[-2::-1]:
+            np.multiply(block, 256, out=block)
+            np.add(block, plane, out=block)
     return joined
