@@ -79,7 +79,10 @@ def test_every_process_of_the_system_has_a_container(tmp_path: Path) -> None:
 
 def test_prepared_twice_keeps_keys_and_credentials(tmp_path: Path) -> None:
     def secrets() -> dict[Path, bytes]:
-        files = [*tmp_path.rglob("*.creds"), *(tmp_path / "keys").iterdir()]
+        files = [
+            *tmp_path.rglob("*.creds"),
+            *(path for path in (tmp_path / "keys").rglob("*") if path.is_file()),
+        ]
         return {path: path.read_bytes() for path in files}
 
     assert container.main(["--home", str(tmp_path), "prepare"]) == 0
