@@ -45,6 +45,7 @@ PURE = (
     "model_registry.judgement",
     "model_registry.publication",
     "model_registry.reports",
+    "model_registry.retention",
     "rollout_coordinator.advance",
     "rollout_coordinator.fold",
     "rollout_coordinator.interest",

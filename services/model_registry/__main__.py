@@ -37,11 +37,13 @@ from model_registry.curations import Curations
 from model_registry.deltas import DeltaPreparer
 from model_registry.handlers import Registry
 from model_registry.objects import ModelObjects, open_objects
+from model_registry.pruning import Pruner
 from model_registry.quotes import Quotes
 from model_registry.records import Records
 from model_registry.reporters import Reporters
 from model_registry.settings import Settings, settings_from
 from model_registry.trust_ledger import TrustLedger, read_first_root
+from model_registry.upkeep import answer_upkeep
 
 NAME = Principal.REGISTRY.value
 
@@ -55,16 +57,15 @@ async def serve(settings: Settings) -> None:
     reporters = Reporters.load(settings.report_trust_dir)
     async with open_objects(settings.store) as objects:
         await objects.prepare()
-        await objects.remove_stale_uploads(_now())
         connection = await unless_stopped(stopping, connect(settings.bus))
         if connection is None:
             return
         ledger = TrustLedger(connection, online_keys, _now)
         await ledger.begin(root)
-        deltas = await _answer_all(connection, objects, ledger, reporters, settings)
+        deltas, pruner = await _answer_all(connection, objects, ledger, reporters, settings)
         await connection.flush()
         notify_ready()
-        await unless_stopped(stopping, _both(ledger.keep(), deltas.keep()))
+        await unless_stopped(stopping, _all(ledger.keep(), deltas.keep(), pruner.keep()))
         await close(connection)
 
 
@@ -74,7 +75,7 @@ async def _answer_all(
     ledger: TrustLedger,
     reporters: Reporters,
     settings: Settings,
-) -> DeltaPreparer:
+) -> tuple[DeltaPreparer, Pruner]:
     """Build the parts and answer every request; what runs in the background is handed back."""
     changes = Changes()
     records, curations = Records(connection, ledger, changes), Curations(connection, ledger)
@@ -96,20 +97,22 @@ async def _answer_all(
     await answer(connection, QuoteUpdate, Quotes(connection, objects).quote)
     await answer(connection, RefreshTrust, ledger.refresh)
     await answer(connection, PublishRoot, ledger.publish_root)
-    return DeltaPreparer(
+    pruner = await answer_upkeep(connection, objects, records, curations, settings, _now)
+    deltas = DeltaPreparer(
         connection=connection,
         records=records,
         changes=changes,
         objects=objects,
         directory=settings.deltas_dir,
     )
+    return deltas, pruner
 
 
-async def _both(first: Coroutine[None, None, None], second: Coroutine[None, None, None]) -> None:
-    """Run both for as long as both run."""
+async def _all(*endless: Coroutine[None, None, None]) -> None:
+    """Run all of them for as long as all of them run."""
     async with asyncio.TaskGroup() as group:
-        group.create_task(first)
-        group.create_task(second)
+        for each in endless:
+            group.create_task(each)
 
 
 async def _answer_publishing(connection: Client, registry: Registry) -> None:

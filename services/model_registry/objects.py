@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from fleetward.contracts.registry import UPLOADS_PREFIX
 from model_registry.errors import ObjectMissingError, ObjectStoreError
+from model_registry.retention import StoredEntry
 from model_registry.settings import StoreSettings
 
 if TYPE_CHECKING:
@@ -153,6 +154,24 @@ class ModelObjects:
         except _FAILURES as error:
             raise _failure(f"list {prefix}", error) from error
 
+    async def entries(self, prefix: str) -> list[StoredEntry]:
+        """Every object whose key begins so, as it stands; raises ObjectStoreError."""
+        found: list[StoredEntry] = []
+        try:
+            pages = self._inner.get_paginator("list_objects_v2")
+            async for page in pages.paginate(Bucket=self._bucket, Prefix=prefix):
+                found += [
+                    StoredEntry(
+                        key=entry["Key"],
+                        size_bytes=entry["Size"],
+                        modified_at=entry["LastModified"],
+                    )
+                    for entry in page.get("Contents", ())
+                ]
+        except _FAILURES as error:
+            raise _failure(f"list {prefix}", error) from error
+        return found
+
     async def remove_stale_uploads(self, now: datetime) -> int:
         """Remove uploads whose client never came back for ``stale_upload_s``; say how many."""
         oldest = now - timedelta(seconds=self._settings.stale_upload_s)
@@ -204,6 +223,20 @@ class ModelObjects:
                 f"{key} holds {kept.size_bytes} bytes where {size_bytes} belong: the bucket was "
                 "written to by somebody else. Remove that object and push again."
             )
+        await self._touch(kept)
+
+    async def _touch(self, kept: SeenObject) -> None:
+        """What nothing named for long is wanted again: it counts as young for the pruner."""
+        try:
+            await self._inner.copy_object(
+                Bucket=self._bucket,
+                Key=kept.key,
+                CopySource={"Bucket": self._bucket, "Key": kept.key},
+                CopySourceIfMatch=kept.etag,
+                MetadataDirective="REPLACE",
+            )
+        except _FAILURES as error:
+            raise _failure(f"keep {kept.key}", error) from error
 
 
 @asynccontextmanager

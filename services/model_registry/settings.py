@@ -13,6 +13,7 @@ from fleetward.contracts.registry import DEFAULT_BUCKET
 from fleetward.contracts.rows import Principal
 from fleetward.delivery.manifest import MAX_MODEL_BYTES
 from model_registry.inspection import InspectionLimits
+from model_registry.retention import RetentionPolicy
 
 
 class StoreSettings(Struct, frozen=True, kw_only=True):
@@ -45,6 +46,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     report_trust_dir: Path | None = None
     """Where ``report.pub`` lies: the keys whose validation reports count. None: anybody's do."""
     inspection: InspectionLimits = InspectionLimits()
+    retention: RetentionPolicy = RetentionPolicy()
     max_model_bytes: int = MAX_MODEL_BYTES
     verifications_at_once: int = 2
 
@@ -77,4 +79,14 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
         online_keys=environment.path("FLEETWARD_ONLINE_KEYS"),
         traces_dir=environment.optional_path("FLEETWARD_TRACES_DIR"),
         report_trust_dir=environment.optional_path("FLEETWARD_REPORT_TRUST_DIR"),
+        retention=_retention(environment),
+    )
+
+
+def _retention(environment: Environment) -> RetentionPolicy:
+    """Without FLEETWARD_KEEP_VERSIONS every version is kept."""
+    kept = RetentionPolicy()
+    return RetentionPolicy(
+        keep_versions=int(environment.number("FLEETWARD_KEEP_VERSIONS", 0)) or None,
+        grace_s=environment.number("FLEETWARD_PRUNE_GRACE_S", kept.grace_s),
     )

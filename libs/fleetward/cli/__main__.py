@@ -13,6 +13,7 @@ from fleetward.cli import (
     keys,
     local,
     model,
+    model_archive,
     model_diff,
     model_judge,
     model_push,
@@ -47,6 +48,9 @@ for command in (
 ):
     model.app.command(command.__name__)(command)
 model.app.command("history")(history.model_history)
+model.app.command("export")(model_archive.export)
+model.app.command("import")(model_archive.import_version)
+model.app.command("prune")(model_archive.prune)
 robot.app.command("history")(history.robot_history)
 app.add_typer(model.app, name="model")
 app.add_typer(rollout.app, name="rollout")

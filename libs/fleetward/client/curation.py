@@ -27,8 +27,10 @@ from fleetward.contracts.judgements import (
     ModelApproved,
     ModelDeprecated,
     ModelPreflighted,
+    ModelsPruned,
     ModelWithdrawn,
     PreflightModel,
+    PruneModels,
     RequireGates,
     ValidationReported,
     WithdrawModel,
@@ -140,6 +142,11 @@ class Curation:
             name=ids.model_name(name), alias=ids.alias_name(alias), gates=gates, by=by
         )
         done: GatesRequired = await ask(self._connection, request)
+        return done
+
+    async def prune(self, *, dry_run: bool = False) -> ModelsPruned:
+        """Remove what nothing needs any more, or only say what would go."""
+        done: ModelsPruned = await ask(self._connection, PruneModels(dry_run=dry_run))
         return done
 
     async def _version(self, model: str) -> ModelVersion:

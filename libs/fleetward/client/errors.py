@@ -41,6 +41,10 @@ class FileRefusedError(ClientError):
     """A file that cannot be a model was refused before a byte was sent."""
 
 
+class DownloadError(ClientError):
+    """The object store did not give what the registry granted."""
+
+
 class UploadError(ClientError):
     """The object store did not take the file."""
 

@@ -17,5 +17,9 @@ class ManifestError(DeliveryError):
     """A chunk manifest is not canonical, not complete, or points outside what it describes."""
 
 
+class ArchiveError(DeliveryError):
+    """An exported version is not whole, or is no archive that this program writes."""
+
+
 class DeltaError(DeliveryError):
     """A delta is not well formed, or does not fit its base or its target."""

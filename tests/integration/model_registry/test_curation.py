@@ -20,6 +20,7 @@ from fleetward.contracts.curation import (
     Withdrawals,
     withdrawals_message,
 )
+from fleetward.contracts.ids import Digest
 from fleetward.contracts.judgements import ModelApproved, ModelWithdrawn, ValidationReported
 from fleetward.contracts.registry import AliasMoved, ModelVersion
 from fleetward.trust.signing import MANIFEST, SignatureError, TrustedKeys
@@ -114,24 +115,29 @@ async def test_a_robot_reads_and_verifies_the_list_of_withdrawn_digests(
         registry.verify(MANIFEST, signed.payload, signed.key_id, signed.signature)
 
 
-async def test_an_alias_with_gates_moves_once_all_evidence_is_there(
-    fleet: Fleet, tmp_path: Path, name: str
-) -> None:
-    manifest = (await push(fleet, tmp_path, name, "1.0")).manifest
-    gates = ("inspected", "licence:Apache-2.0", "report:sim", "approvals:2")
-    await fleet.curation.require_gates(name, "production", gates)
-    report = msgspec.json.encode(
+def report_of(name: str, digest: Digest) -> bytes:
+    """What a simulator says of ``name:1.0``."""
+    return msgspec.json.encode(
         {
             "kind": "sim",
             "name": name,
             "version": "1.0",
-            "digest": manifest.digest,
+            "digest": digest,
             "passed": True,
             "reported_by": "gazebo",
             "started_at": "2026-01-02T03:00:00Z",
             "ended_at": "2026-01-02T03:04:00Z",
         }
     )
+
+
+async def test_an_alias_with_gates_moves_once_all_evidence_is_there(
+    fleet: Fleet, tmp_path: Path, name: str
+) -> None:
+    manifest = (await push(fleet, tmp_path, name, "1.0")).manifest
+    gates = ("inspected", "licence:Apache-2.0", "report:sim", "approvals:2")
+    await fleet.curation.require_gates(name, "production", gates)
+    report = report_of(name, manifest.digest)
 
     async def refusal() -> str:
         with pytest.raises(RefusedError) as refused:

@@ -47,7 +47,10 @@ def test_every_promised_command_is_there() -> None:
         ),
         *("model push", "model list", "model show", "model alias", "model diff"),
         *(f"model {verb}" for verb in ("deprecate", "withdraw", "approve")),
-        *(f"model {verb}" for verb in ("preflight", "report", "gates", "history")),
+        *(
+            f"model {verb}"
+            for verb in ("preflight", "report", "gates", "history", "export", "import", "prune")
+        ),
         "robot history",
         *(f"keys {verb}" for verb in ("create", "init", "list", "sign-root", "rotate")),
         *("keys publish-root", "keys export-root"),
