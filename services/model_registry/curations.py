@@ -92,9 +92,10 @@ class Curations:
             return
         writes = [Write(judgement.curation, held.curation_sequence)]
         if judgement.withdrawals is not None:
+            # The ledger first: it looks at the roots, and then knows which key signs today.
+            writes += await self._ledger.withdraw(judgement.withdrawals.reasons)
             signed = self._signed(judgement.withdrawals)
             writes.append(Write(signed, held.withdrawals_sequence))
-            writes += await self._ledger.withdraw(judgement.withdrawals.reasons)
         await write_atomically(self._connection, [*writes, *map(Write, judgement.facts)])
 
     async def _withdrawals(self) -> tuple[Withdrawals, int]:

@@ -76,8 +76,12 @@ class TrustLedger:
         for record in await last_values(self._connection, ModelRecord):
             repository.list_model(record.event.name, first_listings(record.event, withdrawn))
         first = Write(RootPublished(version=1, metadata=first_root), 0)
-        await self._write([first, *_writes(repository, {})])
-        log(_logger, "trust.began", root=1)
+        try:
+            await self._write([first, *_writes(repository, {})])
+        except ConflictError:
+            await self.begin(first_root)  # another replica was quicker
+        else:
+            log(_logger, "trust.began", root=1)
 
     async def list_record(self, before: ModelRecord, after: ModelRecord) -> list[Write]:
         """What must be stored with a changed record, in one batch with it."""
