@@ -36,7 +36,7 @@ async def drive(robot: str, home: Path, results_wanted: int, patience_s: float) 
         nats_url=read_access(home).bus.url,
         credentials=home / "credentials" / "robots" / f"{robot}.creds",
         state_dir=home / "robots" / robot,
-        trust_dir=home / "trust",
+        trust_dir=home / "credentials" / "robots" / f"{robot}.trust",
         control_probe_hz=0,  # this loop reports its own duration
     )
     camera, results = PushSource(), list[InferenceDone]()

@@ -63,9 +63,9 @@ def enrol(
     home: Home = DEFAULT_HOME,
     as_json: Json = False,
 ) -> None:
-    """Take a robot into the fleet of this machine and issue its credentials.
+    """Take a robot into the fleet of this machine; issue its credentials and what it is to trust.
 
-    Enrolling it again renews its labels and keeps its credentials.
+    Enrolling it again renews its labels and what it trusts, and keeps its credentials.
     """
     from fleetward.cli.pairs import pairs_of
 
@@ -76,10 +76,13 @@ def enrol(
 
         name = robot_id(robot)
         credentials = await _enrolled(home, name, labels)
+        trust = _trust_of(credentials)
         if as_json:
-            show_json({"robot_id": name, "labels": labels, "credentials": str(credentials)})
+            issued = {"credentials": str(credentials), "trust": str(trust)}
+            show_json({"robot_id": name, "labels": labels, **issued})
         else:
-            print(f"{name} is enrolled; its credentials are in {credentials}.")
+            print(f"{name} is enrolled; its credentials are in {credentials}, and what it is to")
+            print(f"trust in {trust}.")
         return None
 
     end_with(work)
@@ -88,17 +91,29 @@ def enrol(
 async def _enrolled(home: Path, name: RobotId, labels: dict[str, str]) -> Path:
     """Announce a robot and give the file of its credentials; the issuer's keys must lie in home."""
     from fleetward.client import Fleet
+    from fleetward.client.anchors import current_anchor
     from fleetward.contracts.rows import Principal
     from fleetward.local.enrolment import enrol
     from fleetward.local.home import Home as HomePaths
     from fleetward.local.programs import Robot
+    from fleetward.trust.anchors import write_anchor
     from fleetward.trust.identities import Identities
+    from fleetward.trust.private_files import make_private_dir
 
     async with Fleet.connect(home, principal=Principal.ENROLLER) as fleet:
         paths = HomePaths(home)
         credentials = Identities(paths.keys, paths.credentials).issue_robot(name)
         await enrol(fleet.connection, [Robot(robot_id=name, labels=labels)])
+        anchor = await current_anchor(fleet.connection)
+        if anchor is not None:
+            make_private_dir(_trust_of(credentials))
+            write_anchor(_trust_of(credentials), anchor)
     return credentials
+
+
+def _trust_of(credentials: Path) -> Path:
+    """The trust directory that a robot is to be started with."""
+    return credentials.with_suffix(".trust")
 
 
 def row_of(robot: RobotStatus, now: datetime) -> list[str]:
