@@ -28,10 +28,14 @@ class UrlExpiredError(FetchInterruptedError):
 
 
 class Place(Struct, frozen=True):
-    """Where to GET an object, and the headers that belong to that place."""
+    """Where to GET an object, and the headers that belong to that place.
+
+    ``patience_s``: how long it may be silent, where that is longer than a store may.
+    """
 
     url: str
     headers: Mapping[str, str] = {}
+    patience_s: float = 0.0
 
 
 class Range(Struct, frozen=True):
@@ -77,11 +81,12 @@ async def read_range(
     try:
         await asyncio.wait_for(
             _transfer(session, place, wanted, limits, throttle, take),
-            limits.deadline_s(wanted.length, throttle),
+            place.patience_s + limits.deadline_s(wanted.length, throttle),
         )
     except (aiohttp.ClientError, asyncio.TimeoutError, ConnectionError) as problem:
         raise FetchInterruptedError(
-            f"{wanted} did not arrive ({problem!r}); they are asked for again."
+            f"{wanted} did not arrive ({str(problem) or type(problem).__name__}); they are asked "
+            "for again."
         ) from problem
 
 
@@ -105,7 +110,9 @@ async def _transfer(
         allow_redirects=False,
         read_bufsize=limits.block_bytes,
         timeout=aiohttp.ClientTimeout(
-            total=None, sock_connect=limits.connect_timeout_s, sock_read=limits.stall_timeout_s
+            total=None,
+            sock_connect=limits.connect_timeout_s,
+            sock_read=max(limits.stall_timeout_s, place.patience_s),
         ),
     ) as response:
         _check_answer(response, wanted)

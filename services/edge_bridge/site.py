@@ -14,7 +14,8 @@ class Route:
     The store's own host stays in the Host header: presigned URLs are signed for it.
     """
 
-    def __init__(self, cache: str | None) -> None:
+    def __init__(self, cache: str | None, patience_s: float) -> None:
+        self._patience_s = patience_s
         self._cache = URL(cache) if cache else None
         self._past: set[Digest] = set()
 
@@ -25,7 +26,7 @@ class Route:
         origin = URL(url, encoded=True)
         path = self._cache.raw_path.rstrip("/") + origin.raw_path_qs
         return Place(
-            f"{self._cache.origin()}{path}", {"Host": origin.raw_authority or origin.authority}
+            f"{self._cache.origin()}{path}", {"Host": origin.raw_authority}, self._patience_s
         )
 
     def is_cached(self, stored: Digest) -> bool:

@@ -23,6 +23,8 @@ from fleetward.delivery.fetch_plan import Need
 
 _logger = logging.getLogger(__name__)
 _MB = 1e6
+MAX_REMARKS = 8
+"""A report stays small; the log has them all."""
 
 
 class FetchLimits(Struct, frozen=True, kw_only=True):
@@ -33,6 +35,8 @@ class FetchLimits(Struct, frozen=True, kw_only=True):
     """The most that a fetch takes of the link; None: all of it."""
     site_cache: str | None = None
     """The base URL of a caching proxy on this site, put in place of the object store's."""
+    cache_patience_s: float = 60.0
+    """A cache is silent while it fetches a whole range for somebody else."""
     attempts_without_progress: int = 4
     """Ranges that may fail one after the other before the caller waits longer."""
     retry_wait_s: float = 0.2
@@ -66,7 +70,7 @@ class Transfer:
     ) -> None:
         self.granted = granted
         self.spending = spending
-        self.route = Route(limits.site_cache)
+        self.route = Route(limits.site_cache, limits.cache_patience_s)
         self.limits = limits
         self._session = session
         self._grant = grant
@@ -81,7 +85,8 @@ class Transfer:
     def remark(self, sentence: str) -> None:
         """Say once, in the log and later in the report, what went another way."""
         if sentence not in self.remarks:
-            self.remarks.append(sentence)
+            if len(self.remarks) < MAX_REMARKS:
+                self.remarks.append(sentence)
             log(_logger, "fetch.remarked", level=logging.WARNING, remark=sentence)
 
     def refuse_above_cap(self, further_bytes: int) -> None:

@@ -124,9 +124,11 @@ def plan_delta(
 
 
 def legs(steps: Iterable[Step], limit_bytes: int) -> Iterator[Leg]:
-    """Group steps: neighbours in one object share one GET of at most ``limit_bytes``.
+    """Group steps: neighbours in one object that begin in one stretch of ``limit_bytes`` share a GET.
 
-    A single need above the limit has a GET to itself. What is copied on the way goes along.
+    The stretches lie fast in the object, so robots that go on from different places ask for the
+    same ranges again soon, and a cache on their site has them. A GET is shorter than its stretch
+    and one more need. What is copied on the way goes along.
     """
     need: Need | None = None
     taken: list[Step] = []
@@ -150,7 +152,7 @@ def legs(steps: Iterable[Step], limit_bytes: int) -> Iterator[Leg]:
 
 def _continues(need: Need, wanted: Need, limit_bytes: int) -> bool:
     is_next = (wanted.stored, wanted.offset) == (need.stored, need.offset + need.length)
-    return is_next and need.length + wanted.length <= limit_bytes
+    return is_next and wanted.offset // limit_bytes == need.offset // limit_bytes
 
 
 class _Sources:

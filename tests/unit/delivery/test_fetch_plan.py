@@ -80,11 +80,19 @@ def test_legs_carry_every_step_in_order_within_the_limit(
         assert (leg.need is None) == (not needs)
         if leg.need is not None:
             assert leg.need.length == sum(need.length for need in needs)
-            assert leg.need.length <= limit_bytes or len(needs) == 1
+            assert leg.need.length < limit_bytes + needs[-1].length
             offset = leg.need.offset
             for need in needs:
                 assert (need.stored, need.offset) == (leg.need.stored, offset)
                 offset += need.length
+
+
+def test_a_robot_that_goes_on_elsewhere_asks_for_the_same_ranges_but_one() -> None:
+    packs = Packs()
+    target = packs.publish([bytes([letter]) * 7 for letter in range(40)])
+    needs = [leg.need for leg in legs(plan_chunks(target, {}), 50)]
+    later = [leg.need for leg in legs(plan_chunks(target, {}, 7 * 11), 50)]
+    assert later[1:] == needs[-len(later) + 1 :]
 
 
 def test_what_is_scattered_in_the_file_and_together_in_a_pack_is_one_get() -> None:

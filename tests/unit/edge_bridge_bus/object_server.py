@@ -256,14 +256,14 @@ class Registry:
         )
 
     def _url(self, stored: Digest) -> str:
-        return f"{self.base_url}/objects/{stored[7:]}?grant={len(self.asked)}"
+        return f"{self.base_url}/models/packs/sha256/{stored[7:]}?grant={len(self.asked)}"
 
 
 @asynccontextmanager
 async def serving(objects: Objects) -> AsyncIterator[str]:
     """The base URL of a server on a free port of this machine."""
     application = web.Application()
-    application.router.add_get("/objects/{hex}", objects.answer)
+    application.router.add_get("/models/packs/sha256/{hex}", objects.answer)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
