@@ -85,8 +85,8 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
 
 def _retention(environment: Environment) -> RetentionPolicy:
     """Without FLEETWARD_KEEP_VERSIONS every version is kept."""
-    kept = RetentionPolicy()
+    kept, versions = RetentionPolicy(), environment.optional_number("FLEETWARD_KEEP_VERSIONS")
     return RetentionPolicy(
-        keep_versions=int(environment.number("FLEETWARD_KEEP_VERSIONS", 0)) or None,
+        keep_versions=int(versions) if versions is not None else None,
         grace_s=environment.number("FLEETWARD_PRUNE_GRACE_S", kept.grace_s),
     )
