@@ -14,7 +14,7 @@ from fleetward.contracts.ids import Digest, ModelName, ModelRef, Version
 from fleetward.contracts.trust import RefreshTrust, RoleName, TrustRefreshed
 from fleetward.trust.anchors import write_anchor
 from fleetward.trust.answering import answer, roles_wanted
-from fleetward.trust.following import Anchor
+from fleetward.trust.floors import Anchor
 from fleetward.trust.listing import Listed, listed
 from fleetward.trust.online_keys import OnlineKeys
 from fleetward.trust.repository import Repository

@@ -23,9 +23,10 @@ from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
 from fleetward.contracts.rollouts import RolloutState, Strategy
 from fleetward.contracts.rows import Principal
 from fleetward.local.authority import development_root_keys_of, online_keys_of, root_of
+from fleetward.local.home import Home
 from fleetward.local.programs import commands_key
 from fleetward.trust.roles import COMMANDS, ONLINE_ROLES, ROOT
-from fleetward.trust.roots import plan_of
+from fleetward.trust.roots import RootPlan, plan_of
 from fleetward.trust.rotation import shown_id
 from fleetward.trust.signing import TARGET, SigningKey
 from model_registry.listings import FALLBACK_RELEASES
@@ -135,29 +136,13 @@ async def test_every_key_is_rotated_and_the_old_ones_command_nobody(
     fleetward: Fleetward, tmp_path: Path
 ) -> None:
     home = fleetward.system.home
-    first = root_of(home)
-    plan = plan_of(first.read_bytes())
+    plan = plan_of(root_of(home).read_bytes())
     stolen = SigningKey.load(commands_key(home))
     good = await fleetward.publish_build(200)
     assert await given(fleetward, good) is RolloutState.SUCCEEDED
     said = await serves(fleetward, ROBOT, good)
 
-    # Two people make the next root: one root key and every online key is replaced.
-    second, words = tmp_path / "2.root.json", list[str]()
-    for role in (ROOT, COMMANDS, *ONLINE_ROLES):
-        create_key(tmp_path / f"{role}.key")
-        words += ["--add", f"{role}={tmp_path / f'{role}.pub'}"]
-        words += ["--remove", shown_id(plan.keys[role][0])]
-    await keys("rotate", first, "--out", second, *words)
-    for role in ONLINE_ROLES:
-        shutil.copy(tmp_path / f"{role}.key", online_keys_of(home) / f"new-{role}.key")
-    with pytest.raises(AssertionError, match="root v2 needs"):
-        await keys("publish-root", second, "--home", home.path)
-    owners = [development_root_keys_of(home) / f"root-{number}.key" for number in (2, 3)]
-    signing = [word for key in (*owners, tmp_path / "root.key") for word in ("--key", key)]
-    assert (await keys("sign-root", second, *signing, "--previous", first))["missing"] == ""
-    await keys("publish-root", second, "--home", home.path)
-    assert (await keys("list", "--home", home.path))["version"] == 2
+    await root_replaced(home, plan, tmp_path)
 
     # Who holds the old key of the coordinator commands nobody any more.
     other = (await fleetward.fleet.model("text-detector:build-101")).manifest
@@ -172,18 +157,42 @@ async def test_every_key_is_rotated_and_the_old_ones_command_nobody(
     assert still is not None
     assert (still.active_digest, still.generation) == (said.active_digest, said.generation)
 
-    # The coordinator goes over to its new key, and the fleet goes on.
-    coordinator = fleetward.system.process("rollout-coordinator")
-    shutil.copy(tmp_path / f"{COMMANDS}.key", commands_key(home))
-    commands_key(home)  # its public half where the coordinator looks for it
-    with (home.trust / "target.pub").open("a") as trusted:
-        trusted.write(stolen.public_bytes.hex() + "\n")  # it wrote the targets that stand
-    fleetward.system.kill("rollout-coordinator")
-    await fleetward.system.ready("rollout-coordinator", after_pid=coordinator.pid or 0)
+    await coordinator_goes_over(fleetward, tmp_path / f"{COMMANDS}.key", stolen)
     build = await fleetward.publish_build(201)
     assert await given(fleetward, build) is RolloutState.SUCCEEDED
     newest = await serves(fleetward, ROBOT, build)
     assert newest.trust_version > said.trust_version
+
+
+async def root_replaced(home: Home, plan: RootPlan, directory: Path) -> None:
+    """Two people make the next root: one root key and every online key is replaced."""
+    first, second, words = root_of(home), directory / "2.root.json", list[str]()
+    for role in (ROOT, COMMANDS, *ONLINE_ROLES):
+        create_key(directory / f"{role}.key")
+        words += ["--add", f"{role}={directory / f'{role}.pub'}"]
+        words += ["--remove", shown_id(plan.keys[role][0])]
+    await keys("rotate", first, "--out", second, *words)
+    for role in ONLINE_ROLES:
+        shutil.copy(directory / f"{role}.key", online_keys_of(home) / f"new-{role}.key")
+    with pytest.raises(AssertionError, match="root v2 needs"):
+        await keys("publish-root", second, "--home", home.path)
+    owners = [development_root_keys_of(home) / f"root-{number}.key" for number in (2, 3)]
+    signing = [word for key in (*owners, directory / "root.key") for word in ("--key", key)]
+    assert (await keys("sign-root", second, *signing, "--previous", first))["missing"] == ""
+    await keys("publish-root", second, "--home", home.path)
+    assert (await keys("list", "--home", home.path))["version"] == 2
+
+
+async def coordinator_goes_over(fleetward: Fleetward, key: Path, old: SigningKey) -> None:
+    """Give the coordinator its new key and start it again."""
+    home = fleetward.system.home
+    running = fleetward.system.process("rollout-coordinator")
+    shutil.copy(key, commands_key(home))
+    commands_key(home)  # its public half where the coordinator looks for it
+    with (home.trust / "target.pub").open("a") as trusted:
+        trusted.write(old.public_bytes.hex() + "\n")  # it wrote the targets that stand
+    fleetward.system.kill("rollout-coordinator")
+    await fleetward.system.ready("rollout-coordinator", after_pid=running.pid or 0)
 
 
 async def keys(*words: str | Path) -> dict[str, Any]:

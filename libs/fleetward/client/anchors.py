@@ -10,7 +10,7 @@ from tuf.api.metadata import Metadata
 
 from fleetward.bus.last_values import last_values
 from fleetward.contracts.trust import RoleSigned, RootPublished
-from fleetward.trust.following import Anchor
+from fleetward.trust.floors import Anchor
 from fleetward.trust.roles import TIMESTAMP, VALID_S
 from fleetward.trust.roots import check_chain
 

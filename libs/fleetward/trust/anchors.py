@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from fleetward.contracts.trust import RoleName
 from fleetward.trust.errors import RootRefusedError
-from fleetward.trust.following import Anchor
+from fleetward.trust.floors import Anchor
 from fleetward.trust.private_files import write_private
 
 ROOT_FILE = "root.json"

@@ -8,13 +8,13 @@ very question, never the robot's clock, and that nothing is older than what enro
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 from tuf.api.exceptions import EqualVersionNumberError, RepositoryError
-from tuf.api.metadata import Metadata, Root, Targets
+from tuf.api.metadata import Metadata, Targets
 
 # Its rules without its downloads: the public Updater judges expiry by the clock of the machine,
 # which on a robot may say 1970 or 2100, and keeps what it knows in one file per role.
@@ -30,6 +30,7 @@ from fleetward.contracts.trust import (
     TrustRefreshed,
 )
 from fleetward.trust.errors import NotFreshError, UntrustedMetadataError
+from fleetward.trust.floors import Anchor, refuse_below_floors
 from fleetward.trust.listing import Listed, listed_as
 from fleetward.trust.metadata_keys import use_libsodium
 from fleetward.trust.roles import (
@@ -52,18 +53,6 @@ CLOCK_SLACK_S = 120.0
 MAX_MODELS_KEPT = 16
 
 _T = TypeVar("_T")
-
-
-class Anchor(Struct, frozen=True, kw_only=True):
-    """What a robot is given when it is enrolled, by a way that is trusted.
-
-    floors: role -> the version it had then; an older one is never believed, as long as the same
-    keys sign for the role. at: when that was.
-    """
-
-    root: bytes
-    floors: dict[RoleName, int] = {}
-    at: datetime = datetime(2000, 1, 1, tzinfo=timezone.utc)
 
 
 class Kept(Struct, frozen=True, kw_only=True):
@@ -162,7 +151,7 @@ def _followed(kept: Kept, asked: RefreshTrust, answer: TrustRefreshed) -> Kept:
             f"today's timestamp is version {fresh.timestamp_version}, and version "
             f"{trusted.timestamp.version} was sent: somebody holds newer metadata back."
         )
-    _refuse_below_floors(trusted, kept.anchor)
+    refuse_below_floors(trusted, kept.anchor)
     return replace(kept, root=root, roles=roles, at=trusted.reference_time)
 
 
@@ -262,32 +251,6 @@ def _proved(
             "before: set the clock of the machine it runs on."
         )
     return fresh
-
-
-def _refuse_below_floors(trusted: TrustedMetadataSet, anchor: Anchor) -> None:
-    then = read_root(anchor.root).signed
-    for role, floor in anchor.floors.items():
-        if _key_ids(then, role) != _key_ids(trusted.root, role):
-            continue  # its keys were replaced, perhaps since a thief counted up: TUF 5.3.11
-        version = _version_of(trusted, role)
-        if version < floor:
-            raise UntrustedMetadataError(
-                f"{role} is version {version}, and was {floor} when this robot was enrolled: "
-                "somebody offers what is out of date."
-            )
-
-
-def _version_of(trusted: TrustedMetadataSet, role: RoleName) -> int:
-    if role == TIMESTAMP:
-        return trusted.timestamp.version
-    if role == SNAPSHOT:
-        return trusted.snapshot.version
-    meta = trusted.snapshot.meta.get(f"{role}.json")
-    return meta.version if meta else 0
-
-
-def _key_ids(root: Root, role: str) -> set[str]:
-    return set(root.roles[TARGETS if is_model_role(role) else role].keyids)
 
 
 def _refuse_oversize(answer: TrustRefreshed) -> None:

@@ -18,7 +18,8 @@ from fleetward.contracts.ids import ModelName, ModelRef, RobotId, Version
 from fleetward.contracts.trust import NONCE_BYTES, PublishRoot, RootPublished, TrustRefreshed
 from fleetward.trust.ceremony import root_key_paths
 from fleetward.trust.errors import NotFreshError
-from fleetward.trust.following import Anchor, Kept, enrolled, follow, listed_in, question
+from fleetward.trust.floors import Anchor
+from fleetward.trust.following import Kept, enrolled, follow, listed_in, question
 from fleetward.trust.roles import ROOT, TIMESTAMP
 from fleetward.trust.roots import next_root, plan_of, sign_root
 from fleetward.trust.signing import SigningKey, TrustedKeys

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from fleetward.contracts.ids import Digest, ModelRef, RobotId, Version
 from fleetward.trust.errors import NotFreshError, UntrustedMetadataError
-from fleetward.trust.following import Anchor, believed_keys, follow, timestamp_version
+from fleetward.trust.floors import Anchor
+from fleetward.trust.following import believed_keys, follow, timestamp_version
 from fleetward.trust.listing import listed
 from fleetward.trust.roles import (
     COMMANDS,

@@ -20,7 +20,8 @@ from fleetward.contracts.trust import (
     SignedFreshness,
     TrustRefreshed,
 )
-from fleetward.trust.following import Anchor, Kept, enrolled, follow, listed_in, question
+from fleetward.trust.floors import Anchor
+from fleetward.trust.following import Kept, enrolled, follow, listed_in, question
 from fleetward.trust.listing import Listed
 from fleetward.trust.metadata_keys import MetadataSigner
 from fleetward.trust.roles import SNAPSHOT, TARGETS, TIMESTAMP, role_of
