@@ -175,7 +175,7 @@ async def test_a_refused_rollout_ends_with_code_1_and_the_reason(
         (
             ["model", "push", sys.executable, "--name", "m", "--version", "1"],
             Exit.UNREACHABLE,
-            "was not uploaded to http://127.0.0.1:9",
+            "model-registry did not answer",
         ),
         (["telemetry", "query", "link.rtt"], Exit.UNREACHABLE, "telemetry-ingest did not answer"),
     ],

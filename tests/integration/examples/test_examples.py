@@ -79,7 +79,9 @@ def test_a_pipeline_fails_in_one_line_when_nothing_can_be_delivered(
     )
 
     assert ran.returncode == 1
-    assert ran.stderr.startswith("not delivered: The file is not an ONNX model")
+    assert ran.stderr.startswith(
+        f"not delivered: {broken} is refused: The file is not an ONNX model"
+    )
 
 
 def test_an_own_alert_reaches_the_fleet(home: Path, environment: dict[str, str]) -> None:
