@@ -121,7 +121,7 @@ class Handlers:
                 self._interest.note(current.event)
                 return len(told)
             try:
-                taken = await self._ledger.write(step, current.sequence, now)
+                taken = await self._ledger.write(step, current, now)
             except ConflictError:
                 continue
             if not taken:

@@ -45,6 +45,10 @@ class Interest:
         held = self._robots.get(getattr(fact, "robot_id", RobotId("")), set())
         return tuple(sorted(held | {named} if named else held))
 
+    def knows(self, rollout_id: RolloutId) -> bool:
+        """Whether it is open as far as is known here."""
+        return rollout_id in self._open
+
     def open_rollouts(self) -> tuple[RolloutId, ...]:
         """Every rollout that time passes for."""
         return tuple(sorted(self._open))

@@ -11,12 +11,14 @@ from nats.aio.client import Client
 
 from fleetward.bus.batch import Write, write_atomically
 from fleetward.bus.errors import ConflictError
-from fleetward.bus.last_values import Value, last_value, last_values, last_values_of
+from fleetward.bus.last_values import last_value, last_values
 from fleetward.bus.publish import publish
+from fleetward.bus.stored_rollouts import KeptRollout, completed, read_rollouts, read_row
 from fleetward.contracts.codec import decode, encode
 from fleetward.contracts.curation import SignedWithdrawals, Withdrawals
 from fleetward.contracts.ids import Digest, RobotId, RolloutId
 from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
+from fleetward.contracts.rollout_rows import split
 from fleetward.contracts.rollouts import FINAL_STATES, OpenRollouts, Rollout, RolloutRefused
 from fleetward.trust.signing import TARGET, SigningKey, TrustedKeys
 from rollout_coordinator.step import RobotTaken, Step, TargetOrder
@@ -40,10 +42,26 @@ class RolloutLedger:
         self._connection = connection
         self._key = key
         self._targets = StoredTargets(connection, trusted)
+        self._whole: dict[RolloutId, KeptRollout] = {}
+        """Open rollouts with shards, as they stood when they were read or written last."""
 
-    async def load(self, rollout_id: RolloutId) -> Value[Rollout] | None:
-        """The rollout as it stands, with its sequence."""
-        return await last_value(self._connection, Rollout, rollout_id=rollout_id)
+    async def load(self, rollout_id: RolloutId) -> KeptRollout | None:
+        """The rollout as it stands; the shards of one that did not move are not read again."""
+        row = await read_row(self._connection, rollout_id)
+        if row is None:
+            return None
+        kept = self._whole.get(rollout_id)
+        if kept is not None and kept.sequence == row.sequence:
+            return kept
+        return self._remembered(await completed(self._connection, row))
+
+    def _remembered(self, kept: KeptRollout) -> KeptRollout:
+        rollout = kept.event
+        if rollout.sharding is not None and rollout.state not in FINAL_STATES:
+            self._whole[rollout.rollout_id] = kept
+        else:
+            self._whole.pop(rollout.rollout_id, None)
+        return kept
 
     async def is_answered(self, rollout_id: RolloutId, asked_at: int) -> bool:
         """Whether the request for ``rollout_id`` at sequence ``asked_at`` is decided already.
@@ -51,7 +69,7 @@ class RolloutLedger:
         A refusal answers what was asked before it: whoever asks again under the id of a refused
         request asks anew.
         """
-        if await self.load(rollout_id) is not None:
+        if await read_row(self._connection, rollout_id) is not None:
             return True
         refused = await last_value(self._connection, RolloutRefused, rollout_id=rollout_id)
         return refused is not None and refused.sequence > asked_at
@@ -59,8 +77,8 @@ class RolloutLedger:
     async def opened(self) -> Opened:
         """Every rollout that is not final, as the index of them stands."""
         ids, sequence = await self._index()
-        values = await last_values_of(self._connection, Rollout, "rollout_id", ids)
-        rollouts = [value.event for value in values if value.event.state not in FINAL_STATES]
+        kept = await read_rollouts(self._connection, ids)
+        rollouts = [each.event for each in kept if each.event.state not in FINAL_STATES]
         return Opened(tuple(rollouts), sequence)
 
     async def _index(self) -> tuple[tuple[RolloutId, ...], int]:
@@ -82,7 +100,7 @@ class RolloutLedger:
         """
         begun = (*(each.rollout_id for each in opened.rollouts), step.rollout.rollout_id)
         index = Write(OpenRollouts(rollouts=tuple(sorted(begun))), opened.sequence)
-        return await self._write(step, 0, now, [index])
+        return await self._write(step, None, now, [index])
 
     async def open_ids(self) -> tuple[RolloutId, ...]:
         """Every rollout that is not final, by id; read from the stream."""
@@ -93,15 +111,15 @@ class RolloutLedger:
         signed = await last_value(self._connection, SignedWithdrawals)
         return decode(signed.event.payload, Withdrawals).reasons if signed else {}
 
-    async def write(self, step: Step, expected_sequence: int, now: datetime) -> list[RobotTaken]:
-        """Write a decision if the rollout is still at ``expected_sequence``, then nudge its robots.
+    async def write(self, step: Step, current: KeptRollout, now: datetime) -> list[RobotTaken]:
+        """Write a decision on ``current`` if that still stands, then nudge its robots.
 
         Returns the robots that somebody else has given a newer target; when there are any,
         nothing was written, and they are facts to decide on. Raises ConflictError, PublishError.
         """
         ended = step.rollout.state in FINAL_STATES
         index = [await self._index_without(step.rollout.rollout_id)] if ended else []
-        return await self._write(step, expected_sequence, now, index)
+        return await self._write(step, current, now, index)
 
     async def _index_without(self, ended: RolloutId) -> Write:
         ids, sequence = await self._index()
@@ -109,7 +127,7 @@ class RolloutLedger:
         return Write(OpenRollouts(rollouts=left), sequence)
 
     async def _write(
-        self, step: Step, expected_sequence: int, now: datetime, index: Sequence[Write]
+        self, step: Step, current: KeptRollout | None, now: datetime, index: Sequence[Write]
     ) -> list[RobotTaken]:
         known = await self._targets.newest([order.robot_id for order in step.targets])
         here = step.rollout.rollout_id
@@ -117,12 +135,14 @@ class RolloutLedger:
         if taken:
             return taken
         rollout = replace(step.rollout, revision=step.rollout.revision + 1)
-        writes = [Write(rollout, expected_sequence), *index]
-        writes += [Write(event) for event in step.events]
+        stored = split(rollout, current.event if current else None)
+        writes = [Write(stored.row, current.sequence if current else 0), *index]
+        writes += [Write(event) for event in (*stored.shards, *step.events)]
         for order in step.targets:
             sequence = known[order.robot_id].sequence if order.robot_id in known else 0
             writes.append(Write(self._signed(rollout, order, now), sequence))
-        await write_atomically(self._connection, writes)
+        last = await write_atomically(self._connection, writes)
+        self._remembered(KeptRollout(stored.whole, last - len(writes) + 1))
         for order in step.targets:
             await publish(self._connection, RobotNudged(robot_id=order.robot_id))
         return []

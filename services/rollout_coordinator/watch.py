@@ -11,8 +11,10 @@ from nats.aio.msg import Msg
 
 from fleetward.bus.errors import BusError
 from fleetward.bus.logs import log
+from fleetward.bus.stored_rollouts import KeptRollout
 from fleetward.contracts.catalog import row_of
 from fleetward.contracts.codec import decode
+from fleetward.contracts.ids import RolloutId
 from fleetward.contracts.rollouts import FINAL_STATES, Rollout
 from rollout_coordinator.errors import CoordinatorError
 from rollout_coordinator.handlers import Handlers
@@ -23,24 +25,45 @@ from rollout_coordinator.step import Tick
 
 _logger = logging.getLogger(__name__)
 
+LOOKS_FOR_A_HEARD_ROLLOUT = 10
+LOOK_PAUSE_S = 0.02
+
 
 async def watch_rollouts(connection: Client, ledger: RolloutLedger, interest: Interest) -> None:
     """Learn of every open rollout, and of those that other replicas start or end.
 
     A live message may be of a write that the server then refused, so an end is believed only
-    when the stream holds it: facts about a rollout that is not watched would be dropped.
+    when the stream holds it: facts about a rollout that is not watched would be dropped. The row
+    of a large rollout does not name its robots, so it is read when nobody here knows it yet.
     """
 
     async def moved(message: Msg) -> None:
-        rollout = decode(message.data, Rollout)
-        if rollout.state not in FINAL_STATES:
-            interest.note(rollout)
-        elif (stored := await ledger.load(rollout.rollout_id)) is not None:
+        row = decode(message.data, Rollout)
+        if row.state in FINAL_STATES:
+            stored = await ledger.load(row.rollout_id)
+        elif row.sharding is None:
+            interest.note(row)
+            return
+        elif interest.knows(row.rollout_id):
+            return
+        else:
+            stored = await _soon(ledger, row.rollout_id)
+        if stored is not None:
             interest.note(stored.event)
 
     await connection.subscribe(row_of(Rollout).pattern, cb=moved)
     await connection.flush()
     await _refresh(ledger, interest)
+
+
+async def _soon(ledger: RolloutLedger, rollout_id: RolloutId) -> KeptRollout | None:
+    """A rollout that was heard of: it may take a moment until the stream holds it, or never be."""
+    for _ in range(LOOKS_FOR_A_HEARD_ROLLOUT):
+        stored = await ledger.load(rollout_id)
+        if stored is not None:
+            return stored
+        await asyncio.sleep(LOOK_PAUSE_S)
+    return None
 
 
 async def keep_time(

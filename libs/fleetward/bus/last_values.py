@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Generic, TypeVar
 
@@ -84,7 +84,7 @@ async def last_values(
 ) -> list[Value[_E]]:
     """The last ``event`` of every subject that matches; a field left out matches anything."""
     row = row_of(event)
-    filled = PLACEHOLDER.sub(lambda match: fields.get(match[1], "*"), row.subject)
+    filled = _filled(row, fields)
     replies = await _multi_get(connection, row, [filled], timeout_s)
     if replies is None:
         subjects = await _subjects_matching(connection, row, filled, timeout_s)
@@ -125,6 +125,26 @@ async def last_stored_of(
             stored = _stored(reply)
             found[value_at[stored.subject]] = stored
     return found
+
+
+async def last_stored(
+    connection: Client,
+    events: Sequence[type[Event]],
+    *,
+    timeout_s: float = READ_TIMEOUT_S,
+    **fields: str,
+) -> list[Stored]:
+    """The last message of each subject of several rows of one stream; a field left out matches any.
+
+    One reading, so of one moment as nearly as the server can; at most 1,024 messages. Raises
+    NoAnswerError, BusError.
+    """
+    rows = [row_of(event) for event in events]
+    subjects = [_filled(row, fields) for row in rows]
+    replies = await _multi_get(connection, rows[0], subjects, timeout_s)
+    if replies is None:
+        raise BusError(f"{', '.join(subjects)} are more subjects than one reading can hold.")
+    return [_stored(reply) for reply in replies]
 
 
 async def last_stored_before(
@@ -248,6 +268,10 @@ def _stream(row: EventRow) -> str:
     if row.stream is None:
         raise BusError(f"{row.kind} is kept in no stream, so it has no last value.")
     return row.stream.value
+
+
+def _filled(row: EventRow, fields: Mapping[str, str]) -> str:
+    return PLACEHOLDER.sub(lambda match: fields.get(match[1], "*"), row.subject)
 
 
 def _chunks(subjects: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -10,8 +10,9 @@ from secrets import token_hex
 from nats.aio.client import Client
 
 from fleetward.bus.errors import NoAnswerError
-from fleetward.bus.last_values import last_value, last_values
+from fleetward.bus.last_values import last_value
 from fleetward.bus.publish import publish
+from fleetward.bus.stored_rollouts import read_rollout, read_rollouts
 from fleetward.bus.tracing import span
 from fleetward.client.errors import (
     RolloutRefusedError,
@@ -106,8 +107,8 @@ async def state(connection: Client, wanted: RolloutId) -> Rollout:
 
 async def states(connection: Client) -> list[Rollout]:
     """Every rollout as it stands, the newest first."""
-    values = await last_values(connection, Rollout)
-    return sorted((value.event for value in values), key=lambda held: held.started_at, reverse=True)
+    kept = await read_rollouts(connection)
+    return sorted((each.event for each in kept), key=lambda held: held.started_at, reverse=True)
 
 
 async def watch(connection: Client, wanted: RolloutId) -> AsyncIterator[Rollout]:
@@ -177,9 +178,9 @@ async def _decision(
 
 async def _known(connection: Client, wanted: RolloutId, refused_before: int = 0) -> Rollout | None:
     """The stored rollout; raises RolloutRefusedError for a refusal newer than ``refused_before``."""
-    value = await last_value(connection, Rollout, rollout_id=wanted)
-    if value is not None:
-        return value.event
+    kept = await read_rollout(connection, wanted)
+    if kept is not None:
+        return kept.event
     refused = await last_value(connection, RolloutRefused, rollout_id=wanted)
     if refused is not None and refused.sequence > refused_before:
         raise RolloutRefusedError(refused.event.reason)
@@ -191,10 +192,10 @@ async def _stored(connection: Client, wanted: RolloutId, revision: int) -> Rollo
     stored: Rollout | None = None
     for _ in range(LOOKS_FOR_A_HEARD_REVISION):
         try:
-            value = await last_value(connection, Rollout, rollout_id=wanted)
+            kept = await read_rollout(connection, wanted)
         except NoAnswerError:
             return stored
-        stored = value.event if value is not None else None
+        stored = kept.event if kept is not None else None
         if stored is not None and stored.revision >= revision:
             break
         await asyncio.sleep(LOOK_PAUSE_S)

@@ -56,6 +56,7 @@ from fleetward.contracts.robots import (
     RobotNudged,
     SignedTarget,
 )
+from fleetward.contracts.rollout_rows import RolloutCounted, RolloutProgress
 from fleetward.contracts.rollouts import (
     OpenRollouts,
     Rollout,
@@ -327,9 +328,28 @@ EVENTS: tuple[EventRow, ...] = (
         producers=(_P.COORDINATOR,),
         stream=_S.ROLLOUTS,
         rate="one per decision",
-        size_limit_bytes=4 * MIB,
+        size_limit_bytes=1 * MIB,
         readers=(_P.COORDINATOR, *_PEOPLE),
         listeners=(_P.COORDINATOR, *_PEOPLE),
+    ),
+    EventRow(
+        event=RolloutProgress,
+        subject="rollout.progress.v1.{rollout_id}.{shard}",
+        producers=(_P.COORDINATOR,),
+        stream=_S.ROLLOUTS,
+        rate="as robots of a large rollout move",
+        size_limit_bytes=1 * MIB,
+        newest_only=True,
+        readers=(_P.COORDINATOR, *_PEOPLE),
+    ),
+    EventRow(
+        event=RolloutCounted,
+        subject="rollout.counted.v1.{rollout_id}.{shard}",
+        producers=(_P.COORDINATOR,),
+        stream=_S.ROLLOUTS,
+        rate="one per decision on telemetry of a large rollout and shard that it is of",
+        newest_only=True,
+        readers=(_P.COORDINATOR, *_PEOPLE),
     ),
     EventRow(
         event=OpenRollouts,

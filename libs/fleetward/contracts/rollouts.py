@@ -8,11 +8,13 @@ from msgspec import Struct
 
 from fleetward.contracts.event import Event, UtcTime
 from fleetward.contracts.ids import Digest, ModelRef, ModelSelector, RobotId, RolloutId
+from fleetward.contracts.sharding import Sharding
 
 MAX_ROBOTS_PER_ROLLOUT = 10_000
 MAX_OPEN_ROLLOUTS = 1_000
 MAX_TARGETS_PER_STEP = 500
-"""Targets one step may write; with state and events it stays below the server's 1,000 a batch."""
+"""Targets one step may write; with state, its shards and events it stays below the server's 1,000
+a batch."""
 
 
 class Strategy(str, enum.Enum):
@@ -147,7 +149,11 @@ class Evidence(Struct, frozen=True, kw_only=True):
 
 
 class Rollout(Event, frozen=True, kw_only=True):
-    """The whole state of one rollout: what is compared and set, and what people watch."""
+    """The whole state of one rollout: what is compared and set, and what people watch.
+
+    The stored row of a rollout with ``sharding`` has neither waves nor robots nor what is counted
+    of them: ``fleetward.bus.stored_rollouts`` reads it whole.
+    """
 
     rollout_id: RolloutId
     model: ModelRef
@@ -170,6 +176,7 @@ class Rollout(Event, frozen=True, kw_only=True):
     """When the last obeyed control was stored; a copy of an older one is not obeyed again."""
     revision: int = 0
     traceparent: str = ""
+    sharding: Sharding | None = None
 
 
 class OpenRollouts(Event, frozen=True, kw_only=True):

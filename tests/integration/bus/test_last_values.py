@@ -54,7 +54,8 @@ async def test_more_bytes_than_the_server_sends_at_once_are_all_read(
 ) -> None:
     """It sends 64 MiB and says how many are left."""
     connection = await nats_system.connect(Principal.COORDINATOR)
-    for number in range(24):
-        await write_atomically(connection, [Write(state(f"big-{number}", "x" * 4_000_000), 0)])
+    names = {f"big-{number}" for number in range(80)}
+    for name in names:
+        await write_atomically(connection, [Write(state(name, "x" * 1_000_000), 0)])
     values = await last_values(connection, Rollout)
-    assert {value.event.rollout_id for value in values} == {f"big-{number}" for number in range(24)}
+    assert {value.event.rollout_id for value in values} == names

@@ -12,6 +12,7 @@ from nats.aio.client import Client
 from fleetward.bus.errors import BusError
 from fleetward.bus.last_values import last_value
 from fleetward.bus.publish import publish
+from fleetward.bus.stored_rollouts import read_rollout
 from fleetward.contracts.ids import (
     BootId,
     RobotId,
@@ -39,6 +40,7 @@ from tests.integration.rollout_coordinator.robot import Robot, now
 POLICY = RolloutPolicy(wave_percents=(20, 60, 100), bake_s=0.2, silent_after_s=30, min_inferences=5)
 SUMMARY_S = 0.25
 END_TIMEOUT_S = 60.0
+CANCEL_AGAIN_S = 0.5
 
 Condition = Callable[[Rollout], bool]
 
@@ -87,7 +89,7 @@ class Fleet:
         async with asyncio.timeout(END_TIMEOUT_S):
             while True:
                 with contextlib.suppress(BusError):
-                    value = await last_value(self.people, Rollout, rollout_id=rollout_id)
+                    value = await read_rollout(self.people, rollout_id)
                     if value is not None and until(value.event):
                         return value.event
                 await asyncio.sleep(0.05)  # a state is read, as live messages may be of no write
@@ -96,7 +98,7 @@ class Fleet:
         """Wait for the answer to a request: the rollout, or None when it was refused."""
         async with asyncio.timeout(END_TIMEOUT_S):
             while True:
-                value = await last_value(self.people, Rollout, rollout_id=rollout_id)
+                value = await read_rollout(self.people, rollout_id)
                 if value is not None:
                     return value.event
                 if await last_value(self.people, RolloutRefused, rollout_id=rollout_id):
@@ -141,9 +143,16 @@ async def running_fleet(
         yield fleet
         assert not [task for task in tasks if task.done()], "a robot stopped working"
     finally:
-        for task in tasks:
+        await _end(tasks)
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel until all have ended: nats-py swallows a cancellation while it flushes."""
+    left = set(tasks)
+    while left:
+        for task in left:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
 
 
 async def _summaries(ingest: Client, robots: Sequence[Robot]) -> None:
