@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -16,6 +17,8 @@ from fleetward.contracts.quotes import MAX_HELD_SETS, QuoteUpdate
 from fleetward.contracts.registry import ModelVersion
 from testkit.servers import NatsSystem
 from tests.integration.model_registry.robots import MIB, Robot, two_versions
+from tests.integration.model_registry.test_deltas import a_model, nudged, offered
+from tests.unit.delivery.safetensors_files import write_safetensors
 
 
 @pytest.fixture
@@ -70,6 +73,25 @@ async def test_a_cap_of_the_quote_is_enough_and_a_byte_less_is_not(
 
     assert cost.received_bytes == quoted.dearest_bytes
     assert one.store.digests() == {first.manifest.digest}
+
+
+async def test_the_quote_of_a_delta_is_what_the_robot_then_fetches(
+    fleet: Fleet, shared_nats_system: NatsSystem, tmp_path: Path
+) -> None:
+    name, robot = f"m-{uuid4().hex[:12]}", Robot("arm-6", shared_nats_system, tmp_path)
+    before = write_safetensors(tmp_path / "1", a_model())
+    after = write_safetensors(tmp_path / "2", nudged(a_model()))
+    await robot.fetch((await fleet.push_model(before, name, "1.0")).version)
+    await robot.check_in("dock")
+    await fleet.push_model(after, name, "2.0")
+    (offer,) = await offered(fleet, f"{name}:2.0")
+
+    (cohort,) = (await quote(fleet.connection, f"{name}:2.0", "site=dock")).cohorts
+    cost = await robot.fetch(await fleet.model(f"{name}:2.0"))
+
+    assert cohort.quote.delta_base == offer.base
+    assert cost.received_bytes == cohort.quote.fetch_bytes < after.stat().st_size * 0.3
+    assert not cost.remarks
 
 
 async def test_a_quote_of_what_is_not_published_or_of_too_many_kinds_is_refused(
