@@ -111,9 +111,8 @@ class Arrival:
                 await line.run(leg, self._transfer)
             await line.settle()
         if partial.kept_bytes < partial.size_bytes:
-            raise DeltaError(
-                f"the plan ended at {partial.kept_bytes} of {partial.size_bytes} bytes."
-            )
+            itself = Source(Kind.ITSELF, self._manifest.digest)
+            raise WrongSourceError(itself, f"it ends at {partial.kept_bytes}.")
 
     async def _without(
         self, update: Update, source: Source, reason: str, partial: PartialModel

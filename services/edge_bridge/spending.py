@@ -49,8 +49,7 @@ class Spending:
 
     def unused(self, length: int) -> None:
         """So many of those did not come."""
-        if length:
-            self._write(_UNUSED, length, durable=False)
+        self._write(_UNUSED, length, durable=False)
 
     def _write(self, word: str, number: int, *, durable: bool) -> None:
         line = f"\n{word} {self._generation} {number} {_END}"

@@ -132,7 +132,9 @@ class Transfer:
                 raise
             raise FetchInterruptedError(f"the site cache: {problem}") from problem
         finally:
-            self.spending.unused(need.length - came)
+            if came < need.length:
+                await asyncio.to_thread(self.spending.unused, need.length - came)
+        self._failures = 0
 
     async def read(self, stored: Digest, length: int) -> bytes:
         """The first ``length`` bytes of a stored object, range by range, with all patience."""
@@ -145,7 +147,6 @@ class Transfer:
             want = min(length - begun, self.limits.ranges.range_bytes)
             try:
                 await self.get(Need(stored, begun, want), take)
-                self._failures = 0
             except FetchInterruptedError as problem:
                 del content[begun:]
                 await self.pause_after(problem, made_progress=False)

@@ -59,7 +59,7 @@ async def test_canary_rollout_reaches_every_robot_wave_by_wave(fleet: Fleet) -> 
 async def test_critical_alert_takes_the_model_back_and_no_other_robot_gets_it(
     fleet: Fleet,
 ) -> None:
-    rollout_id = await fleet.ask("bad", "2", policy=BAKING)
+    rollout_id = await fleet.ask("bad", "2", policy=replace(BAKING, byte_cap=50_000_000))
     running = await fleet.reached(rollout_id, lambda rollout: bool(proved(rollout)))
     (canary,) = proved(running)
     alerting = await fleet.system.connect(Principal.ALERTING)
@@ -72,6 +72,8 @@ async def test_critical_alert_takes_the_model_back_and_no_other_robot_gets_it(
     given = {name for name, held in targets.items() if DIGESTS["2"] in {t.digest for t in held}}
     assert given == {canary}
     assert [target.generation for target in targets[canary]] == [1, 2, 3]
+    caps = [target.byte_cap for target in targets[canary]]
+    assert caps == [None, 50_000_000, None], "no robot is kept from going back by a cap"
 
 
 async def test_robot_that_cannot_load_the_model_halts_the_rollout(fleet: Fleet) -> None:

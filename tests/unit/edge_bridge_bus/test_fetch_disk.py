@@ -127,3 +127,25 @@ async def test_a_disk_that_fails_at_any_point_of_an_update_by_delta(
         rig.store.remove(rig.target.digest)
         await fail_at(rig, chance.randrange(operations), number, NEXT)
         assert rig.store.path(versions.base).read_bytes() == BASE
+
+
+class ForgetfulDisk(Disk):
+    """Reads zeros, as a disk does that lost a block."""
+
+    def read_at(self, descriptor: int, length: int, offset: int) -> bytes:
+        return bytes(len(super().read_at(descriptor, length, offset)))
+
+
+async def test_what_arrived_and_changed_on_the_disk_is_proved_again_before_it_counts(
+    rig: Rig,
+) -> None:
+    twice = [b"a" * 5000, b"b" * 5000, b"a" * 5000]
+    rig.publish(twice)
+    rig.open_store(ForgetfulDisk())
+    with pytest.raises(DiskFailedError, match="changed on the disk"):
+        await rig.fetch()
+    rig.assert_nothing_there()
+    rig.open_store(Disk())
+    cost = await rig.fetch()
+    rig.assert_arrived(b"".join(twice))
+    assert cost.received_bytes == rig.chunks_bytes + 10_000, "what arrived was kept"
