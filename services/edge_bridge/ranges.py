@@ -141,10 +141,20 @@ def _check_answer(response: aiohttp.ClientResponse, wanted: Range) -> None:
         raise FetchInterruptedError(f"the object store answered {status} {response.reason}.")
     answered = response.headers.get("Content-Range", "")
     expected = f"bytes {wanted.offset}-{wanted.offset + wanted.length - 1}/"
+    _refuse_short(answered, wanted)
     if not is_whole and not answered.startswith(expected):
         raise FetchInterruptedError(f"the answer is {answered!r}, not {expected!r}.")
     if response.content_length != wanted.length:
         # Without its length a body may bring more than was asked for, and more than a cap allows.
         raise FetchInterruptedError(
             f"the answer announces {response.content_length} bytes, not {wanted.length}."
+        )
+
+
+def _refuse_short(answered: str, wanted: Range) -> None:
+    """Raise when the object ends before the range does: it will be no longer the next time."""
+    size = answered.rpartition("/")[2]
+    if size.isdecimal() and int(size) < wanted.offset + wanted.length:
+        raise FetchRefusedError(
+            f"the object is {size} bytes long and {wanted} are part of it. Publish the model again."
         )

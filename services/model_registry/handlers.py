@@ -116,7 +116,6 @@ class Registry:
         packs = await self._manifests.packs(chunks) if chunks is not None else ()
         deltas = grants.deltas_granted(granted, request)
         return FetchGranted(
-            url=await link(granted.manifest.object_key),
             expires_at=expires_at,
             signed=granted.signed,
             chunks_url=await link(chunks.key) if chunks is not None else "",

@@ -29,7 +29,7 @@ from model_registry.errors import (
     UploadKeyError,
     UploadMissingError,
 )
-from model_registry.keys import manifest_key, object_key, pack_key
+from model_registry.keys import manifest_key, pack_key
 from model_registry.objects import ModelObjects, SeenObject
 from model_registry.rebuilding import rebuild
 
@@ -99,7 +99,6 @@ class Intake:
         for digest, seen in upload.packs.items():
             await self._objects.adopt(seen, pack_key(digest))
         await self._objects.keep(upload.chunks.key, upload.encoded)
-        await self._objects.keep_file(object_key(upload.digest), upload.path)
 
     async def seen(
         self, request: RegisterModel, claimed: StoredObject, limit_bytes: int

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from fleetward.contracts.ids import Digest
 
-OBJECT_PREFIX = "models/sha256/"
 PACK_PREFIX = "packs/sha256/"
 MANIFEST_PREFIX = "manifests/sha256/"
 DELTA_PREFIX = "deltas/sha256/"
 ADAPTER_PREFIX = "adapters/sha256/"
-
-
-def object_key(digest: Digest) -> str:
-    """Where the bytes of ``digest`` lie in the bucket, for every model that shares them."""
-    return OBJECT_PREFIX + _hex(digest)
 
 
 def pack_key(digest: Digest) -> str:

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from fleetward.contracts.registry import UPLOADS_PREFIX
 from model_registry.errors import ObjectMissingError, ObjectStoreError
+from model_registry.parts import send_file
 from model_registry.retention import StoredEntry
 from model_registry.settings import StoreSettings
 
@@ -125,7 +126,7 @@ class ModelObjects:
         except ObjectMissingError:
             pass
         try:
-            await self._inner.upload_file(str(path), self._bucket, key)
+            await send_file(self._inner, self._bucket, key, path)
         except _FAILURES as error:
             raise _failure(f"write {key}", error) from error
 

@@ -29,9 +29,7 @@ from model_registry.errors import RegistryError
 from model_registry.keys import (
     DELTA_PREFIX,
     MANIFEST_PREFIX,
-    OBJECT_PREFIX,
     PACK_PREFIX,
-    object_key,
     pack_key,
 )
 from model_registry.objects import ModelObjects
@@ -50,7 +48,7 @@ from model_registry.retention import (
 
 _logger = logging.getLogger(__name__)
 
-PREFIXES = (PACK_PREFIX, MANIFEST_PREFIX, DELTA_PREFIX, OBJECT_PREFIX)
+PREFIXES = (PACK_PREFIX, MANIFEST_PREFIX, DELTA_PREFIX)
 """Everything else in the bucket is left alone."""
 OBJECTS_PER_LOOK = 50
 """So many objects go at most between two readings of what the records name."""
@@ -163,8 +161,7 @@ class Pruner:
 
     async def _named_by(self, version: ModelVersion) -> set[str]:
         manifest = version.manifest
-        named = {manifest.object_key, object_key(manifest.digest)}
-        named |= {offer.stored.key for offer in version.deltas}
+        named = {offer.stored.key for offer in version.deltas}
         if manifest.chunks is not None:
             packs = await self._manifests.packs(manifest.chunks)
             named |= {manifest.chunks.key, *map(pack_key, packs)}

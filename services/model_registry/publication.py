@@ -21,7 +21,6 @@ from fleetward.contracts.registry import (
     TensorSpec,
 )
 from model_registry.errors import ManifestTooLargeError, TooManyVersionsError, VersionTakenError
-from model_registry.keys import object_key
 
 MAX_MANIFEST_BYTES = 3 * 1024
 """500 versions, each kept decoded and as signed bytes, stay below a record's 4 MiB."""
@@ -111,7 +110,6 @@ def _manifest(record: ModelRecord, candidate: Candidate, now: datetime) -> Model
         outputs=candidate.outputs,
         metadata=candidate.metadata,
         release=1 + max((held.manifest.release for held in record.versions), default=0),
-        object_key=object_key(candidate.digest),
         published_at=now,
         chunks=candidate.chunks,
     )

@@ -42,6 +42,7 @@ async def rebuild(
             for pack, placed in _by_pack(manifest).items():
                 content, first = await _content(objects, pack, placed, uploaded.get(pack))
                 await asyncio.to_thread(_write, file, pack, content, first, placed)
+                del content  # before the next one is read
             return await asyncio.to_thread(_digest_of, file)
     except OSError as error:
         raise ScratchSpaceError(

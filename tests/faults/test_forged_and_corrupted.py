@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aioboto3
 import msgspec
@@ -18,11 +21,15 @@ from fleetward.contracts.ids import Digest, ModelRef, robot_id, rollout_id
 from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
 from fleetward.contracts.rollouts import RolloutState, Strategy
 from fleetward.contracts.rows import Principal
+from fleetward.delivery.manifest import decode_manifest
 from fleetward.local.home import Addresses
 from fleetward.trust.signing import TARGET, SigningKey
-from model_registry.keys import object_key
+from model_registry.keys import pack_key
 from tests.faults.conftest import Fleetward
 from tests.faults.fleet_facts import check_in, eventually, serves, serves_on, target
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.client import S3Client
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
@@ -42,8 +49,9 @@ async def digest_of(system: Fleetward, version: str) -> tuple[ModelRef, Digest]:
     return manifest.model, manifest.digest
 
 
-async def overwrite(system: Fleetward, key: str, change: Change) -> None:
-    """Change an object in place, with the registry's own key to the bucket."""
+@asynccontextmanager
+async def bucket(system: Fleetward) -> AsyncIterator[tuple[S3Client, str]]:
+    """The bucket, with the registry's own key to it, and its name."""
     home = system.system.home.path
     addresses = msgspec.json.decode((home / "addresses.json").read_bytes(), type=Addresses)
     keys, store = addresses.store_keys.registry, read_access(home).store
@@ -54,9 +62,31 @@ async def overwrite(system: Fleetward, key: str, change: Change) -> None:
         region_name="us-east-1",
     )
     async with session.client("s3", endpoint_url=store.endpoint) as client:
-        held = await client.get_object(Bucket=store.bucket, Key=key)
+        yield client, store.bucket
+
+
+async def has_deltas(system: Fleetward, version: str) -> bool:
+    """Whether the registry has prepared what it makes of a version after its publication."""
+    return bool((await system.fleet.model(f"text-detector:{version}")).deltas)
+
+
+async def keys_of(system: Fleetward, version: str) -> set[str]:
+    """Every object that robots could make a version from: packs and deltas."""
+    published = await system.fleet.model(f"text-detector:{version}")
+    assert published.manifest.chunks is not None
+    async with bucket(system) as (client, name):
+        answer = await client.get_object(Bucket=name, Key=published.manifest.chunks.key)
+        packs = decode_manifest(await answer["Body"].read()).packs()
+    return {*map(pack_key, packs), *(offer.stored.key for offer in published.deltas)}
+
+
+async def overwrite(system: Fleetward, key: str, change: Change) -> bytes:
+    """Change an object in place; returns what it was."""
+    async with bucket(system) as (client, name):
+        held = await client.get_object(Bucket=name, Key=key)
         content = await held["Body"].read()
-        await client.put_object(Bucket=store.bucket, Key=key, Body=change(content))
+        await client.put_object(Bucket=name, Key=key, Body=change(content))
+    return content
 
 
 def with_a_flipped_bit(content: bytes) -> bytes:
@@ -65,11 +95,23 @@ def with_a_flipped_bit(content: bytes) -> bytes:
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
+async def nothing_half_written(system: Fleetward, digest: Digest) -> bool:
+    """Whether no robot keeps a part of these bytes."""
+    begun = Path(system.system.home.robots).glob("*/models/partial/*")
+    return not any(digest.removeprefix("sha256:") in path.name for path in begun)
+
+
+def give_back(content: bytes, changed: bytes) -> bytes:
+    """What an object was before it changed."""
+    del changed
+    return content
+
+
 @pytest.mark.parametrize(
     ("build", "change", "word"),
     [
-        (1, with_a_flipped_bit, "arrived for sha256:"),
-        (2, lambda content: content[: len(content) // 2], "and the model has"),
+        (1, with_a_flipped_bit, "gave wrong bytes"),
+        (2, lambda content: content[: len(content) // 2], "bytes long and"),
     ],
     ids=["a bit flipped", "cut in half"],
 )
@@ -80,7 +122,9 @@ async def test_bytes_that_changed_in_the_store_are_activated_by_nobody(
     assert await given(fleetward, good) is RolloutState.SUCCEEDED
     bad = await fleetward.publish_build(10 * build + 1)
     _, digest = await digest_of(fleetward, bad)
-    await overwrite(fleetward, object_key(digest), change)
+    await eventually(lambda: has_deltas(fleetward, bad))
+    keys = await keys_of(fleetward, bad) - await keys_of(fleetward, good)
+    whole = {key: await overwrite(fleetward, key, change) for key in keys}
 
     rollout = await fleetward.start(bad)
     ended = await fleetward.fleet.wait_rollout(rollout.rollout_id, timeout_s=60)
@@ -91,8 +135,9 @@ async def test_bytes_that_changed_in_the_store_are_activated_by_nobody(
     for robot in ("robot-1", "robot-2", "robot-3"):
         said = await serves(fleetward, robot, good)
         assert digest not in said.cached_digests
-    for partial in Path(fleetward.system.home.robots).glob("*/models/partial/*"):
-        assert digest.removeprefix("sha256:") not in partial.name, "nothing half-written"
+    await eventually(lambda: nothing_half_written(fleetward, digest))
+    for key in keys:
+        await overwrite(fleetward, key, partial(give_back, whole[key]))
 
 
 async def forge(system: Fleetward, generation: int, version: str, key: SigningKey) -> Digest:

@@ -57,7 +57,6 @@ class ModelManifest(Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     release: int
     """Counts up with every version published under this name; guards against downgrades."""
-    object_key: str
     published_at: UtcTime
     chunks: StoredObject | None = None
     """The chunk manifest (``fleetward.delivery.manifest``): the packs that hold these bytes."""
@@ -217,12 +216,11 @@ class DeltaGranted(Struct, frozen=True, kw_only=True):
 
 
 class FetchGranted(Event, frozen=True, kw_only=True):
-    """Where to GET the bytes (ranges allowed) until ``expires_at``, and what to verify them by.
+    """Where to GET the parts (ranges allowed) until ``expires_at``, and what to verify them by.
 
     The chunk manifest lies at ``chunks_url``, each pack it names at ``packs[digest]``.
     """
 
-    url: str
     expires_at: UtcTime
     signed: SignedManifest
     chunks_url: str = ""

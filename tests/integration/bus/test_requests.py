@@ -119,14 +119,14 @@ async def test_robot_cannot_ask_in_another_robots_name(shared_nats_system: NatsS
     async def granted(request: GrantFetch) -> Event:
         asked.append(request.robot_id)
         unsigned = SignedManifest(payload=b"", key_id="", signature=b"")
-        return FetchGranted(url="http://127.0.0.1/", expires_at=NOW, signed=unsigned)
+        return FetchGranted(chunks_url="http://127.0.0.1/", expires_at=NOW, signed=unsigned)
 
     await answer(await shared_nats_system.connect(Principal.REGISTRY), GrantFetch, granted)
     robot = await shared_nats_system.connect("robot-a")
     own, other = (
         GrantFetch(robot_id=RobotId(name), digest=digest_of("a")) for name in ("robot-a", "robot-b")
     )
-    assert (await ask(robot, own)).url == "http://127.0.0.1/"
+    assert (await ask(robot, own)).chunks_url == "http://127.0.0.1/"
     row = request_row_of(GrantFetch)
     reply = await robot.request(row.subject_of(own), encode(other), timeout=5)
     assert reply.headers is not None

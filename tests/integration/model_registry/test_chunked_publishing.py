@@ -9,16 +9,13 @@ import zipfile
 from pathlib import Path
 from uuid import uuid4
 
-import aiohttp
 import pytest
 
 from fleetward.bus.errors import RefusedError
 from fleetward.client import FileRefusedError, Fleet
-from fleetward.contracts.registry import FetchGranted, StoredObject
-from fleetward.delivery.manifest import decode_manifest, manifest_digest
 from testkit.servers import NatsSystem, ObjectStore
 from tests.integration.model_registry import bucket
-from tests.integration.model_registry.targets import give_target, granted
+from tests.integration.model_registry.targets import give_target, granted, rebuilt
 from tests.unit.delivery.model_files import Tensor, safetensors, saved, tensors
 
 MIB = 1024 * 1024
@@ -86,21 +83,7 @@ async def test_a_grant_leads_to_every_byte(
 
     assert len(grant.packs) == 2
     assert grant.deltas == ()
-    assert await rebuilt(grant, versions[1].manifest.chunks) == contents[1]
-
-
-async def rebuilt(grant: FetchGranted, chunks: StoredObject | None) -> bytes:
-    """The file, made by a robot that knows nothing but its grant."""
-    async with aiohttp.ClientSession() as session:
-        encoded = await (await session.get(grant.chunks_url)).read()
-        assert chunks is not None
-        assert manifest_digest(encoded) == chunks.digest
-        content = b""
-        for chunk, place in decode_manifest(encoded).places():
-            end = place.offset + chunk.length - 1
-            headers = {"Range": f"bytes={place.offset}-{end}"}
-            content += await (await session.get(grant.packs[place.pack], headers=headers)).read()
-    return content
+    assert await rebuilt(grant, versions[1]) == contents[1]
 
 
 async def test_safetensors_are_published_with_what_they_say_of_themselves(

@@ -32,7 +32,6 @@ POINTS = {
     "GET /{bucket}/uploads/": False,
     "PUT /{bucket}/packs/": False,
     "PUT /{bucket}/manifests/": False,
-    "PUT /{bucket}/models/": False,
     "GET /{bucket}?list-type=2&prefix=uploads": True,
     "DELETE /{bucket}/uploads/": True,
 }

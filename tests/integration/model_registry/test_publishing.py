@@ -85,12 +85,16 @@ async def test_its_publication_is_announced_once(fleet: Fleet, name: str, model:
 
 
 async def test_the_bytes_lie_under_their_digest_and_the_upload_is_gone(
-    fleet: Fleet, object_store: ObjectStore, name: str, model: Path
+    fleet: Fleet, object_store: ObjectStore, name: str, model: Path, whole: bytes
 ) -> None:
     pushed = await fleet.push_model(model, name, "1.0")
 
     keys = await bucket.keys_in(object_store)
-    assert pushed.version.manifest.object_key in keys
+    chunks = pushed.version.manifest.chunks
+    assert chunks is not None
+    assert chunks.key in keys
+    assert f"packs/sha256/{digest_of(whole)[7:]}" in keys
+    assert f"models/sha256/{digest_of(whole)[7:]}" not in keys
     assert not any(key.startswith("uploads/") for key in keys)
 
 
@@ -207,5 +211,4 @@ async def test_racing_pushes_of_many_versions_all_get_their_own_release(
 async def nothing_was_kept(store: ObjectStore, digest: Digest) -> None:
     keys = await bucket.keys_in(store)
     assert not any(key.startswith("uploads/") for key in keys)
-    assert f"models/sha256/{digest.removeprefix('sha256:')}" not in keys
     assert f"packs/sha256/{digest.removeprefix('sha256:')}" not in keys

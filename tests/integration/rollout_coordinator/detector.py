@@ -25,7 +25,6 @@ def record() -> ModelRecord:
         inputs=(),
         outputs=(),
         release=1,
-        object_key="key",
         published_at=datetime.now(timezone.utc),
     )
     unsigned = SignedManifest(payload=b"", key_id="", signature=b"")

@@ -221,7 +221,6 @@ class Registry:
             inputs=(),
             outputs=(),
             release=release,
-            object_key="",
             published_at=NOW,
             chunks=self._objects.put(encode_manifest(chunks)),
         )
@@ -243,7 +242,6 @@ class Registry:
         signature = self._key.sign(MANIFEST, payload)
         offers = [one for one in self.offers.get(digest, ()) if one.base in held]
         return FetchGranted(
-            url="",
             expires_at=datetime.now(timezone.utc) + self.valid_for,
             signed=SignedManifest(
                 payload=payload, key_id=signature.key_id, signature=signature.signature

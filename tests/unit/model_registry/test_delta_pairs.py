@@ -38,7 +38,6 @@ def a_version(number: int, *, has_chunks: bool = True) -> ModelVersion:
         inputs=(),
         outputs=(),
         release=number,
-        object_key="",
         published_at=START,
         chunks=stored if has_chunks else None,
     )

@@ -45,7 +45,6 @@ def version(name: str, digest: Digest) -> ModelVersion:
         inputs=(),
         outputs=(),
         release=1,
-        object_key="k",
         published_at=START,
     )
     return ModelVersion(
