@@ -66,7 +66,6 @@ async def fetch(directory: Path, published: Published, limits: FetchLimits) -> N
     )
     signed = SignedManifest(payload=encode(manifest), key_id="", signature=b"")
     granted = FetchGranted(
-        url="",
         expires_at=now + timedelta(hours=1),
         signed=signed,
         chunks_url=published.chunks_url,

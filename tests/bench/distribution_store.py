@@ -103,7 +103,6 @@ def _manifest(digest: Digest, size_bytes: int, chunks: StoredObject) -> ModelMan
         inputs=(),
         outputs=(),
         release=1,
-        object_key="",
         published_at=datetime.now(timezone.utc),
         chunks=chunks,
     )

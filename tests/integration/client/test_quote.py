@@ -122,7 +122,6 @@ def _version() -> ModelVersion:
         inputs=(),
         outputs=(),
         release=1,
-        object_key="",
         published_at=NOW,
     )
     signed = SignedManifest(payload=b"p", key_id="k", signature=b"s")
