@@ -8,6 +8,7 @@ where models are published, never on a robot.
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -21,8 +22,9 @@ from fleetward.delivery.errors import LayoutError
 from fleetward.delivery.layout import Layout, layout_of
 from fleetward.delivery.manifest import MAX_CHUNK_BYTES, Chunk
 
-BLOCK_BYTES = 4 * 1024 * 1024
-"""Two blocks are in memory: one is hashed while the next is read."""
+BLOCK_BYTES = 1024 * 1024
+BLOCKS = 8
+"""So many blocks are in memory: the two threads need not keep step."""
 CONTENT_CHUNK_BYTES = 64 * 1024
 """What FastCDC aims at; a quarter of it is the smallest chunk, MAX_CHUNK_BYTES the largest."""
 
@@ -90,26 +92,26 @@ def _hashed(
 ) -> tuple[Digest, tuple[Chunk, ...], int]:
     whole, chunks = hashlib.sha256(), _ChunkHashes(lengths)
     file.seek(0)
-    hashing: Future[None] | None = None
+    waiting: deque[Future[None]] = deque()
     hashed = 0
     with ThreadPoolExecutor(1, thread_name_prefix="whole-digest") as other:
         for block in _blocks(file):
-            if hashing is not None:
-                hashing.result()
-            hashing = other.submit(whole.update, block)
+            waiting.append(other.submit(whole.update, block))
             chunks.update(block)
             hashed += len(block)
             progress(hashed)
+            if len(waiting) == BLOCKS:
+                waiting.popleft().result()
     return Digest(f"sha256:{whole.hexdigest()}"), chunks.finished(), hashed
 
 
 def _blocks(file: BinaryIO) -> Iterator[memoryview]:
-    """The file's blocks. One may be used until the one after the next is asked for."""
-    buffers = [bytearray(BLOCK_BYTES) for _ in range(2)]
+    """The file's blocks. One may be used until BLOCKS more were asked for."""
+    buffers = [bytearray(BLOCK_BYTES) for _ in range(BLOCKS)]
     turn = 0
     while (count := file.readinto(buffers[turn])) > 0:  # type: ignore[attr-defined]  # unbuffered files have it
         yield memoryview(buffers[turn])[:count]
-        turn = 1 - turn
+        turn = (turn + 1) % BLOCKS
 
 
 class _ChunkHashes:
