@@ -13,7 +13,8 @@ from fleetward.delivery.apply import LoadedAdapter, load_adapter, make_segment
 from fleetward.delivery.delta import FromChunks, Literal
 from fleetward.delivery.errors import DeltaError
 from fleetward.delivery.fetch_plan import FromDelta, FromHeld, FromPack, LoadAdapter, Step
-from fleetward.delivery.planes import Content
+from fleetward.delivery.frames import Content
+from fleetward.delivery.planes import Scratch
 from fleetward.delivery.update import Kind, Source, Update
 
 
@@ -40,6 +41,7 @@ class Rebuild:
         self._held = held
         self._update = update
         self._adapter: LoadedAdapter | None = None
+        self._scratch = Scratch()
         self._chunk = bytearray()
         self._sources: dict[Source, None] = {}
         """Who gave bytes of the chunk in progress, in order."""
@@ -67,7 +69,8 @@ class Rebuild:
         if not isinstance(segment, (Literal, FromChunks)):
             source = Source(Kind.HELD, delta.header.base)
             base = self._read(source, segment.base_start, segment.length)
-        made = memoryview(make_segment(segment, base, payload, self._adapter)).cast("B")
+        content = make_segment(segment, base, payload, self._adapter, self._scratch)
+        made = memoryview(content).cast("B")
         here_bytes = self._partial.kept_bytes + len(self._chunk)
         self._take(made[here_bytes - step.start :], Source(Kind.DELTA, step.stored))
 

@@ -29,8 +29,8 @@ from fleetward.delivery.delta_plan import (
     side_of_manifest,
 )
 from fleetward.delivery.errors import DeltaError, LayoutError, ManifestError
+from fleetward.delivery.frames import Content
 from fleetward.delivery.manifest import ChunkManifest, decode_manifest, manifest_digest
-from fleetward.delivery.planes import Content
 
 DOWNLOAD_TIMEOUT_S = 60.0
 

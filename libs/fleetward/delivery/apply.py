@@ -22,8 +22,9 @@ from fleetward.delivery.delta import (
     Segment,
 )
 from fleetward.delivery.errors import DeltaError
+from fleetward.delivery.frames import Content
 from fleetward.delivery.intdiff import decode_difference, decode_literal
-from fleetward.delivery.planes import Content
+from fleetward.delivery.planes import Scratch
 from fleetward.delivery.recipe import Factors, factors_of, merged
 
 ReadAt = Callable[[int, int], Content]
@@ -46,30 +47,35 @@ def load_adapter(adapter: Adapter, payload: Content) -> LoadedAdapter:
 
 
 def make_segment(
-    segment: Segment, base: Content, payload: Content, adapter: LoadedAdapter | None = None
+    segment: Segment,
+    base: Content,
+    payload: Content,
+    adapter: LoadedAdapter | None = None,
+    scratch: Scratch | None = None,
 ) -> Content:
     """The ``segment.length`` bytes of a copy, literal, intdiff or recipe; raises DeltaError.
 
     ``base`` holds the segment's bytes of the base (none for a literal), ``payload`` its payload,
-    ``adapter`` the one that a recipe names. Memory is a small multiple of MAX_SEGMENT_BYTES.
+    ``adapter`` the one that a recipe names. Memory is a small multiple of MAX_SEGMENT_BYTES. With a
+    ``scratch``, the result lies in it until it is used for the next segment.
     """
     _expect(payload, segment.payload_bytes, "a segment's payload")
     if isinstance(segment, FromChunks):
         raise DeltaError("a segment of chunks comes from packs, not from the delta.")
     if isinstance(segment, Literal):
-        return decode_literal(payload, segment.length, segment.element_bytes)
+        return decode_literal(payload, segment.length, segment.element_bytes, scratch)
     _expect(base, segment.length, "what was read of the base")
     if isinstance(segment, Copy):
         return base
     if isinstance(segment, Intdiff):
-        return decode_difference(payload, base, segment.element_bytes)
-    return _merged(segment, base, payload, adapter)
+        return decode_difference(payload, base, segment.element_bytes, scratch)
+    return _merged(segment, base, payload, adapter, scratch)
 
 
 class Applier:
     """Makes segments in any order, from readers of the base, the delta file and the chunks.
 
-    ``read_chunks`` gives bytes of the target, which it has from packs.
+    A segment's bytes are good until the next one's are asked for. ``read_chunks`` gives bytes of the target, which it has from packs.
     """
 
     def __init__(
@@ -79,6 +85,7 @@ class Applier:
         self._read_base = read_base
         self._read_delta = read_delta
         self._read_chunks = read_chunks
+        self._scratch = Scratch()
         self._adapter_starts = delta.adapter_starts()
         self._loaded: tuple[int, LoadedAdapter] | None = None
 
@@ -89,10 +96,10 @@ class Applier:
             return self._read_chunks(placed.start, segment.length)
         payload = self._payload(placed)
         if isinstance(segment, Literal):
-            return make_segment(segment, b"", payload)
+            return make_segment(segment, b"", payload, scratch=self._scratch)
         base = self._read_base(segment.base_start, segment.length)
         adapter = self._adapter(segment.adapter) if isinstance(segment, Recipe) else None
-        return make_segment(segment, base, payload, adapter)
+        return make_segment(segment, base, payload, adapter, self._scratch)
 
     def _payload(self, placed: Placed) -> Content:
         length = placed.segment.payload_bytes
@@ -108,14 +115,19 @@ class Applier:
 
 
 def _merged(
-    segment: Recipe, base: Content, payload: Content, adapter: LoadedAdapter | None
+    segment: Recipe,
+    base: Content,
+    payload: Content,
+    adapter: LoadedAdapter | None,
+    scratch: Scratch | None,
 ) -> Content:
     if adapter is None:
         raise DeltaError(f"the recipe needs adapter {segment.adapter}, which is not loaded.")
     rows = merged(base, adapter.adapter, adapter.factors, segment.first_row)
     if not segment.payload_bytes:
         return rows
-    return decode_difference(payload, rows, ELEMENT_BYTES[adapter.adapter.element_type])
+    width = ELEMENT_BYTES[adapter.adapter.element_type]
+    return decode_difference(payload, rows, width, scratch)
 
 
 def _expect(content: Content, length: int, what: str) -> None:

@@ -18,10 +18,10 @@ from fleetward.delivery.adapters import LowRank, pairs_by_tensor
 from fleetward.delivery.chunking import ChunkedFile
 from fleetward.delivery.delta import MAX_SEGMENT_BYTES, Copy, FromChunks, Intdiff, Literal, Segment
 from fleetward.delivery.delta_recipes import Recipes
+from fleetward.delivery.frames import Content
 from fleetward.delivery.intdiff import element_bytes_of, encode_difference, encode_literal
 from fleetward.delivery.manifest import Chunk, ChunkManifest, TensorSpan
 from fleetward.delivery.matching import match_tensors
-from fleetward.delivery.planes import Content
 
 PIECE_BYTES = 1024 * 1024
 """How much is decided at once: as long as the longest chunk, so that pieces of tensors are chunks."""

@@ -16,9 +16,9 @@ from fleetward.delivery.delta import (
 )
 from fleetward.delivery.errors import DeltaError
 from fleetward.delivery.floats import rounded
+from fleetward.delivery.frames import Content
 from fleetward.delivery.intdiff import encode_difference, encode_literal
 from fleetward.delivery.manifest import TensorSpan
-from fleetward.delivery.planes import Content
 from fleetward.delivery.recipe import Factors, factors_of, merged
 
 SHORT_BY = 2

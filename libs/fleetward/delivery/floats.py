@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetward.delivery.planes import Content
+from fleetward.delivery.frames import Content
 
 Floats = NDArray[np.float32]
 

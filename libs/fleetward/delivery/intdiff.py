@@ -10,8 +10,9 @@ import numpy as np
 
 from fleetward.delivery.elements import ELEMENT_BITS
 from fleetward.delivery.errors import DeltaError
+from fleetward.delivery.frames import Content
 from fleetward.delivery.planes import (
-    Content,
+    Scratch,
     add_differences,
     compress_differences,
     compress_values,
@@ -35,9 +36,11 @@ def encode_difference(target: Content, base: Content, element_bytes: int) -> byt
     )
 
 
-def decode_difference(payload: Content, base: Content, element_bytes: int) -> memoryview:
-    """The bytes that ``payload`` makes out of ``base``; raises DeltaError."""
-    return add_differences(payload, elements_of(base, element_bytes))
+def decode_difference(
+    payload: Content, base: Content, element_bytes: int, scratch: Scratch | None = None
+) -> memoryview:
+    """The bytes that ``payload`` makes out of ``base``, in ``scratch``; raises DeltaError."""
+    return add_differences(payload, elements_of(base, element_bytes), scratch or Scratch())
 
 
 def encode_literal(target: Content, element_bytes: int) -> bytes:
@@ -47,11 +50,13 @@ def encode_literal(target: Content, element_bytes: int) -> bytes:
     return packed if len(packed) < len(plain) else plain
 
 
-def decode_literal(payload: Content, length: int, element_bytes: int) -> memoryview:
-    """The ``length`` bytes in ``payload``; raises DeltaError."""
+def decode_literal(
+    payload: Content, length: int, element_bytes: int, scratch: Scratch | None = None
+) -> memoryview:
+    """The ``length`` bytes in ``payload``, in ``scratch`` or in it itself; raises DeltaError."""
     size_bytes = memoryview(payload).nbytes
     if size_bytes == length:
         return memoryview(payload)
     if size_bytes > length:
         raise DeltaError(f"{size_bytes} bytes of payload make no {length}.")
-    return values_of(payload, length // element_bytes, element_bytes)
+    return values_of(payload, length // element_bytes, element_bytes, scratch or Scratch())

@@ -1,4 +1,4 @@
-"""Elements as byte planes in one zstd frame, and back within a size that is known beforehand.
+"""Elements as byte planes in zstd, and back within a size that is known beforehand.
 
 The lowest bytes of all elements come first, then the second lowest, and so on: near-constant
 exponents and noisy mantissas compress apart. Differences use balanced digits (each byte counts from
@@ -11,23 +11,40 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 import numpy as np
-import zstandard
 from numpy.typing import NDArray
 
-from fleetward.delivery.errors import DeltaError
+from fleetward.delivery.frames import SPARSE, Content, compressed, decompress_into, decompressor
 
-LEVEL = 1
-MAX_WINDOW_BYTES = 8 * 1024 * 1024
 BLOCK_ELEMENTS = 64 * 1024
 """Elements worked on at once: every array of them stays in a core's cache."""
 
 UNSIGNED: dict[int, np.dtype[Any]] = {  # Any: numpy types a width only when it is written out
     width: np.dtype(f"<u{width}") for width in (1, 2, 4, 8)
 }
-Content: TypeAlias = bytes | bytearray | memoryview
-Elements: TypeAlias = NDArray[
-    Any
-]  # Any: unsigned integers of 1, 2, 4 or 8 bytes, known by their dtype
+Elements: TypeAlias = NDArray[Any]  # Any: unsigned integers of 1, 2, 4 or 8 bytes, by their dtype
+
+
+class Scratch:
+    """Memory that segments are made in, one after the other, by one thread at a time.
+
+    What is made lies in it until the next one is made. Memory that is fresh for every segment costs
+    more than the arithmetic: the kernel has to clear its pages. It grows to the largest segment.
+    """
+
+    def __init__(self) -> None:
+        self._planes = bytearray()
+        self._result = bytearray()
+        self.decompressor = decompressor()
+
+    def planes(self, size_bytes: int) -> memoryview:
+        """``size_bytes`` to decompress into."""
+        self._planes = _at_least(self._planes, size_bytes)
+        return memoryview(self._planes)[:size_bytes]
+
+    def result(self, size_bytes: int) -> memoryview:
+        """``size_bytes`` for what is made."""
+        self._result = _at_least(self._result, size_bytes)
+        return memoryview(self._result)[:size_bytes]
 
 
 def elements_of(content: Content, element_bytes: int) -> Elements:
@@ -45,7 +62,8 @@ def compress_differences(differences: Elements) -> bytes:
         rest -= plane.view(np.int8)
         rest >>= 8
     np.copyto(planes[-1], rest, casting="unsafe")
-    return compressed(planes.data)
+    lower = compressed(planes[:-1].data) if element_bytes > 1 else b""
+    return lower + compressed(planes[-1].data, SPARSE)
 
 
 def compress_values(values: Elements) -> bytes:
@@ -54,58 +72,41 @@ def compress_values(values: Elements) -> bytes:
     return compressed(np.ascontiguousarray(planes.T).data)
 
 
-def add_differences(payload: Content, base: Elements) -> memoryview:
+def add_differences(payload: Content, base: Elements, scratch: Scratch) -> memoryview:
     """``base`` plus the differences in ``payload``, modulo 2^bits; raises DeltaError."""
-    result = _joined(_planes(payload, len(base), base.dtype.itemsize, np.int8))
-    elements = result.view(base.dtype)
-    elements += base
-    return elements.view(np.uint8).data
+    signed = np.dtype(f"<i{base.dtype.itemsize}")
+    joined = _joined(payload, len(base), signed, scratch)
+    for start in range(0, len(base), BLOCK_ELEMENTS):
+        block = joined[start : start + BLOCK_ELEMENTS]
+        block += base[start : start + BLOCK_ELEMENTS].view(signed)
+    return joined.view(np.uint8).data
 
 
-def values_of(payload: Content, count: int, element_bytes: int) -> memoryview:
+def values_of(payload: Content, count: int, element_bytes: int, scratch: Scratch) -> memoryview:
     """What ``compress_values`` was given; raises DeltaError."""
-    result = _joined(_planes(payload, count, element_bytes, np.uint8))
-    return result.view(np.uint8).data
+    return _joined(payload, count, UNSIGNED[element_bytes], scratch).view(np.uint8).data
 
 
-def compressed(content: Content) -> bytes:
-    """One zstd frame that states its size."""
-    return zstandard.ZstdCompressor(level=LEVEL).compress(content)
-
-
-def decompressed(payload: Content, length: int) -> bytes:
-    """The ``length`` bytes of one zstd frame and nothing else; raises DeltaError.
-
-    A frame that states another size, or states it and holds more, is refused: it never takes more
-    memory than ``length`` and a window of MAX_WINDOW_BYTES.
-    """
-    try:
-        stated = zstandard.frame_content_size(payload)
-        if stated != length:
-            raise DeltaError(f"a payload states {stated} bytes where {length} belong.")
-        reader = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
-        content = reader.decompress(payload, max_output_size=length, allow_extra_data=False)
-    except zstandard.ZstdError as error:
-        raise DeltaError(f"a payload is no sound zstd frame: {error}.") from error
-    if len(content) != length:
-        raise DeltaError(f"a payload holds {len(content)} bytes where {length} belong.")
-    return content
-
-
-def _planes(payload: Content, count: int, element_bytes: int, digit: type[Any]) -> Elements:
-    content = decompressed(payload, count * element_bytes)
-    return np.frombuffer(content, dtype=digit).reshape(element_bytes, count)
-
-
-def _joined(planes: Elements) -> Elements:
-    """Digits, lowest plane first, as elements: each is the sum of its digits times 256^plane."""
-    element = np.dtype(f"<{planes.dtype.kind}{len(planes)}")
-    joined = np.empty(planes.shape[1], element)
-    for start in range(0, len(joined), BLOCK_ELEMENTS):
+def _joined(payload: Content, count: int, element: np.dtype[Any], scratch: Scratch) -> Elements:
+    """The payload's digits as elements: each is the sum of its digits times 256^plane."""
+    size_bytes = count * element.itemsize
+    held = scratch.planes(size_bytes)
+    decompress_into(payload, held, scratch.decompressor)
+    planes = np.frombuffer(held, f"{element.kind}1").reshape(element.itemsize, count)
+    joined = np.frombuffer(scratch.result(size_bytes), element)
+    for start in range(0, count, BLOCK_ELEMENTS):
         block = joined[start : start + BLOCK_ELEMENTS]
         digits = planes[:, start : start + BLOCK_ELEMENTS]
-        np.copyto(block, digits[-1])
-        for plane in digits[-2::-1]:
-            np.multiply(block, 256, out=block)
-            np.add(block, plane, out=block)
+        if len(digits) == 1:
+            np.copyto(block, digits[0])
+            continue
+        np.multiply(digits[-1], 256, out=block, dtype=element)
+        for plane in digits[-2:0:-1]:
+            block += plane
+            block *= 256
+        block += digits[0]
     return joined
+
+
+def _at_least(held: bytearray, size_bytes: int) -> bytearray:
+    return held if len(held) >= size_bytes else bytearray(size_bytes)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fleetward.delivery.delta import Adapter
 from fleetward.delivery.errors import DeltaError
 from fleetward.delivery.floats import Floats, floats_of, rounded
-from fleetward.delivery.planes import Content
+from fleetward.delivery.frames import Content
 
 MAX_PRODUCTS = 1 << 18
 """Multiplications handed over at once: below this, OpenBLAS starts no threads of its own."""

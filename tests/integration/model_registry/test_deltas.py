@@ -98,7 +98,7 @@ async def applied(fleet: Fleet, name: str, base: Path, target: Path) -> tuple[by
         read_chunks=lambda start, length: new[start : start + length],
     )
     kinds = {type(segment) for segment in delta.header.segments}
-    return b"".join(applier.bytes_of(placed) for placed in delta.placed()), kinds
+    return b"".join(bytes(applier.bytes_of(placed)) for placed in delta.placed()), kinds
 
 
 async def test_a_small_change_is_offered_as_a_delta_that_gives_it_exactly(

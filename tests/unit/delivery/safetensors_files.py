@@ -75,4 +75,4 @@ def applied(written: WrittenDelta, delta_path: Path, base: Path, target: Path) -
         read_delta=lambda start, length: stored[start : start + length],
         read_chunks=lambda start, length: new[start : start + length],
     )
-    return b"".join(applier.bytes_of(placed) for placed in delta.placed())
+    return b"".join(bytes(applier.bytes_of(placed)) for placed in delta.placed())
