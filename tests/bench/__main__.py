@@ -12,11 +12,12 @@ from collections.abc import Callable, Coroutine, Sequence
 
 from rich.console import Console
 
-from tests.bench import core
+from tests.bench import core, distribution
 from tests.bench.measurement import Measurement, table, write_results
 
 AREAS: dict[str, Callable[[], Coroutine[None, None, Sequence[Measurement]]]] = {
-    "core": core.measure
+    "core": core.measure,
+    "distribution": distribution.measure,
 }
 EXIT_UNKNOWN_AREA = 2
 
