@@ -27,6 +27,7 @@ from fleetward.contracts.robots import RobotCheckedIn, RobotTarget, SignedTarget
 from model_registry.chunk_manifests import ChunkManifests
 from model_registry.errors import RegistryError
 from model_registry.keys import (
+    ADAPTER_PREFIX,
     DELTA_PREFIX,
     MANIFEST_PREFIX,
     PACK_PREFIX,
@@ -48,10 +49,12 @@ from model_registry.retention import (
 
 _logger = logging.getLogger(__name__)
 
-PREFIXES = (PACK_PREFIX, MANIFEST_PREFIX, DELTA_PREFIX)
+PREFIXES = (PACK_PREFIX, MANIFEST_PREFIX, DELTA_PREFIX, ADAPTER_PREFIX)
 """Everything else in the bucket is left alone."""
 OBJECTS_PER_LOOK = 50
 """So many objects go at most between two readings of what the records name."""
+FIRST_S = 60.0
+"""A registry that has just begun has better things to do."""
 PERIOD_S = 3600.0
 
 
@@ -79,6 +82,7 @@ class Pruner:
 
     async def keep(self, period_s: float = PERIOD_S) -> None:
         """Prune for ever; what fails is tried again at the next turn."""
+        await asyncio.sleep(FIRST_S)
         while True:
             try:
                 await self.prune(PruneModels())
@@ -162,6 +166,8 @@ class Pruner:
     async def _named_by(self, version: ModelVersion) -> set[str]:
         manifest = version.manifest
         named = {offer.stored.key for offer in version.deltas}
+        if version.merged is not None:
+            named.add(version.merged.stored.key)
         if manifest.chunks is not None:
             packs = await self._manifests.packs(manifest.chunks)
             named |= {manifest.chunks.key, *map(pack_key, packs)}

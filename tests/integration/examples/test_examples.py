@@ -84,6 +84,29 @@ def test_a_pipeline_fails_in_one_line_when_nothing_can_be_delivered(
     )
 
 
+def test_a_bench_reports_and_the_alias_that_demands_it_moves(
+    home: Path, environment: dict[str, str]
+) -> None:
+    pushed = ["--name", "benched", "--version", "1.0", "--dataset", "roads-7"]
+    fleetward(environment, "model", "push", str(RELEASE), *pushed)
+    fleetward(environment, "model", "gates", "benched@production", "--require", "report:bench")
+    moving = ["-m", "fleetward.cli", "model", "alias", "benched@production", "1.0"]
+    early = run(moving, environment)
+    job = [str(RELEASE), "benched:1.0", "--limit-ms", "60000"]
+
+    ran = run(example("report_validation.py", home, *job), environment)
+
+    assert "the gate report:bench is missing" in early.stderr
+    assert ran.returncode == 0, ran.stderr
+    assert run(moving, environment).returncode == 0
+    shown = json.loads(fleetward(environment, "model", "show", "benched@production", "--json"))
+    assert [(each["kind"], each["passed"]) for each in shown["reports"]] == [("bench", True)]
+    assert shown["lineage"] == {"dataset": "roads-7"}
+    history = fleetward(environment, "model", "history", "benched")
+    assert "1.0 bench report: passed" in history
+    assert "from      dataset: roads-7" in fleetward(environment, "model", "show", "benched")
+
+
 def test_an_own_alert_reaches_the_fleet(home: Path, environment: dict[str, str]) -> None:
     rule = ["--signal", "link.rtt", "--above", "0", "--for-samples", "2", "--robot", "robot-1"]
 
