@@ -1,6 +1,7 @@
 """What others move for an update: blocks, content-defined chunks, and a general binary delta.
 
-Each takes the file that a robot holds and the one it shall get, and gives the bytes that move.
+Each takes the file that a robot holds and the one it shall get, and gives the bytes that move: the
+list of chunks too, where a robot needs one, as ours counts its manifest.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pyfastcdc import FastCDC
 
 FIXED_BYTES = 4 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024
+ENTRY_BYTES = 36
+"""A chunk in a list of them: SHA-256 and length, as in our manifest."""
 
 Peer = Callable[[Path, Path], int]
 
@@ -26,12 +29,12 @@ class MissingPeerError(Exception):
 
 
 def fixed_blocks(base: Path, target: Path) -> int:
-    """Blocks of 4 MiB that the base lacks, from wherever in it."""
+    """Blocks of 4 MiB that the base lacks, from wherever in it, and the list of all."""
     return _new_bytes(_blocks(base), _blocks(target))
 
 
 def fastcdc(base: Path, target: Path) -> int:
-    """Chunks of 64 KiB on average, cut by content, that the base lacks."""
+    """Chunks of 64 KiB on average, cut by content, that the base lacks, and the list of all."""
     return _new_bytes(_cdc(base), _cdc(target))
 
 
@@ -96,8 +99,9 @@ def _cdc(path: Path) -> Iterator[tuple[bytes, int]]:
 
 
 def _new_bytes(base: Iterator[tuple[bytes, int]], target: Iterator[tuple[bytes, int]]) -> int:
-    held = {name for name, _ in base}
-    return sum({name: length for name, length in target if name not in held}.values())
+    held, listed = {name for name, _ in base}, list(target)
+    new = {name: length for name, length in listed if name not in held}
+    return sum(new.values()) + ENTRY_BYTES * len(listed)
 
 
 def _demand(tool: str) -> None:
