@@ -38,7 +38,7 @@ up: setup ## the whole system on this machine, until Ctrl-C
 
 .PHONY: test
 test: models ## run the tests (TESTS=tests/unit for a part, WORKERS=0 for one by one)
-	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
+	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadscope $(TESTS)
 
 .PHONY: check
 check: setup ## style, types, imports, subjects, sizes: all that needs no server

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # Two cores may serve a NATS server and a robot beside the test: no deadline for one example.
 settings.register_profile(
@@ -21,11 +21,13 @@ WHOLE_SYSTEMS = ("tests/e2e", "tests/faults")
 these share one of the workers; every other file may go to either."""
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Name the group that ``--dist loadgroup`` keeps on one worker."""
-    root = Path(__file__).parent.parent
-    for item in items:
-        place = item.path.relative_to(root).as_posix()
-        fleet = place.startswith(WHOLE_SYSTEMS)
-        item.add_marker(pytest.mark.xdist_group("fleet" if fleet else place))
+class TwoWorkers(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+    """Keeps the tests of one file together, and those of whole fleets on one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "fleets" if nodeid.startswith(WHOLE_SYSTEMS) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TwoWorkers:
+    """What ``make test`` deals the tests out by."""
+    return TwoWorkers(config, log)
