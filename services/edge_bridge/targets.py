@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from edge_bridge.errors import BridgeError, MetadataRefusedError, TransientError
+from edge_bridge.errors import BridgeError
 from edge_bridge.link import Link
 from edge_bridge.trust import Trust
 from edge_bridge.verify import verified_target
@@ -122,12 +122,7 @@ class TargetWatch:
         try:
             claimed = decode(signed.payload, RobotTarget)
             await asyncio.wait_for(self._trust.refresh(claimed.model.name), self._look_patience_s)
-        except (
-            UnreadableMessageError,
-            TransientError,
-            MetadataRefusedError,
-            asyncio.TimeoutError,
-        ) as problem:
+        except (UnreadableMessageError, BridgeError, asyncio.TimeoutError) as problem:
             log(_logger, "trust.not_refreshed", level=logging.WARNING, reason=str(problem))
 
     def _tell_distrust(self, signed: SignedTarget, reason: str) -> None:

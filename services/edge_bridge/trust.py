@@ -10,8 +10,8 @@ from pathlib import Path
 from secrets import token_bytes
 
 from edge_bridge.converge import Memory
-from edge_bridge.errors import MetadataRefusedError, TargetForbiddenError, TransientError
-from edge_bridge.files import write_whole
+from edge_bridge.errors import BridgeError, MetadataRefusedError, TargetForbiddenError
+from edge_bridge.files import full_disk_named, write_whole
 from edge_bridge.trust_state import Word, is_held, reason_against, reason_against_return
 from fleetward.bus.logs import log
 from fleetward.contracts.codec import UnreadableMessageError, decode, encode
@@ -80,12 +80,16 @@ class Trust:
         while True:
             try:
                 await self.refresh(None)
-            except (TransientError, MetadataRefusedError) as problem:
+            except BridgeError as problem:
                 log(_logger, "trust.not_refreshed", level=logging.WARNING, reason=str(problem))
             await asyncio.sleep(REFRESH_PERIOD_S)
 
     async def refresh(self, model: ModelName | None) -> None:
-        """Believe what is new, unless that was just done; raises TransientError, MetadataRefusedError."""
+        """Believe what is new, unless that was just done.
+
+        Raises TransientError, MetadataRefusedError, or DiskFullError: what cannot be kept does not
+        count.
+        """
         async with self._turn:
             if self._is_fresh(model):
                 return
@@ -139,7 +143,8 @@ class Trust:
         """In a thread: verifying and an fsync take milliseconds that frames do not have."""
         kept = follow(self._kept, asked, answer)
         if kept != self._kept:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with full_disk_named(self._path.name):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(self._path, encode(kept))
         self._kept, self._keys = kept, believed_keys(kept.root)
 
