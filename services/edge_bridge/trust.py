@@ -84,14 +84,14 @@ class Trust:
                 log(_logger, "trust.not_refreshed", level=logging.WARNING, reason=str(problem))
             await asyncio.sleep(REFRESH_PERIOD_S)
 
-    async def refresh(self, model: ModelName | None) -> None:
-        """Believe what is new, unless that was just done.
+    async def refresh(self, model: ModelName | None, *, anew: bool = False) -> None:
+        """Believe what is new, unless that was just done and ``anew`` is not asked for.
 
         Raises TransientError, MetadataRefusedError, or DiskFullError: what cannot be kept does not
         count.
         """
         async with self._turn:
-            if self._is_fresh(model):
+            if not anew and self._is_fresh(model):
                 return
             for attempt in range(1, ATTEMPTS + 1):
                 try:
@@ -112,12 +112,20 @@ class Trust:
         if is_held(target, memory):
             reason = reason_against_return(target, memory, self._word(target.model))
         else:
-            await self.refresh(target.model.name)
-            reason = reason_against(target, memory, self._word(target.model))
+            reason = await self._reason_against(target, memory)
             if not self._keys.knows(TARGET, memory.key_id):
                 reason = f"key {memory.key_id!r} may command robots no more: the root was rotated."
         if reason is not None:
             raise TargetForbiddenError(reason)
+
+    async def _reason_against(self, target: RobotTarget, memory: Memory) -> str | None:
+        """A no is asked for anew: what it names may have been published a moment ago."""
+        await self.refresh(target.model.name)
+        reason = reason_against(target, memory, self._word(target.model))
+        if reason is not None:
+            await self.refresh(target.model.name, anew=True)
+            reason = reason_against(target, memory, self._word(target.model))
+        return reason
 
     def _word(self, model: ModelRef) -> Word:
         return Word(known=knows(self._kept, model.name), listed=self.listed(model))

@@ -86,6 +86,15 @@ async def test_what_is_listed_is_permitted_and_what_is_not_is_forbidden(rig: Rig
         await rig.permits(3)
 
 
+async def test_what_was_published_a_moment_after_the_last_question_is_permitted(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trust_module, "FRESH_FOR_S", 3600.0)
+    await rig.permits(2)
+    rig.digests[3] = rig.authority.publish(DET, "v3", b"m3", 3)
+    await rig.permits(3)
+
+
 async def test_a_boot_believes_what_was_kept_and_nothing_older(rig: Rig) -> None:
     old = dict(rig.authority.roles)
     rig.authority.publish(DET, "v3", b"m3", 3)
