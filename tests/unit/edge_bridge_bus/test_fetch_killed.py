@@ -73,7 +73,9 @@ async def test_after_each_kill_9_at_most_one_range_is_fetched_again(rig: Rig) ->
     again_bytes = rig.objects.sent_bytes - len(CONTENT) - rig.chunks_bytes
     assert 0 <= again_bytes <= kills * RANGE_BYTES
     assert cost.planned_bytes == len(CONTENT) + rig.chunks_bytes
-    assert rig.objects.sent_bytes <= cost.received_bytes <= cost.planned_bytes + kills * RANGE_BYTES
+    # The account may charge more than came: whatever was asked for when the process died.
+    assert cost.received_bytes >= rig.objects.sent_bytes
+    assert cost.received_bytes <= cost.planned_bytes + kills * 2 * RANGE_BYTES
 
 
 async def test_a_delta_goes_on_after_kill_9_without_its_header_again(
