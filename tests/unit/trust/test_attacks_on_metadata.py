@@ -8,7 +8,6 @@ import pytest
 from msgspec.structs import replace
 from tuf.api.metadata import MetaFile
 
-from fleetward.contracts.ids import ModelRef, Version
 from fleetward.contracts.trust import RoleName, TrustRefreshed
 from fleetward.trust.errors import NotFreshError, RootRefusedError, UntrustedMetadataError
 from fleetward.trust.following import follow
@@ -33,25 +32,6 @@ from tests.unit.trust.thief import (
     stolen_timestamp_and_snapshot,
     with_roles,
 )
-
-
-def test_a_robot_learns_what_is_published_and_is_sent_only_what_is_new(
-    authority: Authority, robot: Robot
-) -> None:
-    assert robot.lists("v1") is not None
-    assert set(authority.answer(robot.ask()).roles) == {TIMESTAMP}
-    authority.publish(DET, "v2", V2, 2)
-    assert set(authority.answer(robot.ask()).roles) == {TIMESTAMP, SNAPSHOT, DET_ROLE}
-    robot.refresh(authority)
-    listed = robot.lists("v2")
-    assert listed is not None
-    assert listed.describes(V2)
-
-
-def test_withdrawn_versions_are_listed_no_more(authority: Authority, robot: Robot) -> None:
-    authority.withdraw(ModelRef(DET, Version("v1")))
-    robot.refresh(authority)
-    assert robot.lists("v1") is None
 
 
 def test_replaced_blob_of_the_same_length(robot: Robot) -> None:
