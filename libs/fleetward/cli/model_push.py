@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1_000_000
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="An ONNX model in one file.")]
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A model in one file: ONNX or safetensors.")
+]
 Name = Annotated[str, typer.Option("--name", help="The model's name, for example detector.")]
 Version = Annotated[str, typer.Option("--version", help="This version, for example 1.2.0.")]
 Metadata = Annotated[
