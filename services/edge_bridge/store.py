@@ -7,7 +7,7 @@ serves, wants or may return to is pinned; the rest goes when room is needed.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from pathlib import Path
 
 from edge_bridge.errors import DigestMismatchError, DiskFailedError, DiskFullError
@@ -161,7 +161,7 @@ class ModelStore:
     def make_room(self, digest: Digest, size_bytes: int, pinned: Iterable[Digest]) -> None:
         """Free what ``size_bytes`` more need, oldest unpinned models first; raises DiskFullError."""
         kept = {*pinned, digest}
-        self._forget_partials(keep=digest)
+        self._forget_partials({digest})
         here_bytes = self._arriving_bytes(digest)
         removable = [old for old in self._oldest_first() if old not in kept]
         while not self._fits(size_bytes - here_bytes):
@@ -174,8 +174,12 @@ class ModelStore:
             self.remove(removable.pop(0))
 
     def collect(self, pinned: Iterable[Digest], keep_unpinned: int) -> None:
-        """Remove all but the ``keep_unpinned`` newest of the models nothing needs."""
+        """Remove all but the ``keep_unpinned`` newest of the models nothing needs.
+
+        And what arrived of models that are not wanted any more: a newer target cut their fetch off.
+        """
         kept = set(pinned)
+        self._forget_partials(kept)
         spare = [digest for digest in self._oldest_first() if digest not in kept]
         for digest in spare[: max(0, len(spare) - keep_unpinned)]:
             self.remove(digest)
@@ -198,9 +202,12 @@ class ModelStore:
     def _oldest_first(self) -> list[Digest]:
         return sorted(self.digests(), key=lambda digest: self.path(digest).stat().st_mtime_ns)
 
-    def _forget_partials(self, keep: Digest) -> None:
+    def _forget_partials(self, kept: Set[Digest]) -> None:
+        names = {_hex(digest) for digest in kept}
+        if self._partial is not None and self._partial.path.name not in names:
+            self._partial = None
         for path in self._arriving.iterdir():
-            if path.stem != _hex(keep):
+            if path.stem not in names:
                 self.files.remove(path)
 
 

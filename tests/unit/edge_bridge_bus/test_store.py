@@ -156,3 +156,19 @@ def test_a_disk_that_fails_is_a_reason_to_try_again(tmp_path: Path) -> None:
     partial.path.mkdir()
     with pytest.raises(DiskFailedError, match="the robot's disk failed"):
         partial.open()
+
+
+def test_collecting_leaves_nothing_of_a_fetch_that_a_newer_target_cut_off(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    served = put(store, b"served")
+    manifest = Packs().publish([b"half", b"rest"])
+    partial = store.partial(manifest).open()
+    partial.append(b"half")
+    partial.close()
+
+    store.collect(pinned=[served, manifest.header.digest], keep_unpinned=1)
+    assert store.partial(manifest).open().kept_bytes == len(b"half")
+
+    store.collect(pinned=[served], keep_unpinned=1)
+    assert not list((tmp_path / "partial").iterdir())
+    assert store.partial(manifest).open().kept_bytes == 0
