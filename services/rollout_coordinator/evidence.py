@@ -13,10 +13,12 @@ from fleetward.contracts.rollouts import (
     Moments,
     RobotPhase,
     Rollout,
+    Strategy,
 )
 from fleetward.contracts.telemetry import InferenceSummarized
 
 _CANARY_PHASES = frozenset({RobotPhase.TARGETED, RobotPhase.PROVED})
+_STAGING_PHASES = frozenset({RobotPhase.WAITING, RobotPhase.TARGETED, RobotPhase.STAGED})
 
 
 def with_summary(rollout: Rollout, summary: InferenceSummarized, stored_at: datetime) -> Evidence:
@@ -39,10 +41,20 @@ def with_summary(rollout: Rollout, summary: InferenceSummarized, stored_at: date
     if progress.phase in _CANARY_PHASES and summary.digest == rollout.digest:
         canary = _added(evidence.canary, summary)
         return replace(evidence, canary=canary, counted_until=counted)
-    if progress.phase is RobotPhase.WAITING and summary.digest == progress.previous_digest:
+    if _is_control(rollout, progress.phase) and summary.digest == progress.previous_digest:
         control = _added(evidence.control, summary)
         return replace(evidence, control=control, counted_until=counted)
     return evidence
+
+
+def _is_control(rollout: Rollout, phase: RobotPhase) -> bool:
+    """Whether a robot shows in this phase how the model before does.
+
+    Who stages serves it still; who shadows serves it beside the new one.
+    """
+    if rollout.strategy is Strategy.SHADOW:
+        return phase is RobotPhase.WAITING or phase in _CANARY_PHASES
+    return phase in _STAGING_PHASES if rollout.staging else phase is RobotPhase.WAITING
 
 
 def _is_finite(summary: InferenceSummarized) -> bool:

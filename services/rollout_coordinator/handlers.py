@@ -22,22 +22,23 @@ from fleetward.bus.tracing import current_traceparent, span
 from fleetward.contracts.codec import UnreadableMessageError
 from fleetward.contracts.errors import MalformedError
 from fleetward.contracts.event import Event
-from fleetward.contracts.ids import RolloutId
+from fleetward.contracts.ids import RobotId, RolloutId
 from fleetward.contracts.judgements import ModelWithdrawn
 from fleetward.contracts.registry import ModelRecord
-from fleetward.contracts.robots import RobotEnrolled
+from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled, TargetMode
 from fleetward.contracts.rollouts import (
     Rollout,
     RolloutControlRequested,
     RolloutRefused,
     RolloutRequested,
+    Strategy,
 )
 from rollout_coordinator.advance import begun
 from rollout_coordinator.errors import ContestedRolloutError, PlanRefusedError
 from rollout_coordinator.fold import Told, folded
 from rollout_coordinator.interest import Interest
 from rollout_coordinator.ledger import Opened, RolloutLedger
-from rollout_coordinator.plan import Fleet, planned
+from rollout_coordinator.plan import NEEDS_MODE, Fleet, planned
 from rollout_coordinator.recall import recalled
 from rollout_coordinator.settings import Settings
 from rollout_coordinator.step import Step, Tick
@@ -176,8 +177,16 @@ class Handlers:
             targets={robot: held.target for robot, held in known.items() if held.target},
             open_rollouts=opened.rollouts,
             withdrawn=await self._ledger.withdrawn(),
+            modes=await self._modes(request.strategy),
         )
         return planned(request, record.event if record else None, fleet, now, current_traceparent())
+
+    async def _modes(self, strategy: Strategy) -> dict[RobotId, frozenset[TargetMode]]:
+        """What each robot's bridge understands, where the strategy asks for it."""
+        if strategy not in NEEDS_MODE:
+            return {}
+        said = await last_values(self._connection, RobotCheckedIn)
+        return {value.event.robot_id: frozenset(value.event.modes) for value in said}
 
     async def _refuse(
         self, request: RolloutRequested, sequence: int, reason: str, now: datetime

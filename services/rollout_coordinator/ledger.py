@@ -154,6 +154,9 @@ class RolloutLedger:
             rollout_id=rollout.rollout_id,
             model=order.model,
             digest=order.digest,
+            mode=order.mode,
+            switch_at=order.switch_at,
+            interlocks=_interlocks(rollout, order),
             fallback=order.fallback,
             fallback_digest=order.fallback_digest,
             proof_inferences=rollout.policy.proof_inferences,
@@ -170,6 +173,11 @@ class RolloutLedger:
             signature=signed.signature,
             traceparent=rollout.traceparent,
         )
+
+
+def _interlocks(rollout: Rollout, order: TargetOrder) -> tuple[str, ...]:
+    """They bind the way to the new model; going back from it waits for nothing."""
+    return rollout.policy.interlocks if order.digest == rollout.digest else ()
 
 
 def _byte_cap(rollout: Rollout, order: TargetOrder) -> int | None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fleetward.contracts.ids import Digest, ModelSelector, RobotId, Version
-from fleetward.contracts.policies import ALL_PERCENT, check_policy
+from fleetward.contracts.policies import check_policy
 from fleetward.contracts.registry import ModelManifest, ModelRecord
-from fleetward.contracts.robots import RobotEnrolled, RobotTarget
+from fleetward.contracts.robots import RobotEnrolled, RobotTarget, TargetMode
 from fleetward.contracts.rollouts import (
     MAX_OPEN_ROLLOUTS,
     MAX_ROBOTS_PER_ROLLOUT,
@@ -24,6 +23,10 @@ from fleetward.contracts.rollouts import (
 )
 from fleetward.contracts.selectors import parse_selector
 from rollout_coordinator.errors import PlanRefusedError
+from rollout_coordinator.wave_plan import waves_of
+
+SITE_LABEL = "site"
+MAX_ROBOTS_NAMED = 5
 
 
 class Fleet(Struct, frozen=True):
@@ -34,6 +37,8 @@ class Fleet(Struct, frozen=True):
     open_rollouts: tuple[Rollout, ...]
     withdrawn: Mapping[Digest, str] = {}
     """Why nobody may be given, or return to, some bytes any more."""
+    modes: Mapping[RobotId, frozenset[TargetMode]] = {}
+    """What each robot's bridge said that it understands beside serving."""
 
 
 def planned(
@@ -58,31 +63,25 @@ def planned(
     selected = _selected(request.selector, fleet)
     robots = _without_up_to_date(selected, manifest, fleet)
     _check_owners(robots, fleet)
+    _check_modes(request.strategy, robots, fleet)
+    sites = {each.robot_id: each.labels.get(SITE_LABEL, "") for each in fleet.robots}
     return Rollout(
         rollout_id=request.rollout_id,
         model=manifest.model,
         digest=manifest.digest,
         strategy=request.strategy,
         policy=request.policy,
-        waves=_waves(request, robots),
+        waves=waves_of(request.strategy, request.policy, robots, sites),
+        staging=request.strategy is Strategy.BLUE_GREEN,
         state=RolloutState.RUNNING,
-        robots={robot: _progress(fleet.targets.get(robot), fleet) for robot in robots},
+        robots={
+            robot: replace(_progress(fleet.targets.get(robot), fleet), site=sites[robot])
+            for robot in robots
+        },
         wave_started_at=now,
         started_at=now,
         traceparent=traceparent,
     )
-
-
-def wave_sizes(robots: int, percents: Sequence[int]) -> tuple[int, ...]:
-    """How many robots each wave adds: cumulative percents, rounded up, never an empty wave."""
-    sizes: list[int] = []
-    reached = 0
-    for percent in percents:
-        upto = min(robots, math.ceil(robots * percent / ALL_PERCENT))
-        if upto > reached:
-            sizes.append(upto - reached)
-            reached = upto
-    return tuple(sizes)
 
 
 def _manifest(wanted: ModelSelector, record: ModelRecord | None) -> ModelManifest:
@@ -162,20 +161,25 @@ def _check_owners(robots: Sequence[RobotId], fleet: Fleet) -> None:
             )
 
 
-def _waves(request: RolloutRequested, robots: Sequence[RobotId]) -> tuple[tuple[RobotId, ...], ...]:
-    ordered = sorted(robots, key=_cohort_order)
-    if request.strategy is Strategy.ALL_AT_ONCE:
-        return (tuple(ordered),)
-    waves: list[tuple[RobotId, ...]] = []
-    for size in wave_sizes(len(ordered), request.policy.wave_percents):
-        waves.append(tuple(ordered[:size]))
-        ordered = ordered[size:]
-    return tuple(waves)
+NEEDS_MODE = {Strategy.BLUE_GREEN: TargetMode.STAGE, Strategy.SHADOW: TargetMode.SHADOW}
 
 
-def _cohort_order(robot: RobotId) -> str:
-    """A stable shuffle: the same robots go first in every rollout, and not by their names."""
-    return hashlib.sha256(robot.encode()).hexdigest()
+def _check_modes(strategy: Strategy, robots: Sequence[RobotId], fleet: Fleet) -> None:
+    """An old bridge knows no modes and would serve at once; to shadow, something must serve."""
+    mode = NEEDS_MODE.get(strategy)
+    if mode is None:
+        return
+    unable = [robot for robot in robots if mode not in fleet.modes.get(robot, frozenset())]
+    if unable:
+        raise PlanRefusedError(
+            f"{_named(unable)} did not say that its bridge can {mode.value} a model. Start it, bring "
+            "its bridge up to date, or leave it out of the selector."
+        )
+    bare = [robot for robot in robots if robot not in fleet.targets]
+    if bare and strategy is Strategy.SHADOW:
+        raise PlanRefusedError(
+            f"{_named(bare)} serves nothing yet that a model could be compared to. Give it one first."
+        )
 
 
 def _refuse_withdrawn(manifest: ModelManifest, fleet: Fleet) -> None:
@@ -194,4 +198,14 @@ def _progress(target: RobotTarget | None, fleet: Fleet) -> RobotProgress:
         return RobotProgress(generation=target.generation)
     return RobotProgress(
         generation=target.generation, previous=target.model, previous_digest=target.digest
+    )
+
+
+def _named(robots: Sequence[RobotId]) -> str:
+    """The first few, and how many more."""
+    shown = ", ".join(robots[:MAX_ROBOTS_NAMED])
+    return (
+        shown
+        if len(robots) <= MAX_ROBOTS_NAMED
+        else f"{shown} and {len(robots) - MAX_ROBOTS_NAMED} more"
     )

@@ -7,42 +7,74 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from fleetward.contracts.ids import RobotId
+from fleetward.contracts.rollout_events import (
+    RolloutEnded,
+    RolloutHalted,
+)
 from fleetward.contracts.rollouts import (
-    MAX_TARGETS_PER_STEP,
     RobotPhase,
     RobotProgress,
     Rollout,
-    RolloutEnded,
-    RolloutHalted,
     RolloutState,
 )
+from fleetward.contracts.surroundings import Surroundings
+from rollout_coordinator.admission import admitted_back
 from rollout_coordinator.step import Step, TargetOrder, with_robots
+from rollout_coordinator.waves import with_withheld
 
 _TO_REVERT = frozenset(
-    {RobotPhase.TARGETED, RobotPhase.PROVED, RobotPhase.FAILED, RobotPhase.UNKNOWN}
+    {
+        RobotPhase.TARGETED,
+        RobotPhase.STAGED,
+        RobotPhase.PROVED,
+        RobotPhase.FAILED,
+        RobotPhase.UNKNOWN,
+    }
 )
 
 
 def halted(
-    rollout: Rollout, reason: str, now: datetime, ends_as: RolloutState = RolloutState.REVERTED
+    rollout: Rollout,
+    reason: str,
+    now: datetime,
+    around: Surroundings,
+    ends_as: RolloutState = RolloutState.REVERTED,
 ) -> Step:
     """Stop giving the model out and begin to take it back."""
-    reverting = replace(
-        rollout, state=RolloutState.REVERTING, reason=reason, ends_as=ends_as, baking_since=None
-    )
     announced = RolloutHalted(rollout_id=rollout.rollout_id, reason=reason, halted_at=now)
-    return Step(rollout=reverting, events=(announced,)).then(reverted_further(reverting, now))
+    begun = Step(rollout=_reverting(rollout, reason, ends_as), events=(announced,))
+    return begun.then(reverted_further(begun.rollout, now, around))
 
 
-def reverted_further(rollout: Rollout, now: datetime) -> Step:
+def discarded(rollout: Rollout, reason: str, now: datetime, around: Surroundings) -> Step:
+    """A shadowed model did well: robots give it up again, and then the rollout has succeeded."""
+    reverting = _reverting(rollout, reason, RolloutState.SUCCEEDED)
+    return reverted_further(reverting, now, around)
+
+
+def _reverting(rollout: Rollout, reason: str, ends_as: RolloutState) -> Rollout:
+    return replace(
+        rollout,
+        state=RolloutState.REVERTING,
+        reason=reason,
+        ends_as=ends_as,
+        baking_since=None,
+        withheld="",
+        withheld_since=None,
+    )
+
+
+def reverted_further(rollout: Rollout, now: datetime, around: Surroundings) -> Step:
     """Order the next robots back; end once every one has acknowledged the generation of its return.
 
     A robot that never had another model has nothing to return to and keeps its state.
     """
     due = [robot for robot in rollout.robots if _must_return(rollout.robots[robot])]
-    ordered = due[:MAX_TARGETS_PER_STEP]
+    who = admitted_back(rollout, due, around)
+    ordered = who.robots
     changed = {robot: _returning(rollout.robots[robot], now) for robot in ordered}
     moved = with_robots(rollout, changed) if changed else rollout
+    moved = with_withheld(moved, who.withheld, now)
     step = Step(rollout=moved, targets=tuple(_order(moved, robot) for robot in ordered))
     waits = any(progress.phase is RobotPhase.REVERTING for progress in moved.robots.values())
     return step if waits or len(due) > len(ordered) else step.then(ended(moved, moved.ends_as, now))

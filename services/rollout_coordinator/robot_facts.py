@@ -11,20 +11,34 @@ from fleetward.contracts.robots import (
     ActivationFailed,
     ModelActivated,
     ModelFellBack,
+    ModelShadowed,
+    ModelStaged,
     RobotCheckedIn,
 )
-from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout
+from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout, Strategy
 from fleetward.contracts.wording import shortened
 
 MAX_REASON_CHARACTERS = 200
 
-_HAS_NEW_MODEL = frozenset({RobotPhase.TARGETED, RobotPhase.PROVED, RobotPhase.UNKNOWN})
+_HAS_NEW_MODEL = frozenset(
+    {RobotPhase.TARGETED, RobotPhase.STAGED, RobotPhase.PROVED, RobotPhase.UNKNOWN}
+)
 _AWAITS_PROOF = frozenset({RobotPhase.TARGETED, RobotPhase.UNKNOWN})
 
-RobotFact = ModelActivated | ActivationFailed | ModelFellBack | RobotCheckedIn | AlertFired
+RobotFact = (
+    ModelActivated
+    | ModelStaged
+    | ModelShadowed
+    | ActivationFailed
+    | ModelFellBack
+    | RobotCheckedIn
+    | AlertFired
+)
 
 
-def progressed(rollout: Rollout, fact: RobotFact, stored_at: datetime) -> RobotProgress | None:
+def progressed(  # noqa: PLR0911 (one arm per kind of fact, and two for who is not concerned)
+    rollout: Rollout, fact: RobotFact, stored_at: datetime
+) -> RobotProgress | None:
     """The robot's new progress, or None when the fact changes nothing.
 
     Facts about another generation than the robot's newest say nothing about it: they are late,
@@ -38,6 +52,10 @@ def progressed(rollout: Rollout, fact: RobotFact, stored_at: datetime) -> RobotP
     match fact:
         case ModelActivated():
             return _activated(rollout, progress, fact, stored_at)
+        case ModelStaged():
+            return _staged(rollout, progress, fact)
+        case ModelShadowed():
+            return _shadowed(rollout, progress, fact, stored_at)
         case ActivationFailed():
             return _not_activated(progress, fact)
         case ModelFellBack():
@@ -59,6 +77,46 @@ def _activated(
         return None
     if fact.digest != rollout.digest:
         return _failed(progress, f"it attests {fact.digest}, not the digest it was given")
+    if not _is_to_serve(rollout, progress):
+        return _failed(progress, "it serves the model, and was given it not to serve yet")
+    return _proved(progress, stored_at)
+
+
+def _is_to_serve(rollout: Rollout, progress: RobotProgress) -> bool:
+    """Whether the robot's newest target says: serve."""
+    if rollout.strategy is Strategy.BLUE_GREEN:
+        return progress.is_to_switch
+    return rollout.strategy is not Strategy.SHADOW
+
+
+def _staged(rollout: Rollout, progress: RobotProgress, fact: ModelStaged) -> RobotProgress | None:
+    """Green is warm: what a target to stage is answered with, and no other."""
+    if fact.generation != progress.generation or progress.phase not in _AWAITS_PROOF:
+        return None
+    if rollout.strategy is not Strategy.BLUE_GREEN or progress.is_to_switch:
+        return None
+    if fact.digest != rollout.digest:
+        return _failed(progress, f"it staged {fact.digest}, not the digest it was given")
+    return replace(progress, phase=RobotPhase.STAGED, reason="")
+
+
+def _shadowed(
+    rollout: Rollout, progress: RobotProgress, fact: ModelShadowed, stored_at: datetime
+) -> RobotProgress | None:
+    if fact.generation != progress.generation or progress.phase not in _AWAITS_PROOF:
+        return None
+    if rollout.strategy is not Strategy.SHADOW or _is_older(progress, stored_at):
+        return None
+    if fact.digest != rollout.digest:
+        return _failed(progress, f"it shadowed {fact.digest}, not the digest it was given")
+    bound = rollout.policy.max_divergence
+    worst = max(fact.divergence, key=fact.divergence.__getitem__, default="")
+    if bound is not None and worst and not fact.divergence[worst] <= bound:
+        return _failed(
+            progress,
+            f"output {worst} differs by {fact.divergence[worst]:.3g} of its range from what serves, "
+            f"more than {bound:g}",
+        )
     return _proved(progress, stored_at)
 
 
@@ -92,12 +150,20 @@ def _checked_in(
         return None
     if progress.phase is RobotPhase.REVERTING and fact.active_digest == progress.previous_digest:
         return replace(progress, phase=RobotPhase.REVERTED)
+    if progress.phase is RobotPhase.TARGETED and progress.silent_at is None:
+        return _held_back(progress, fact.held_back)
     returned = progress.silent_at is not None and progress.phase in _AWAITS_PROOF
     if _is_older(progress, stored_at) or not (returned or progress.phase is RobotPhase.PROVED):
         return None
-    if fact.active_digest != rollout.digest:
+    if (fact.active_digest == rollout.digest) is not _is_to_serve(rollout, progress):
         return _failed(progress, f"it proved the model but now serves {fact.active_digest}")
     return _proved(progress, stored_at) if returned else None
+
+
+def _held_back(progress: RobotProgress, why: str) -> RobotProgress | None:
+    """A robot that says why it does not swap yet; the deadline for its proof runs all the same."""
+    reason = _short(f"it waits to swap: {why}") if why else ""
+    return None if reason == progress.reason else replace(progress, reason=reason)
 
 
 def _alerted(

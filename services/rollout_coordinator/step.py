@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import Digest, ModelRef, RobotId
-from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout
+from fleetward.contracts.robots import TargetMode
+from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout, Strategy
 
 
 class TargetOrder(Struct, frozen=True, kw_only=True):
@@ -20,6 +21,8 @@ class TargetOrder(Struct, frozen=True, kw_only=True):
     generation: int
     model: ModelRef
     digest: Digest
+    mode: TargetMode = TargetMode.SERVE
+    switch_at: datetime | None = None
     fallback: ModelRef | None = None
     fallback_digest: Digest | None = None
 
@@ -59,13 +62,30 @@ def with_robots(rollout: Rollout, changed: Mapping[RobotId, RobotProgress]) -> R
 
 
 def in_wave(rollout: Rollout) -> tuple[RobotId, ...]:
-    """The robots of the current wave."""
-    return rollout.waves[rollout.wave]
+    """The robots of the current wave; while a blue-green rollout stages, everybody."""
+    return reached(rollout) if rollout.staging else rollout.waves[rollout.wave]
 
 
 def reached(rollout: Rollout) -> tuple[RobotId, ...]:
-    """The robots of this wave and every wave before it."""
-    return tuple(robot for wave in rollout.waves[: rollout.wave + 1] for robot in wave)
+    """The robots of this wave and every wave before it; while a blue-green one stages, everybody."""
+    waves = rollout.waves if rollout.staging else rollout.waves[: rollout.wave + 1]
+    return tuple(robot for wave in waves for robot in wave)
+
+
+def due_phase(rollout: Rollout) -> RobotPhase:
+    """Where a robot of the current wave stands that is to be given its next target."""
+    is_to_switch = rollout.strategy is Strategy.BLUE_GREEN and not rollout.staging
+    return RobotPhase.STAGED if is_to_switch else RobotPhase.WAITING
+
+
+def goal_phase(rollout: Rollout) -> RobotPhase:
+    """Where a robot of the current wave stands that did what it was given its target for."""
+    return RobotPhase.STAGED if rollout.staging else RobotPhase.PROVED
+
+
+def count_unsettled(rollout: Rollout, robots: tuple[RobotId, ...]) -> int:
+    """How many of ``robots`` are still to be given their target, or on their way to its goal."""
+    return count(rollout, robots, due_phase(rollout), RobotPhase.TARGETED)
 
 
 def count(rollout: Rollout, robots: tuple[RobotId, ...], *phases: RobotPhase) -> int:
@@ -78,4 +98,7 @@ def waiting_reason(progress: RobotProgress, silent_after_s: float) -> str:
     if progress.silent_at is not None:
         since = f"{progress.silent_at:%H:%M:%S} UTC"
         return f"it proved the model, and is silent for {silent_after_s:g} s since {since}"
-    return f"nothing proved within {silent_after_s:g} s of {progress.targeted_at:%H:%M:%S} UTC"
+    said = f" ({progress.reason})" if progress.reason else ""
+    return (
+        f"nothing proved within {silent_after_s:g} s of {progress.targeted_at:%H:%M:%S} UTC{said}"
+    )

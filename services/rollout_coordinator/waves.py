@@ -2,60 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
 
 from fleetward.contracts.ids import RobotId
+from fleetward.contracts.robots import TargetMode
+from fleetward.contracts.rollout_events import WaveStarted
 from fleetward.contracts.rollouts import (
-    MAX_TARGETS_PER_STEP,
+    CohortEvidence,
     Evidence,
     RobotPhase,
     RobotProgress,
     Rollout,
-    WaveStarted,
+    Strategy,
 )
+from fleetward.contracts.surroundings import Surroundings
+from rollout_coordinator.admission import admitted
 from rollout_coordinator.step import (
     Step,
     TargetOrder,
     Tick,
+    due_phase,
     in_wave,
     waiting_reason,
     with_robots,
 )
+from rollout_coordinator.switch import agreed, switches
 
 
-def wave_started(rollout: Rollout, wave: int, now: datetime) -> Step:
-    """The next wave's robots are given the model; evidence starts over, copies stay known."""
+def wave_started(rollout: Rollout, wave: int, now: datetime, around: Surroundings) -> Step:
+    """The next wave's robots are given the model; evidence starts over, copies stay known.
+
+    In a blue-green rollout what was seen of the control stays: after a switch nobody is left of it.
+    """
+    control = rollout.evidence.control if switches(rollout) else CohortEvidence()
     entered = replace(
         rollout,
         wave=wave,
         wave_started_at=now,
+        switch_at=None,
         baking_since=None,
-        evidence=Evidence(counted_until=rollout.evidence.counted_until),
+        evidence=Evidence(control=control, counted_until=rollout.evidence.counted_until),
     )
     announced = WaveStarted(
         rollout_id=rollout.rollout_id, wave=wave, robots=in_wave(entered), started_at=now
     )
-    return Step(rollout=entered, events=(announced,)).then(targeted(entered, now))
+    return Step(rollout=entered, events=(announced,)).then(targeted(entered, now, around))
 
 
-def targeted(rollout: Rollout, now: datetime) -> Step:
-    """Give the model to the wave's waiting robots, a bounded number at a time."""
-    waiting = [
-        robot for robot in in_wave(rollout) if rollout.robots[robot].phase is RobotPhase.WAITING
-    ][:MAX_TARGETS_PER_STEP]
-    changed = {
-        robot: replace(
-            rollout.robots[robot],
-            phase=RobotPhase.TARGETED,
-            generation=rollout.robots[robot].generation + 1,
-            targeted_at=now,
-        )
-        for robot in waiting
-    }
-    orders = tuple(_order(rollout, robot, progress) for robot, progress in changed.items())
-    return Step(rollout=with_robots(rollout, changed), targets=orders)
+def targeted(rollout: Rollout, now: datetime, around: Surroundings) -> Step:
+    """Give the model to those of the wave whose turn it is, a bounded number at a time.
+
+    The same rollout object: nobody is due, or nobody may be given anything, as was known before.
+    """
+    due_in = due_phase(rollout)
+    due = [robot for robot in in_wave(rollout) if rollout.robots[robot].phase is due_in]
+    who = admitted(rollout, due, around)
+    if not who.robots:
+        return Step(rollout=with_withheld(rollout, who.withheld, now))
+    step = agreed(rollout, now)
+    return step.then(_given(step.rollout, who.robots, now))
+
+
+def with_withheld(rollout: Rollout, reason: str, now: datetime) -> Rollout:
+    """The rollout with why nobody may be given anything; the same object when that was known."""
+    if reason == rollout.withheld:
+        return rollout
+    since = (rollout.withheld_since or now) if reason else None
+    return replace(rollout, withheld=reason, withheld_since=since)
 
 
 def with_silent(rollout: Rollout, tick: Tick, now: datetime) -> Rollout:
@@ -66,15 +82,37 @@ def with_silent(rollout: Rollout, tick: Tick, now: datetime) -> Rollout:
             progress, phase=RobotPhase.UNKNOWN, reason=waiting_reason(progress, deadline_s)
         )
         for robot, progress in rollout.robots.items()
-        if progress.phase is RobotPhase.TARGETED and _silence_s(progress, tick, now) >= deadline_s
+        if progress.phase is RobotPhase.TARGETED
+        and _silence_s(rollout, progress, tick, now) >= deadline_s
     }
     return with_robots(rollout, overdue) if overdue else rollout
 
 
-def _silence_s(progress: RobotProgress, tick: Tick, now: datetime) -> float:
-    """How long a robot could have been heard and was not: nobody listened before we did."""
+def _silence_s(rollout: Rollout, progress: RobotProgress, tick: Tick, now: datetime) -> float:
+    """How long a robot could have been heard and was not: nobody listened before we did.
+
+    Nor is anybody silent who waits for the agreed instant of a switch.
+    """
     since = progress.silent_at or progress.targeted_at or now
-    return (now - max(since, tick.listening_since or since)).total_seconds()
+    begins = [since, tick.listening_since or since, rollout.switch_at or since]
+    return (now - max(begins)).total_seconds()
+
+
+def _given(rollout: Rollout, robots: Sequence[RobotId], now: datetime) -> Step:
+    changed = {
+        robot: replace(
+            rollout.robots[robot],
+            phase=RobotPhase.TARGETED,
+            generation=rollout.robots[robot].generation + 1,
+            targeted_at=now,
+            is_to_switch=switches(rollout),
+            reason="",
+        )
+        for robot in robots
+    }
+    orders = tuple(_order(rollout, robot, progress) for robot, progress in changed.items())
+    moved = with_withheld(with_robots(rollout, changed), "", now)
+    return Step(rollout=moved, targets=orders)
 
 
 def _order(rollout: Rollout, robot: RobotId, progress: RobotProgress) -> TargetOrder:
@@ -83,6 +121,14 @@ def _order(rollout: Rollout, robot: RobotId, progress: RobotProgress) -> TargetO
         generation=progress.generation,
         model=rollout.model,
         digest=rollout.digest,
+        mode=_mode(rollout),
+        switch_at=None if rollout.staging else rollout.switch_at,
         fallback=progress.previous,
         fallback_digest=progress.previous_digest,
     )
+
+
+def _mode(rollout: Rollout) -> TargetMode:
+    if rollout.strategy is Strategy.SHADOW:
+        return TargetMode.SHADOW
+    return TargetMode.STAGE if rollout.staging else TargetMode.SERVE

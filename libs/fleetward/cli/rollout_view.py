@@ -41,6 +41,7 @@ _STATE_STYLE = {
 _PHASE_MARK = {
     RobotPhase.WAITING: ("·", "dim"),
     RobotPhase.TARGETED: ("…", "cyan"),
+    RobotPhase.STAGED: ("◐", "cyan"),
     RobotPhase.PROVED: ("✓", "green"),
     RobotPhase.FAILED: ("✗", "red"),
     RobotPhase.UNKNOWN: ("?", "yellow"),
@@ -53,6 +54,7 @@ _TROUBLE_FIRST = (
     RobotPhase.REVERTING,
     RobotPhase.REVERTED,
     RobotPhase.TARGETED,
+    RobotPhase.STAGED,
     RobotPhase.PROVED,
     RobotPhase.WAITING,
 )

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from fleetward.cli.durations import spoken
 from fleetward.contracts.ids import RobotId
-from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutState
+from fleetward.contracts.policies import settled_hold_s
+from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutState, Strategy
 
 MAX_ROBOTS_NAMED = 3
 OVERDUE_S = 15.0
@@ -25,7 +26,18 @@ def waits_for(rollout: Rollout, now: datetime) -> str:
         return f"taking the model back from {_named(_in_phase(rollout, RobotPhase.REVERTING))}"
     if rollout.state is not RolloutState.RUNNING:
         return ""
-    return _proof(rollout, now) or _bake(rollout, now)
+    return _withheld(rollout, now) or _proof(rollout, now) or _bake(rollout, now)
+
+
+def _withheld(rollout: Rollout, now: datetime) -> str:
+    """Robots whose turn it is, and who may not be given the model now."""
+    if not rollout.withheld or rollout.withheld_since is None:
+        return ""
+    waited_s, limit_s = _passed_s(rollout.withheld_since, now), rollout.policy.stalled_after_s
+    return (
+        f"may not go on: {rollout.withheld}; {spoken(waited_s)} of at most {spoken(limit_s)}, "
+        "then it pauses"
+    )
 
 
 def _proof(rollout: Rollout, now: datetime) -> str:
@@ -35,24 +47,34 @@ def _proof(rollout: Rollout, now: datetime) -> str:
         return ""
     progress = (rollout.robots[robot] for robot in targeted)
     since = [held.silent_at or held.targeted_at for held in progress]
+    if rollout.switch_at is not None and rollout.switch_at > now:
+        left_s = (rollout.switch_at - now).total_seconds()
+        return f"{_named(targeted)} switch together in {spoken(left_s)}"
     longest_s = max((_passed_s(moment, now) for moment in since if moment), default=0.0)
     deadline_s = rollout.policy.silent_after_s
     return (
-        f"waiting for proof from {_named(targeted)}: {spoken(longest_s)} "
+        f"waiting for {_awaited(rollout)} from {_named(targeted)}: {spoken(longest_s)} "
         f"of at most {spoken(deadline_s)}" + _overdue(longest_s - deadline_s)
     )
+
+
+def _awaited(rollout: Rollout) -> str:
+    if rollout.staging:
+        return "a warm green slot"
+    return "shadowed frames" if rollout.strategy is Strategy.SHADOW else "proof"
 
 
 def _bake(rollout: Rollout, now: datetime) -> str:
     if rollout.baking_since is None:
         return ""
     policy, baked_s = rollout.policy, _passed_s(rollout.baking_since, now)
-    if baked_s < policy.bake_s:
-        return f"the wave must do well: {spoken(baked_s)} of {spoken(policy.bake_s)}"
+    hold_s = settled_hold_s(rollout)
+    if baked_s < hold_s:
+        return f"the wave must do well: {spoken(baked_s)} of {spoken(hold_s)}"
     seen = rollout.evidence.canary.inferences
     if seen >= policy.min_inferences:
-        return f"the wave did well for {spoken(baked_s)}" + _overdue(baked_s - policy.bake_s)
-    patience_s = policy.bake_s + policy.silent_after_s
+        return f"the wave did well for {spoken(baked_s)}" + _overdue(baked_s - hold_s)
+    patience_s = hold_s + policy.silent_after_s
     return (
         f"waiting for telemetry: {seen} of at least {policy.min_inferences} inferences; "
         f"pauses {spoken(patience_s)} after the wave settled, {spoken(baked_s)} ago"

@@ -51,25 +51,30 @@ from fleetward.contracts.robots import (
     ActivationFailed,
     ModelActivated,
     ModelFellBack,
+    ModelShadowed,
+    ModelStaged,
     RobotCheckedIn,
     RobotEnrolled,
     RobotNudged,
     SignedTarget,
+)
+from fleetward.contracts.rollout_events import (
+    RolloutEnded,
+    RolloutHalted,
+    RolloutPaused,
+    RolloutResumed,
+    RolloutStarted,
+    SwitchOrdered,
+    WaveCompleted,
+    WaveStarted,
 )
 from fleetward.contracts.rollout_rows import RolloutCounted, RolloutProgress
 from fleetward.contracts.rollouts import (
     OpenRollouts,
     Rollout,
     RolloutControlRequested,
-    RolloutEnded,
-    RolloutHalted,
-    RolloutPaused,
     RolloutRefused,
     RolloutRequested,
-    RolloutResumed,
-    RolloutStarted,
-    WaveCompleted,
-    WaveStarted,
 )
 from fleetward.contracts.rows import (
     ConsumerRow,
@@ -418,6 +423,14 @@ EVENTS: tuple[EventRow, ...] = (
         listeners=_PEOPLE,
     ),
     EventRow(
+        event=SwitchOrdered,
+        subject="rollout.switch_ordered.v1.{rollout_id}",
+        producers=(_P.COORDINATOR,),
+        stream=_S.ROLLOUTS,
+        rate="one per switch of a blue-green rollout",
+        listeners=_PEOPLE,
+    ),
+    EventRow(
         event=RolloutEnded,
         subject="rollout.ended.v1.{rollout_id}",
         producers=(_P.COORDINATOR,),
@@ -474,6 +487,24 @@ EVENTS: tuple[EventRow, ...] = (
         readers=_PEOPLE,
         listeners=_PEOPLE,
         history=_S.HISTORY,
+    ),
+    EventRow(
+        event=ModelStaged,
+        subject="robot.model_staged.v1.{robot_id}",
+        producers=(_P.ROBOT,),
+        stream=_S.ROBOTS,
+        rate="one per robot and blue-green rollout",
+        size_limit_bytes=16 * 1024,
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=ModelShadowed,
+        subject="robot.model_shadowed.v1.{robot_id}",
+        producers=(_P.ROBOT,),
+        stream=_S.ROBOTS,
+        rate="one per robot and shadow rollout",
+        size_limit_bytes=16 * 1024,
+        listeners=_PEOPLE,
     ),
     EventRow(
         event=ActivationFailed,
@@ -577,7 +608,14 @@ CONSUMERS: tuple[ConsumerRow, ...] = (
         durable="coordinator-robots",
         principal=_P.COORDINATOR,
         stream=_S.ROBOTS,
-        events=(RobotCheckedIn, ModelActivated, ActivationFailed, ModelFellBack),
+        events=(
+            RobotCheckedIn,
+            ModelActivated,
+            ModelStaged,
+            ModelShadowed,
+            ActivationFailed,
+            ModelFellBack,
+        ),
         ack_wait_s=COORDINATOR_ACK_WAIT_S,
     ),
     ConsumerRow(

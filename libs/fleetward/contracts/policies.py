@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from fleetward.contracts.errors import MalformedError
-from fleetward.contracts.rollouts import RolloutPolicy
+from fleetward.contracts.rollouts import Rollout, RolloutPolicy, Strategy
 
 ALL_PERCENT = 100
 MIN_WAVE_PERCENT = 1
@@ -23,12 +23,26 @@ _POLICY_BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("proof_inferences", 1, 1e6),
     ("health_window_s", 0, _WEEK_S),
     ("byte_cap", 1, 2**50),
+    ("wave_growth", 1.1, 100),
+    ("max_unavailable", 1, 10_000),
+    ("max_unavailable_per_site", 1, 10_000),
+    ("switch_lead_s", 0, _WEEK_S),
+    ("split_percent", 1, 99),
+    ("hold_s", 0, 13 * _WEEK_S),
+    ("max_divergence", 0, 1000),
+    ("stalled_after_s", 1, 13 * _WEEK_S),
 )
 """Smallest and largest of each number that a rollout is judged by; a NaN is neither."""
 
 
 class PolicyError(MalformedError):
     """A policy that no rollout can be judged by."""
+
+
+def settled_hold_s(rollout: Rollout) -> float:
+    """How long a settled wave must do well before the rollout goes on, in seconds."""
+    is_held = rollout.strategy in (Strategy.A_B, Strategy.SHADOW)
+    return rollout.policy.hold_s if is_held else rollout.policy.bake_s
 
 
 def check_policy(policy: RolloutPolicy) -> None:
@@ -39,6 +53,12 @@ def check_policy(policy: RolloutPolicy) -> None:
         raise PolicyError(
             f"wave percents {list(percents)} are not valid: give rising numbers from 1 that end "
             "with 100, for example 20,50,100."
+        )
+    counts = policy.wave_counts
+    if counts and (counts[0] < 1 or any(a >= b for a, b in pairwise(counts))):
+        raise PolicyError(
+            f"wave counts {list(counts)} are not valid: give rising numbers of robots from 1, for "
+            "example 1,5,20."
         )
     for name, smallest, largest in _POLICY_BOUNDS:
         value = getattr(policy, name)

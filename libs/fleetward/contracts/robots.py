@@ -22,6 +22,18 @@ class RobotEnrolled(Event, frozen=True, kw_only=True):
     lease_s: float = 5.0
 
 
+class TargetMode(str, enum.Enum):
+    """What a robot does with its target's model.
+
+    serve: stage, swap, prove. stage: fetch, warm up, report ModelStaged, and wait. shadow: stage, show
+    it live frames beside the one that serves, report ModelShadowed, and go on until the next target.
+    """
+
+    SERVE = "serve"
+    STAGE = "stage"
+    SHADOW = "shadow"
+
+
 class RobotTarget(Struct, frozen=True, kw_only=True):
     """What one robot shall serve. Level-triggered: only the newest generation matters.
 
@@ -42,6 +54,12 @@ class RobotTarget(Struct, frozen=True, kw_only=True):
     """How long the previous model stays warm after the swap."""
     byte_cap: int | None = None
     """The most bytes the robot may move over the network for this model, retries included."""
+    mode: TargetMode = TargetMode.SERVE
+    """Only robots that said ``RobotCheckedIn.modes`` are given another: an old one would serve."""
+    switch_at: UtcTime | None = None
+    """Swap at this instant of the hub's clock; at once when it has passed or is not given."""
+    interlocks: tuple[str, ...] = ()
+    """What must hold at the instant of the swap; a robot that cannot tell does not swap."""
     issued_at: UtcTime
 
 
@@ -78,6 +96,42 @@ class ModelActivated(Event, frozen=True, kw_only=True):
     activated_at: UtcTime
 
 
+class ModelStaged(Event, frozen=True, kw_only=True):
+    """A robot holds this model warm in its green slot; another one serves."""
+
+    robot_id: RobotId
+    rollout_id: RolloutId
+    generation: int
+    model: ModelRef
+    digest: Digest
+    warm_up_ms: float
+    bytes_fetched: int
+    bytes_planned: int = 0
+    clock_offset_s: float | None = None
+    """The hub's clock minus the robot's, as the robot measured it; None: it could not."""
+    staged_at: UtcTime
+
+
+class ModelShadowed(Event, frozen=True, kw_only=True):
+    """A model saw live frames on a robot beside the one that serves, and answered nobody.
+
+    frames: compared ones. divergence: by output name, the mean absolute difference to what the
+    serving model answered, relative to its range; empty where the outputs cannot be compared.
+    """
+
+    robot_id: RobotId
+    rollout_id: RolloutId
+    generation: int
+    model: ModelRef
+    digest: Digest
+    frames: int
+    errors: int = 0
+    divergence: dict[str, float] = {}
+    latency_ms_mean: float = 0.0
+    serving_latency_ms_mean: float = 0.0
+    shadowed_at: UtcTime
+
+
 class ActivationStage(str, enum.Enum):
     """Where on the way to a new model a robot stood when it failed."""
 
@@ -87,6 +141,7 @@ class ActivationStage(str, enum.Enum):
     LOAD = "load"
     WARM_UP = "warm_up"
     SWAP = "swap"
+    SHADOW = "shadow"
     PROOF = "proof"
 
 
@@ -138,6 +193,10 @@ class RobotCheckedIn(Event, frozen=True, kw_only=True):
     frames_reissued: int = 0
     bytes_fetched: int = 0
     fetching: Fetching | None = None
+    modes: tuple[TargetMode, ...] = ()
+    """What its bridge understands beside ``serve``; empty from bridges that know no modes."""
+    held_back: str = ""
+    """Why the robot does not swap although it could: the interlocks that do not hold."""
     trust_version: int = 0
     """The newest timestamp metadata this robot follows; one that falls behind is held back."""
     checked_in_at: UtcTime

@@ -18,10 +18,26 @@ a batch."""
 
 
 class Strategy(str, enum.Enum):
-    """How a rollout reaches its robots."""
+    """How a rollout reaches its robots.
+
+    canary: wave by wave, each judged before the next. rolling: at most ``max_unavailable`` at a time.
+    blue-green: everybody stages and warms up, then all switch at one instant. shadow: the model sees
+    live frames and serves nobody. a-b: a part of the robots holds it for a time, then the verdict.
+    """
 
     CANARY = "canary"
+    ROLLING = "rolling"
+    BLUE_GREEN = "blue-green"
+    SHADOW = "shadow"
+    A_B = "a-b"
     ALL_AT_ONCE = "all-at-once"
+
+
+class SwitchScope(str, enum.Enum):
+    """Who switches together in a blue-green rollout: everybody, or one site after the other."""
+
+    FLEET = "fleet"
+    SITE = "site"
 
 
 class AbortMode(str, enum.Enum):
@@ -66,6 +82,26 @@ class RolloutPolicy(Struct, frozen=True, kw_only=True):
     health_window_s: float = 10.0
     byte_cap: int | None = None
     """The most bytes that each robot may move for the model, retries included."""
+    wave_counts: tuple[int, ...] = ()
+    """Cumulative numbers of robots instead of percents; a last wave takes whoever is left."""
+    wave_growth: float | None = None
+    """Exponential waves instead of percents: one robot, then so many times as many as before."""
+    max_unavailable: int = 1
+    """Rolling: robots that may be on their way to the model at a time, over all sites."""
+    max_unavailable_per_site: int = 1
+    switch: SwitchScope = SwitchScope.FLEET
+    switch_lead_s: float = 5.0
+    """Blue-green: how far ahead the instant of the switch is agreed, so that everybody hears of it."""
+    split_percent: int = 50
+    """A/B: the share of robots that holds the new model; the others are the control cohort."""
+    hold_s: float = 3600.0
+    """Shadow and A/B: for how long evidence is gathered before the verdict."""
+    max_divergence: float | None = None
+    """Shadow: the most that an output may differ from the serving model's, relative to its range."""
+    interlocks: tuple[str, ...] = ()
+    """What must hold on the robot at the instant of its swap, as ``docked``, ``battery>=0.3``, ``idle``."""
+    stalled_after_s: float = 3600.0
+    """A rollout that may not go on for so long (a floor, a window, a gate) pauses and asks."""
 
 
 class RolloutState(str, enum.Enum):
@@ -91,10 +127,15 @@ FINAL_STATES = frozenset(
 
 
 class RobotPhase(str, enum.Enum):
-    """Where one robot stands in one rollout."""
+    """Where one robot stands in one rollout.
+
+    staged: green is warm and waits for the switch. In a shadow rollout proved means that the model
+    saw enough frames there, and reverting that it is being discarded.
+    """
 
     WAITING = "waiting"
     TARGETED = "targeted"
+    STAGED = "staged"
     PROVED = "proved"
     FAILED = "failed"
     UNKNOWN = "unknown"
@@ -113,6 +154,10 @@ class RobotProgress(Struct, frozen=True, kw_only=True):
     generation: int = 0
     previous: ModelRef | None = None
     previous_digest: Digest | None = None
+    is_to_switch: bool = False
+    """Blue-green: its newest target says to serve what it staged before."""
+    site: str = ""
+    """Its label ``site`` when the rollout was planned."""
     targeted_at: UtcTime | None = None
     proved_at: UtcTime | None = None
     silent_at: UtcTime | None = None
@@ -167,6 +212,13 @@ class Rollout(Event, frozen=True, kw_only=True):
     robots: dict[RobotId, RobotProgress] = {}
     evidence: Evidence = Evidence()
     wave_started_at: UtcTime
+    staging: bool = False
+    """Blue-green before the switch: every robot is given the model to stage, not to serve."""
+    switch_at: UtcTime | None = None
+    """The agreed instant of the newest switch, by the hub's clock."""
+    withheld_since: UtcTime | None = None
+    """Since when robots wait that may not be given the model now; ``withheld`` says why."""
+    withheld: str = ""
     baking_since: UtcTime | None = None
     started_at: UtcTime
     ended_at: UtcTime | None = None
@@ -220,66 +272,3 @@ class RolloutRefused(Event, frozen=True, kw_only=True):
     rollout_id: RolloutId
     reason: str
     refused_at: UtcTime
-
-
-class RolloutStarted(Event, frozen=True, kw_only=True):
-    """A rollout exists: so many robots in so many waves."""
-
-    rollout_id: RolloutId
-    model: ModelRef
-    digest: Digest
-    strategy: Strategy
-    wave_sizes: tuple[int, ...]
-    started_at: UtcTime
-
-
-class WaveStarted(Event, frozen=True, kw_only=True):
-    """The robots of one wave are being given the new model."""
-
-    rollout_id: RolloutId
-    wave: int
-    robots: tuple[RobotId, ...]
-    started_at: UtcTime
-
-
-class WaveCompleted(Event, frozen=True, kw_only=True):
-    """A wave proved the model and did well for its bake time."""
-
-    rollout_id: RolloutId
-    wave: int
-    proved: int
-    unknown: int
-    failed: int
-    completed_at: UtcTime
-
-
-class RolloutPaused(Event, frozen=True, kw_only=True):
-    """No further robot gets the model until somebody resumes; evidence is still judged."""
-
-    rollout_id: RolloutId
-    reason: str
-    paused_at: UtcTime
-
-
-class RolloutResumed(Event, frozen=True, kw_only=True):
-    """A paused rollout goes on."""
-
-    rollout_id: RolloutId
-    resumed_at: UtcTime
-
-
-class RolloutHalted(Event, frozen=True, kw_only=True):
-    """The model did badly: robots that have it are being taken back."""
-
-    rollout_id: RolloutId
-    reason: str
-    halted_at: UtcTime
-
-
-class RolloutEnded(Event, frozen=True, kw_only=True):
-    """A rollout reached a final state."""
-
-    rollout_id: RolloutId
-    state: RolloutState
-    reason: str
-    ended_at: UtcTime

@@ -15,6 +15,7 @@ from fleetward.bus.publish import publish
 from fleetward.bus.stored_rollouts import read_rollout
 from fleetward.contracts.ids import (
     BootId,
+    Digest,
     RobotId,
     RolloutId,
     model_selector,
@@ -162,18 +163,18 @@ async def _summaries(ingest: Client, robots: Sequence[Robot]) -> None:
         await asyncio.sleep(SUMMARY_S)
         window += 1
         for robot in robots:
-            if robot.serves is not None:
-                with contextlib.suppress(BusError):
-                    await publish(ingest, _summary(robot, window), timeout_s=1.0)
+            for digest in (robot.serves, robot.shadows):
+                if digest is not None:
+                    with contextlib.suppress(BusError):
+                        await publish(ingest, _summary(robot, digest, window), timeout_s=1.0)
 
 
-def _summary(robot: Robot, window: int) -> InferenceSummarized:
-    assert robot.serves is not None
+def _summary(robot: Robot, digest: Digest, window: int) -> InferenceSummarized:
     return InferenceSummarized(
         robot_id=robot.robot_id,
         boot_id=BootId("boot"),
         window=window,
-        digest=robot.serves,
+        digest=digest,
         started_at=now(),
         duration_s=SUMMARY_S,
         inferences=10,

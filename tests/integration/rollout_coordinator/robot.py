@@ -21,10 +21,13 @@ from fleetward.contracts.robots import (
     ActivationFailed,
     ActivationStage,
     ModelActivated,
+    ModelShadowed,
+    ModelStaged,
     RobotCheckedIn,
     RobotNudged,
     RobotTarget,
     SignedTarget,
+    TargetMode,
 )
 from fleetward.trust.signing import TARGET, SignatureError, TrustedKeys
 
@@ -38,6 +41,8 @@ class Robot:
         self.robot_id = RobotId(name)
         self.generations: list[int] = []
         self.served: list[Digest] = []
+        self._shadows: Digest | None = None
+        self.switched_at: list[datetime] = []
         self.breaks: Digest | None = None
         """A digest that this robot cannot load."""
         self._connection = connection
@@ -51,6 +56,11 @@ class Robot:
     def serves(self) -> Digest | None:
         """The digest of the model it serves now."""
         return self.served[-1] if self.served else None
+
+    @property
+    def shadows(self) -> Digest | None:
+        """The digest of the model that sees frames beside the one that serves."""
+        return self._shadows
 
     async def run(self) -> None:
         """Look at the target when nudged and now and then, for ever."""
@@ -79,12 +89,25 @@ class Robot:
             return
         self.generations.append(target.generation)
         self._unsent.append(self._heartbeat(target.generation))
+        await self._do(target)
+        self._unsent.append(self._heartbeat(target.generation))
+
+    async def _do(self, target: RobotTarget) -> None:
+        """What the target says, by the clock that all robots here share."""
+        self._shadows = None
         if target.digest == self.breaks:
             self._unsent.append(_failed(target))
+        elif target.mode is TargetMode.STAGE:
+            self._unsent.append(_staged(target))
+        elif target.mode is TargetMode.SHADOW:
+            self._shadows = target.digest
+            self._unsent.append(_shadowed(target))
         else:
+            if target.switch_at is not None:
+                await asyncio.sleep((target.switch_at - now()).total_seconds())
             self.served.append(target.digest)
+            self.switched_at.append(now())
             self._unsent.append(_proof(target))
-        self._unsent.append(self._heartbeat(target.generation))
 
     def _believed(self, signed: SignedTarget) -> RobotTarget | None:
         """As a robot does: what is not signed for it is nothing to it."""
@@ -109,6 +132,7 @@ class Robot:
             sequence=1,
             generation=generation,
             active_digest=self.serves,
+            modes=(TargetMode.STAGE, TargetMode.SHADOW),
             checked_in_at=now(),
         )
 
@@ -125,6 +149,31 @@ def _proof(target: RobotTarget) -> ModelActivated:
         warm_up_ms=1.0,
         bytes_fetched=0,
         activated_at=now(),
+    )
+
+
+def _staged(target: RobotTarget) -> ModelStaged:
+    return ModelStaged(
+        robot_id=target.robot_id,
+        rollout_id=target.rollout_id,
+        generation=target.generation,
+        model=target.model,
+        digest=target.digest,
+        warm_up_ms=1.0,
+        bytes_fetched=0,
+        staged_at=now(),
+    )
+
+
+def _shadowed(target: RobotTarget) -> ModelShadowed:
+    return ModelShadowed(
+        robot_id=target.robot_id,
+        rollout_id=target.rollout_id,
+        generation=target.generation,
+        model=target.model,
+        digest=target.digest,
+        frames=target.proof_inferences,
+        shadowed_at=now(),
     )
 
 

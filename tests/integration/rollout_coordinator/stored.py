@@ -12,13 +12,15 @@ from fleetward.contracts.codec import decode
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import RobotTarget, SignedTarget
-from fleetward.contracts.rollouts import (
-    Rollout,
+from fleetward.contracts.rollout_events import (
     RolloutEnded,
     RolloutHalted,
     RolloutStarted,
     WaveCompleted,
     WaveStarted,
+)
+from fleetward.contracts.rollouts import (
+    Rollout,
 )
 from fleetward.contracts.rows import Principal, StreamName
 from testkit.servers import NatsSystem

@@ -12,7 +12,14 @@ from fleetward.bus.last_values import last_value
 from fleetward.bus.publish import publish
 from fleetward.contracts.ids import RobotId, RolloutId
 from fleetward.contracts.robots import RobotEnrolled
-from fleetward.contracts.rollouts import Rollout, RolloutRefused, RolloutStarted, RolloutState
+from fleetward.contracts.rollout_events import (
+    RolloutStarted,
+)
+from fleetward.contracts.rollouts import (
+    Rollout,
+    RolloutRefused,
+    RolloutState,
+)
 from fleetward.contracts.rows import Principal, StreamName
 from testkit.servers import NatsSystem
 from tests.integration.rollout_coordinator.coordinator_process import (

@@ -9,19 +9,21 @@ from msgspec.structs import replace
 from fleetward.bus.publish import publish
 from fleetward.contracts.alerts import AlertFired, Severity
 from fleetward.contracts.ids import AlertName, RobotId
+from fleetward.contracts.rollout_events import (
+    RolloutEnded,
+    RolloutPaused,
+    RolloutResumed,
+    RolloutStarted,
+    WaveCompleted,
+    WaveStarted,
+)
 from fleetward.contracts.rollouts import (
     ControlAction,
     RobotPhase,
     Rollout,
     RolloutControlRequested,
-    RolloutEnded,
-    RolloutPaused,
     RolloutRequested,
-    RolloutResumed,
-    RolloutStarted,
     RolloutState,
-    WaveCompleted,
-    WaveStarted,
 )
 from fleetward.contracts.rows import Principal, StreamName
 from tests.integration.rollout_coordinator.coordinator_process import CoordinatorProcess

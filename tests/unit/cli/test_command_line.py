@@ -99,7 +99,8 @@ def test_a_wrong_command_line_ends_with_code_2(arguments: list[str]) -> None:
     [
         (
             ["rollout", "start", "detector:1.0", "--to", "all", "--strategy", "hope"],
-            "'--strategy': 'hope' is none of them; write canary or all-at-once.",
+            "'--strategy': 'hope' is none of them; write canary, rolling, blue-green, shadow, a-b or "
+            "all-at-once.",
         ),
         (
             ["rollout", "abort", "r-1", "--mode", "maybe"],
@@ -111,7 +112,7 @@ def test_a_wrong_command_line_ends_with_code_2(arguments: list[str]) -> None:
 def test_a_word_that_is_no_choice_is_answered_with_the_choices(
     arguments: list[str], told: str
 ) -> None:
-    complaint = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"}).stderr
+    complaint = CliRunner().invoke(app, arguments, env={"COLUMNS": "300"}).stderr
 
     assert told in " ".join(complaint.split())
     assert "Value error" not in complaint

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from fleetward.contracts.ids import RobotId
+from fleetward.contracts.robots import TargetMode
 from fleetward.contracts.rollouts import (
     FINAL_STATES,
     AbortMode,
+    ControlAction,
     RobotPhase,
     Rollout,
     RolloutControlRequested,
     RolloutState,
+    Strategy,
 )
 from rollout_coordinator.advance import Fact
 from rollout_coordinator.step import Step, reached
 
+_AWAITED = {RobotPhase.TARGETED, RobotPhase.UNKNOWN}
 _BACK_OR_NEVER_GIVEN = {RobotPhase.REVERTED, RobotPhase.WAITING}
 
 
@@ -26,10 +31,20 @@ def check(before: Rollout, fact: Fact, step: Step) -> None:
         return
     assert after.wave in {before.wave, before.wave + 1}, "a wave was skipped or taken back"
     _check_targets(before, step)
-    if after.wave == before.wave + 1 or after.state is RolloutState.SUCCEEDED:
+    if _went_on(before, after):
         _check_thresholds(before, after)
+        resumed = isinstance(fact, RolloutControlRequested) and fact.action is ControlAction.RESUME
+        assert before.state is RolloutState.RUNNING or resumed, f"a {before.state} one went on"
     if after.state is not before.state and before.state is RolloutState.REVERTING:
-        _check_revert(after, fact)
+        _check_revert(before, after, fact)
+
+
+def _went_on(before: Rollout, after: Rollout) -> bool:
+    """Whether it passed what thresholds guard: a wave, the switch of a blue-green one, success."""
+    did_well = after.ends_as is RolloutState.SUCCEEDED and before.ends_as is not after.ends_as
+    ended_well = after.state is RolloutState.SUCCEEDED and before.ends_as is not after.state
+    switches = before.staging and not after.staging
+    return after.wave == before.wave + 1 or did_well or ended_well or switches
 
 
 def _check_targets(before: Rollout, step: Step) -> None:
@@ -38,9 +53,10 @@ def _check_targets(before: Rollout, step: Step) -> None:
     assert len(set(ordered)) == len(ordered), "two targets for one robot in one write"
     for order in step.targets:
         was, became = before.robots[order.robot_id], after.robots[order.robot_id]
-        assert order.robot_id in reached(after), "a robot beyond the current wave got a target"
         assert order.generation == became.generation == was.generation + 1
         if order.digest == after.digest:
+            assert order.robot_id in reached(after), "a robot beyond the current wave got the model"
+            assert order.mode is mode_of(after), f"a {order.mode} target at this time"
             assert after.state is RolloutState.RUNNING, f"a {after.state} rollout sent its model"
     unordered = set(after.robots) - set(ordered)
     for robot in unordered:
@@ -50,20 +66,33 @@ def _check_targets(before: Rollout, step: Step) -> None:
 def _check_thresholds(before: Rollout, after: Rollout) -> None:
     """Both bind, over every robot that got the model so far; unknown is not proved."""
     robots = reached(before)
-    phases = [after.robots[robot].phase for robot in robots]
-    proved = sum(phase is RobotPhase.PROVED for phase in phases)
-    failures = sum(phase is RobotPhase.FAILED for phase in phases)
-    assert proved * 100 >= before.policy.min_success_percent * len(robots)
+    goal = RobotPhase.STAGED if before.staging else RobotPhase.PROVED
+    # The last of them may arrive, and in the same decision be given what comes next.
+    arrived = sum(_had_arrived(before, after, robot, goal) for robot in robots)
+    failures = sum(after.robots[robot].phase is RobotPhase.FAILED for robot in robots)
+    assert arrived * 100 >= before.policy.min_success_percent * len(robots)
     assert failures * 100 <= before.policy.max_error_percent * len(robots)
-    assert before.state is RolloutState.RUNNING, f"a {before.state} rollout went on"
 
 
-def _check_revert(after: Rollout, fact: Fact) -> None:
+def _had_arrived(before: Rollout, after: Rollout, robot: RobotId, goal: RobotPhase) -> bool:
+    was, became = before.robots[robot], after.robots[robot]
+    given_more = became.generation == was.generation + 1
+    return became.phase is goal or (given_more and was.phase in {goal, *_AWAITED})
+
+
+def mode_of(rollout: Rollout) -> TargetMode:
+    """What robots are to do with the model at this time."""
+    if rollout.strategy is Strategy.SHADOW:
+        return TargetMode.SHADOW
+    return TargetMode.STAGE if rollout.staging else TargetMode.SERVE
+
+
+def _check_revert(before: Rollout, after: Rollout, fact: Fact) -> None:
     """It ended because everybody is back, or because a person said: keep."""
     if isinstance(fact, RolloutControlRequested) and fact.abort is AbortMode.KEEP:
         assert after.state is RolloutState.ABORTED
         return
-    assert after.state in {RolloutState.REVERTED, RolloutState.ABORTED}
+    assert after.state is before.ends_as
     for progress in after.robots.values():
         if progress.previous_digest is not None:
             assert progress.phase in _BACK_OR_NEVER_GIVEN

@@ -22,6 +22,8 @@ from fleetward.contracts.robots import (
     ActivationStage,
     ModelActivated,
     ModelFellBack,
+    ModelShadowed,
+    ModelStaged,
     RobotCheckedIn,
 )
 from fleetward.contracts.rollouts import (
@@ -69,7 +71,10 @@ def robot(number: int) -> RobotId:
 
 
 def planned(
-    *wave_sizes: int, policy: RolloutPolicy = POLICY, fresh: frozenset[RobotId] = frozenset()
+    *wave_sizes: int,
+    policy: RolloutPolicy = POLICY,
+    fresh: frozenset[RobotId] = frozenset(),
+    strategy: Strategy = Strategy.CANARY,
 ) -> Rollout:
     """A rollout before its first step; ``fresh`` robots were never given a model before."""
     names = iter(range(1, sum(wave_sizes) + 1))
@@ -79,9 +84,10 @@ def planned(
         rollout_id=HERE,
         model=NEW_MODEL,
         digest=NEW,
-        strategy=Strategy.CANARY,
+        strategy=strategy,
         policy=policy,
         waves=waves,
+        staging=strategy is Strategy.BLUE_GREEN,
         state=RolloutState.RUNNING,
         robots={
             name: RobotProgress() if name in fresh else before for wave in waves for name in wave
@@ -91,9 +97,11 @@ def planned(
     )
 
 
-def started(*wave_sizes: int, policy: RolloutPolicy = POLICY) -> Rollout:
+def started(
+    *wave_sizes: int, policy: RolloutPolicy = POLICY, strategy: Strategy = Strategy.CANARY
+) -> Rollout:
     """A rollout whose first wave was just given the model."""
-    return begun(planned(*wave_sizes, policy=policy), START).rollout
+    return begun(planned(*wave_sizes, policy=policy, strategy=strategy), START).rollout
 
 
 def at(seconds: float) -> datetime:
@@ -133,6 +141,36 @@ def activated(
         warm_up_ms=1.0,
         bytes_fetched=0,
         activated_at=START,
+    )
+
+
+def staged(number: int, generation: int = 5, digest: Digest = NEW) -> ModelStaged:
+    """A robot holds the model warm and serves another."""
+    return ModelStaged(
+        robot_id=robot(number),
+        rollout_id=HERE,
+        generation=generation,
+        model=NEW_MODEL,
+        digest=digest,
+        warm_up_ms=1.0,
+        bytes_fetched=0,
+        staged_at=START,
+    )
+
+
+def shadowed(
+    number: int, generation: int = 5, digest: Digest = NEW, divergence: float = 0.0
+) -> ModelShadowed:
+    """The model saw frames on a robot that serves another."""
+    return ModelShadowed(
+        robot_id=robot(number),
+        rollout_id=HERE,
+        generation=generation,
+        model=NEW_MODEL,
+        digest=digest,
+        frames=20,
+        divergence={"boxes": divergence},
+        shadowed_at=START,
     )
 
 

@@ -6,16 +6,18 @@ import pytest
 from msgspec.structs import replace
 
 from fleetward.contracts.alerts import Severity
+from fleetward.contracts.rollout_events import (
+    RolloutEnded,
+    RolloutHalted,
+    WaveCompleted,
+    WaveStarted,
+)
 from fleetward.contracts.rollouts import (
     MAX_TARGETS_PER_STEP,
     AbortMode,
     ControlAction,
     RobotPhase,
-    RolloutEnded,
-    RolloutHalted,
     RolloutState,
-    WaveCompleted,
-    WaveStarted,
 )
 from rollout_coordinator.advance import begun
 from rollout_coordinator.fold import Told, folded

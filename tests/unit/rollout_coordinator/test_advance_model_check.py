@@ -20,6 +20,7 @@ from fleetward.contracts.rollouts import (
     RobotProgress,
     Rollout,
     RolloutPolicy,
+    Strategy,
 )
 from rollout_coordinator.advance import Fact, advance, begun
 from rollout_coordinator.step import RobotTaken, Tick
@@ -29,10 +30,8 @@ from tests.unit.rollout_coordinator.invariants import check
 UNIT_S = 5
 OLDEST = timedelta(seconds=2 * UNIT_S)
 """As old as any deadline of the policies below: all such times are the same."""
-STRICT = RolloutPolicy(bake_s=5, silent_after_s=5, min_inferences=1)
-LAX = RolloutPolicy(
-    bake_s=5, silent_after_s=5, min_inferences=1, min_success_percent=30, max_error_percent=50
-)
+STRICT = RolloutPolicy(bake_s=5, hold_s=5, switch_lead_s=0, silent_after_s=5, min_inferences=1)
+LAX = replace(STRICT, min_success_percent=30, max_error_percent=50)
 
 
 def canonical(rollout: Rollout, passed_s: float = 0) -> Rollout:
@@ -56,6 +55,7 @@ def canonical(rollout: Rollout, passed_s: float = 0) -> Rollout:
         robots={robot: progress(of) for robot, of in rollout.robots.items()},
         evidence=Evidence(canary=CohortEvidence(inferences=heard)),
         wave_started_at=scenes.START - OLDEST,
+        switch_at=scenes.START - OLDEST if rollout.switch_at else None,
         baking_since=seen(rollout.baking_since) if rollout.baking_since else None,
         controlled_at=None,
         ended_at=None,
@@ -73,6 +73,16 @@ def _aged(
     return max(seen(moment), oldest) if of.phase is RobotPhase.TARGETED else oldest
 
 
+PLANS = {
+    "canary, strict": scenes.planned(1, 2, policy=STRICT, fresh=frozenset({scenes.robot(3)})),
+    "canary, lax": scenes.planned(1, 2, policy=LAX, fresh=frozenset({scenes.robot(3)})),
+    "rolling": scenes.planned(3, policy=STRICT, strategy=Strategy.ROLLING),
+    "blue-green": scenes.planned(1, 1, policy=LAX, strategy=Strategy.BLUE_GREEN),
+    "shadow": scenes.planned(2, policy=LAX, strategy=Strategy.SHADOW),
+    "a-b": scenes.planned(1, 1, policy=LAX, strategy=Strategy.A_B),
+}
+
+
 def facts_about(rollout: Rollout) -> Iterator[Fact]:
     """Everything that anybody may say next, true, late or foreign."""
     yield scenes.asked(ControlAction.PAUSE)
@@ -81,12 +91,16 @@ def facts_about(rollout: Rollout) -> Iterator[Fact]:
     yield scenes.asked(ControlAction.ABORT, AbortMode.KEEP)
     yield scenes.withdrawn(scenes.NEW)
     yield scenes.withdrawn(scenes.OLD)
-    for number in (1, 2, 3):
+    for number in range(1, len(rollout.robots) + 1):
         progress = rollout.robots[scenes.robot(number)]
         for generation in (progress.generation, progress.generation - 1):
             for digest in (scenes.NEW, scenes.OLD):
                 yield scenes.activated(number, generation, digest)
                 yield scenes.checked_in(number, generation, digest)
+                if rollout.strategy is Strategy.BLUE_GREEN:
+                    yield scenes.staged(number, generation, digest)
+                if rollout.strategy is Strategy.SHADOW:
+                    yield scenes.shadowed(number, generation, digest)
             yield scenes.failed(number, generation)
             yield scenes.fell_back(number, generation)
         yield scenes.activated(number, progress.generation, rollout=scenes.ELSEWHERE)
@@ -97,9 +111,8 @@ def facts_about(rollout: Rollout) -> Iterator[Fact]:
             yield RobotTaken(scenes.robot(number), "rollout elsewhere")
 
 
-def explored(policy: RolloutPolicy) -> tuple[dict[bytes, Rollout], dict[bytes, set[bytes]]]:
+def explored(plan: Rollout) -> tuple[dict[bytes, Rollout], dict[bytes, set[bytes]]]:
     """All states, and for each the states that lead to it; every decision is checked."""
-    plan = scenes.planned(1, 2, policy=policy, fresh=frozenset({scenes.robot(3)}))
     first = canonical(begun(plan, scenes.START).rollout)
     states = {encode(first): first}
     led_here: dict[bytes, set[bytes]] = defaultdict(set)
@@ -139,9 +152,9 @@ def _check_copy(after: Rollout, fact: Fact) -> None:
     assert not again.targets
 
 
-@pytest.mark.parametrize("policy", [STRICT, LAX], ids=["strict", "lax"])
-def test_every_reachable_state_keeps_the_promises_and_can_end(policy: RolloutPolicy) -> None:
-    states, led_here = explored(policy)
+@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+def test_every_reachable_state_keeps_the_promises_and_can_end(plan: Rollout) -> None:
+    states, led_here = explored(plan)
     ending = deque(key for key, rollout in states.items() if rollout.state in FINAL_STATES)
     can_end = set(ending)
     while ending:

@@ -19,6 +19,8 @@ LATER_S = 61
 
 FACTS: dict[str, Fact] = {
     "proof": scenes.activated(1),
+    "staged": scenes.staged(1),
+    "shadowed": scenes.shadowed(1),
     "return proved": scenes.activated(1, generation=6, digest=scenes.OLD),
     "failure": scenes.failed(1),
     "fall-back": scenes.fell_back(1),
@@ -43,6 +45,8 @@ HALTED = "reverting: RolloutHalted, 1 targets"
 WHILE_OPEN = {
     State.RUNNING: {
         "proof": REMEMBERED,
+        "staged": NOTHING,
+        "shadowed": NOTHING,
         "return proved": NOTHING,
         "failure": HALTED,
         "fall-back": HALTED,
@@ -62,6 +66,8 @@ WHILE_OPEN = {
     },
     State.PAUSED: {
         "proof": REMEMBERED,
+        "staged": NOTHING,
+        "shadowed": NOTHING,
         "return proved": NOTHING,
         "failure": HALTED,
         "fall-back": HALTED,
@@ -81,6 +87,8 @@ WHILE_OPEN = {
     },
     State.REVERTING: {
         "proof": NOTHING,
+        "staged": NOTHING,
+        "shadowed": NOTHING,
         "return proved": "reverted: RolloutEnded",
         "failure": NOTHING,
         "fall-back": NOTHING,

@@ -1,0 +1,43 @@
+"""Why a rollout must be taken back now: failures, too few proofs, or a comparison that condemns it."""
+
+from __future__ import annotations
+
+from fleetward.contracts.rollouts import RobotPhase, Rollout, Strategy
+from rollout_coordinator.step import count, count_unsettled, goal_phase, reached
+from rollout_coordinator.verdict import condemnation
+
+
+def halt_reason(rollout: Rollout) -> str:
+    """Why the rollout must be taken back now, or an empty string. Both thresholds bind."""
+    robots, policy = reached(rollout), rollout.policy
+    failed = count(rollout, robots, RobotPhase.FAILED)
+    if failed * 100 > policy.max_error_percent * len(robots):
+        return f"{failed} of {len(robots)} robots failed: {_first_failure(rollout)}"
+    settled = not count_unsettled(rollout, robots)
+    goal = goal_phase(rollout)
+    arrived = count(rollout, robots, goal)
+    if settled and arrived * 100 < policy.min_success_percent * len(robots):
+        unknown = count(rollout, robots, RobotPhase.UNKNOWN)
+        return (
+            f"only {arrived} of {len(robots)} robots {goal.value} the model "
+            f"({failed} failed, {unknown} unknown), below {policy.min_success_percent:g} %"
+        )
+    return "" if _is_judged_later(rollout) else condemned(rollout)
+
+
+def condemned(rollout: Rollout) -> str:
+    """Why the new model is worse than the one before, by comparison, or an empty string."""
+    return condemnation(rollout.evidence, rollout.policy, len(rollout.waves))
+
+
+def _is_judged_later(rollout: Rollout) -> bool:
+    """An A/B rollout compares when the split was held for its time, and not before."""
+    return rollout.strategy is Strategy.A_B
+
+
+def _first_failure(rollout: Rollout) -> str:
+    return next(
+        f"{robot}: {progress.reason}"
+        for robot, progress in rollout.robots.items()
+        if progress.phase is RobotPhase.FAILED
+    )
