@@ -20,7 +20,8 @@ def one_of(kind: type[_Choice]) -> Callable[[str | _Choice], _Choice]:
         try:
             return kind(text)
         except ValueError:
-            known = " or ".join(str(member.value) for member in kind)
+            *others, last = (str(member.value) for member in kind)
+            known = f"{', '.join(others)} or {last}"
             raise typer.BadParameter(f"{text!r} is none of them; write {known}.") from None
 
     return parse
