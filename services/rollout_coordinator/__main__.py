@@ -16,6 +16,7 @@ from fleetward.contracts.catalog import consumers_of
 from fleetward.contracts.rollouts import RolloutRequested
 from fleetward.contracts.rows import Principal
 from fleetward.trust.signing import SigningKey, TrustedKeys
+from rollout_coordinator.gatekeeper import Gatekeeper
 from rollout_coordinator.handlers import Handlers
 from rollout_coordinator.interest import Interest
 from rollout_coordinator.ledger import RolloutLedger
@@ -56,7 +57,10 @@ async def serve(settings: Settings) -> None:
         await pull.start()
     notify_ready()
     # A coordinator without a clock must not linger: what breaks it is raised, and it is restarted.
-    await unless_stopped(stopping, keep_time(connection, handlers, ledger, interest, settings))
+    gatekeeper = Gatekeeper(connection, settings.gatekeeper, utc_now)
+    time_goes_by = keep_time(connection, handlers, ledger, interest, settings, gatekeeper)
+    await unless_stopped(stopping, time_goes_by)
+    await gatekeeper.close()
     for pull in pulls:
         await pull.stop()
     await broker.stop()

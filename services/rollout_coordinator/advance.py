@@ -7,7 +7,8 @@ heard again, or is unknown too. Too many failures at any moment, too few proofs 
 condemnation by comparison halts the rollout and takes the model back. A settled wave bakes; when it
 baked long enough on enough evidence, the next wave starts, and after the last one the rollout has
 succeeded. A blue-green rollout has everybody stage the model first, and then its waves switch. An A/B
-rollout ends with its first wave, a shadow one by discarding the model everywhere. Paused, a rollout
+rollout ends with its first wave, a shadow one by discarding the model everywhere. Where its policy has
+gates, a rollout waits for them before it goes on (``gates``). Paused, a rollout
 goes no further but is judged all the same; one that may not go on for too long pauses and asks.
 """
 
@@ -19,6 +20,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from fleetward.contracts.alerts import AlertFired
+from fleetward.contracts.gates import Checkpoint, GateAnswered, RolloutApproved
 from fleetward.contracts.judgements import ModelWithdrawn
 from fleetward.contracts.policies import settled_hold_s
 from fleetward.contracts.robots import (
@@ -30,7 +32,6 @@ from fleetward.contracts.robots import (
     RobotCheckedIn,
 )
 from fleetward.contracts.rollout_events import (
-    RolloutPaused,
     RolloutResumed,
     RolloutStarted,
     WaveCompleted,
@@ -47,10 +48,18 @@ from fleetward.contracts.rollouts import (
 )
 from fleetward.contracts.surroundings import NOTHING_AROUND, Surroundings
 from fleetward.contracts.telemetry import InferenceSummarized
+from rollout_coordinator.checkpoints import at_checkpoint, before
 from rollout_coordinator.evidence import with_summary
+from rollout_coordinator.gates import (
+    asked_again,
+    is_before_start,
+    with_alert,
+    with_word,
+)
 from rollout_coordinator.halting import condemned, halt_reason
+from rollout_coordinator.pausing import paused, unless_stalled
 from rollout_coordinator.recall import recall_reason, without_return
-from rollout_coordinator.revert import discarded, ended, halted, reverted_further
+from rollout_coordinator.revert import ended, halted, reverted_further
 from rollout_coordinator.robot_facts import RobotFact, progressed
 from rollout_coordinator.step import (
     RobotTaken,
@@ -62,15 +71,14 @@ from rollout_coordinator.step import (
     reached,
     with_robots,
 )
-from rollout_coordinator.waves import targeted, wave_started, with_silent
+from rollout_coordinator.waves import targeted, with_silent
 
-Fact = (
-    RobotFact | InferenceSummarized | RolloutControlRequested | ModelWithdrawn | RobotTaken | Tick
-)
+Report = RobotFact | InferenceSummarized | RolloutApproved | GateAnswered
+Fact = Report | RolloutControlRequested | ModelWithdrawn | RobotTaken | Tick
 
 
 def begun(rollout: Rollout, now: datetime, around: Surroundings = NOTHING_AROUND) -> Step:
-    """The first step of a planned rollout: it exists, and its first wave starts."""
+    """The first step of a planned rollout: it exists, and its first wave starts, or waits at gates."""
     announced = RolloutStarted(
         rollout_id=rollout.rollout_id,
         model=rollout.model,
@@ -80,10 +88,10 @@ def begun(rollout: Rollout, now: datetime, around: Surroundings = NOTHING_AROUND
         started_at=now,
     )
     started = Step(rollout=rollout, events=(announced,))
-    return started.then(wave_started(rollout, 0, now, around))
+    return started.then(before(rollout, Checkpoint.START, now, around))
 
 
-def advance(  # noqa: PLR0911 (one arm per kind of fact, and nothing else)
+def advance(
     rollout: Rollout,
     fact: Fact,
     stored_at: datetime,
@@ -102,17 +110,26 @@ def advance(  # noqa: PLR0911 (one arm per kind of fact, and nothing else)
     match fact:
         case RolloutControlRequested():
             return _controlled(rollout, fact, stored_at, now, around)
-        case InferenceSummarized():
-            evidence = with_summary(rollout, fact, stored_at)
-            if evidence is rollout.evidence:
-                return unchanged
-            return _judged(replace(rollout, evidence=evidence), now, around)
         case ModelWithdrawn():
             return _recalled(rollout, fact, now, around)
         case RobotTaken():
             return _taken(rollout, fact)
         case Tick():
             return _judged(with_silent(rollout, fact, now), now, around)
+        case _:
+            told = _told(rollout, fact, stored_at)
+            return unchanged if told is rollout else _judged(told, now, around)
+
+
+def _told(rollout: Rollout, fact: Report, stored_at: datetime) -> Rollout:
+    """The rollout with what was reported written down; the same object when that changes nothing."""
+    match fact:
+        case InferenceSummarized():
+            evidence = with_summary(rollout, fact, stored_at)
+            is_counted = evidence is not rollout.evidence
+            return replace(rollout, evidence=evidence) if is_counted else rollout
+        case RolloutApproved() | GateAnswered():
+            return with_word(rollout, fact)
         case (
             ModelActivated()
             | ModelStaged()
@@ -123,9 +140,8 @@ def advance(  # noqa: PLR0911 (one arm per kind of fact, and nothing else)
             | AlertFired()
         ):
             progress = progressed(rollout, fact, stored_at)
-            if progress is None:
-                return unchanged
-            return _judged(with_robots(rollout, {fact.robot_id: progress}), now, around)
+            noted = with_alert(rollout, fact, stored_at)
+            return with_robots(noted, {fact.robot_id: progress}) if progress else noted
         case _:
             assert_never(fact)
 
@@ -139,22 +155,23 @@ def _judged(rollout: Rollout, now: datetime, around: Surroundings) -> Step:
         return halted(rollout, reason, now, around)
     if rollout.state is RolloutState.PAUSED:
         return Step(rollout=rollout)
+    return _gone_further(rollout, now, around)
+
+
+def _gone_further(rollout: Rollout, now: datetime, around: Surroundings) -> Step:
+    """What a rollout that does well may do next."""
+    if is_before_start(rollout):
+        return at_checkpoint(rollout, now, around)
     given = targeted(rollout, now, around)
     if given.targets:
         return given
     if count_unsettled(given.rollout, reached(rollout)):
-        return _unless_stalled(given.rollout, now)
+        return unless_stalled(given.rollout, now)
+    if rollout.checkpoint:
+        return at_checkpoint(rollout, now, around)
     if rollout.staging:
-        return wave_started(replace(given.rollout, staging=False), 0, now, around)
+        return before(given.rollout, Checkpoint.SWITCH, now, around)
     return _baked(given.rollout, now, around)
-
-
-def _unless_stalled(rollout: Rollout, now: datetime) -> Step:
-    """Who may not go on for long asks a person, and never waits in silence."""
-    since, limit_s = rollout.withheld_since, rollout.policy.stalled_after_s
-    if since is None or (now - since).total_seconds() < limit_s:
-        return Step(rollout=rollout)
-    return _paused(rollout, f"inconclusive: for {limit_s:g} s {rollout.withheld}", now)
 
 
 def _baked(rollout: Rollout, now: datetime, around: Surroundings) -> Step:
@@ -178,20 +195,10 @@ def _baked(rollout: Rollout, now: datetime, around: Surroundings) -> Step:
         failed=count(rollout, robots, RobotPhase.FAILED),
         completed_at=now,
     )
+    is_last = rollout.wave + 1 == len(rollout.waves) or rollout.strategy is Strategy.A_B
+    following = Checkpoint.END if is_last else Checkpoint.WAVE
     done = Step(rollout=rollout, events=(completed,))
-    if rollout.wave + 1 < len(rollout.waves) and rollout.strategy is not Strategy.A_B:
-        return done.then(wave_started(rollout, rollout.wave + 1, now, around))
-    return done.then(_succeeded(rollout, now, around))
-
-
-def _succeeded(rollout: Rollout, now: datetime, around: Surroundings) -> Step:
-    """Everybody who was to have the model did well with it; a shadowed one is discarded again."""
-    proved = count(rollout, reached(rollout), RobotPhase.PROVED)
-    reason = f"{proved} of {len(rollout.robots)} robots proved {rollout.model} and did well"
-    if rollout.strategy is Strategy.SHADOW:
-        reason = f"{rollout.model} saw live frames on {proved} robots and did no worse there"
-        return discarded(rollout, reason, now, around)
-    return ended(rollout, RolloutState.SUCCEEDED, now, reason)
+    return done.then(before(rollout, following, now, around))
 
 
 def _without_evidence(rollout: Rollout, baked_s: float, now: datetime) -> Step:
@@ -200,7 +207,7 @@ def _without_evidence(rollout: Rollout, baked_s: float, now: datetime) -> Step:
     if baked_s < settled_hold_s(rollout) + policy.silent_after_s:
         return Step(rollout=rollout)
     seen = rollout.evidence.canary.inferences
-    return _paused(
+    return paused(
         rollout,
         f"inconclusive: telemetry shows {seen} of at least {policy.min_inferences} inferences "
         f"{baked_s:.0f} s after the wave settled",
@@ -252,7 +259,7 @@ def _obeyed(
     by = asked.requested_by or "somebody"
     match asked.action:
         case ControlAction.PAUSE if rollout.state is RolloutState.RUNNING:
-            return _paused(rollout, f"paused by {by}", now)
+            return paused(rollout, f"paused by {by}", now)
         case ControlAction.RESUME if rollout.state is RolloutState.PAUSED:
             return _resumed(rollout, now, around)
         case ControlAction.ABORT if asked.abort is AbortMode.KEEP:
@@ -263,20 +270,7 @@ def _obeyed(
             return Step(rollout=rollout)
 
 
-def _paused(rollout: Rollout, reason: str, now: datetime) -> Step:
-    paused = replace(
-        rollout,
-        state=RolloutState.PAUSED,
-        reason=reason,
-        baking_since=None,
-        withheld="",
-        withheld_since=None,
-    )
-    announced = RolloutPaused(rollout_id=rollout.rollout_id, reason=reason, paused_at=now)
-    return Step(rollout=paused, events=(announced,))
-
-
 def _resumed(rollout: Rollout, now: datetime, around: Surroundings) -> Step:
-    running = replace(rollout, state=RolloutState.RUNNING, reason="")
+    running = asked_again(replace(rollout, state=RolloutState.RUNNING, reason=""))
     announced = RolloutResumed(rollout_id=rollout.rollout_id, resumed_at=now)
     return Step(rollout=running, events=(announced,)).then(_judged(running, now, around))

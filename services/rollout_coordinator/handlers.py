@@ -22,6 +22,7 @@ from fleetward.bus.tracing import current_traceparent, span
 from fleetward.contracts.codec import UnreadableMessageError
 from fleetward.contracts.errors import MalformedError
 from fleetward.contracts.event import Event
+from fleetward.contracts.gates import GateAnswered, RolloutApproved
 from fleetward.contracts.ids import RobotId, RolloutId
 from fleetward.contracts.judgements import ModelWithdrawn
 from fleetward.contracts.registry import ModelRecord
@@ -69,10 +70,10 @@ class Handlers:
         self._turns: WeakValueDictionary[RolloutId, asyncio.Lock] = WeakValueDictionary()
 
     async def on_request(self, event: Event, kept: Kept) -> None:
-        """A RolloutRequested or RolloutControlRequested."""
+        """A RolloutRequested, or a word to a rollout that exists."""
         if isinstance(event, RolloutRequested):
             await self._on_requested(event, kept.sequence)
-        elif isinstance(event, RolloutControlRequested):
+        elif isinstance(event, RolloutControlRequested | RolloutApproved | GateAnswered):
             await self.apply(event.rollout_id, [(event, kept.stored_at)])
 
     async def on_facts(self, deliveries: Sequence[Delivery]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import RobotId, RolloutId
 from fleetward.contracts.rollouts import FINAL_STATES, Rollout
+from rollout_coordinator.gates import Question, questions
 
 
 class Interest:
@@ -16,10 +17,12 @@ class Interest:
         self._open: set[RolloutId] = set()
         self._robots: dict[RobotId, set[RolloutId]] = {}
         self._noted: dict[RolloutId, Rollout] = {}
+        self._questions: dict[RolloutId, tuple[Question, ...]] = {}
 
     def note(self, rollout: Rollout) -> None:
         """Learn of a rollout's state, from the stream, a peer, or our own decision."""
         self._noted[rollout.rollout_id] = rollout
+        self._questions[rollout.rollout_id] = questions(rollout)
         if rollout.state in FINAL_STATES:
             self._forget(rollout)
         elif rollout.rollout_id not in self._open:
@@ -34,7 +37,7 @@ class Interest:
     def replace(self, rollouts: Iterable[Rollout]) -> None:
         """Start over from what the stream held, and from what was noted since ``begin_refresh``."""
         newer = self._noted
-        self._open, self._robots, self._noted = set(), {}, {}
+        self._open, self._robots, self._noted, self._questions = set(), {}, {}, {}
         for rollout in (*rollouts, *newer.values()):
             self.note(rollout)
         self._noted.clear()
@@ -49,12 +52,17 @@ class Interest:
         """Whether it is open as far as is known here."""
         return rollout_id in self._open
 
+    def questions(self) -> tuple[Question, ...]:
+        """What web services are to be asked about the open rollouts now."""
+        return tuple(question for asked in self._questions.values() for question in asked)
+
     def open_rollouts(self) -> tuple[RolloutId, ...]:
         """Every rollout that time passes for."""
         return tuple(sorted(self._open))
 
     def _forget(self, rollout: Rollout) -> None:
         self._open.discard(rollout.rollout_id)
+        self._questions.pop(rollout.rollout_id, None)
         for robot in rollout.robots:
             held = self._robots.get(robot)
             if held is not None:

@@ -78,6 +78,7 @@ def planned(
             robot: replace(_progress(fleet.targets.get(robot), fleet), site=sites[robot])
             for robot in robots
         },
+        requested_by=request.requested_by,
         wave_started_at=now,
         started_at=now,
         traceparent=traceparent,

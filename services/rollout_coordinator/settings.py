@@ -10,6 +10,7 @@ from msgspec import Struct
 from fleetward.bus.connection import BusSettings
 from fleetward.bus.environment import Environment
 from fleetward.contracts.rows import Principal
+from rollout_coordinator.gatekeeper import GatekeeperLimits
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -27,6 +28,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How often a decision is made again when another replica moved the rollout first."""
     facts_per_write: int = 500
     """Most facts folded into one decision of a rollout."""
+    gatekeeper: GatekeeperLimits = GatekeeperLimits()
     facts_wait_s: float = 0.1
     """How long facts are gathered before they are folded."""
 

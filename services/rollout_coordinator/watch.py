@@ -17,6 +17,7 @@ from fleetward.contracts.codec import decode
 from fleetward.contracts.ids import RolloutId
 from fleetward.contracts.rollouts import FINAL_STATES, Rollout
 from rollout_coordinator.errors import CoordinatorError
+from rollout_coordinator.gatekeeper import Gatekeeper
 from rollout_coordinator.handlers import Handlers
 from rollout_coordinator.interest import Interest
 from rollout_coordinator.ledger import RolloutLedger
@@ -72,6 +73,7 @@ async def keep_time(
     ledger: RolloutLedger,
     interest: Interest,
     settings: Settings,
+    gatekeeper: Gatekeeper,
 ) -> None:
     """Tick every open rollout each ``tick_s``; an outage of the bus only delays it.
 
@@ -92,6 +94,7 @@ async def keep_time(
                 await handlers.on_tick(rollout_id, Tick(heard.since))
             except (BusError, CoordinatorError) as problem:
                 log(_logger, "tick.failed", level=logging.WARNING, error=repr(problem))
+        gatekeeper.look(interest.questions())
 
 
 class _Hearing:

@@ -61,7 +61,10 @@ def targeted(rollout: Rollout, now: datetime, around: Surroundings) -> Step:
     due = [robot for robot in in_wave(rollout) if rollout.robots[robot].phase is due_in]
     who = admitted(rollout, due, around)
     if not who.robots:
-        return Step(rollout=with_withheld(rollout, who.withheld, now))
+        waits_at_gates = bool(rollout.checkpoint) and not due
+        return Step(
+            rollout=rollout if waits_at_gates else with_withheld(rollout, who.withheld, now)
+        )
     step = agreed(rollout, now)
     return step.then(_given(step.rollout, who.robots, now))
 

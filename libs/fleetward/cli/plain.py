@@ -7,6 +7,7 @@ from typing import Any
 
 from fleetward.client.alerts import AlertStatus
 from fleetward.client.robots import RobotStatus
+from fleetward.contracts.gates import GateState
 from fleetward.contracts.registry import AliasMoved, ModelRecord, ModelVersion, TensorSpec
 from fleetward.contracts.robots import Fetching
 from fleetward.contracts.rollouts import CohortEvidence, RobotProgress, Rollout
@@ -71,6 +72,13 @@ def rollout(rollout: Rollout) -> Plain:
         "reason": rollout.reason,
         "wave": rollout.wave,
         "waves": [list(wave) for wave in rollout.waves],
+        "withheld": rollout.withheld or None,
+        "checkpoint": rollout.checkpoint or None,
+        "plan": rollout.plan or None,
+        "gates": {name: _gate(held) for name, held in rollout.gates.items()},
+        "staging": rollout.staging,
+        "switch_at": _time(rollout.switch_at),
+        "requested_by": rollout.requested_by or None,
         "robots": {robot: _progress(held) for robot, held in sorted(rollout.robots.items())},
         "canary": _cohort(rollout.evidence.canary),
         "control": _cohort(rollout.evidence.control),
@@ -78,6 +86,14 @@ def rollout(rollout: Rollout) -> Plain:
         "ended_at": _time(rollout.ended_at),
         "revision": rollout.revision,
         "traceparent": rollout.traceparent,
+    }
+
+
+def _gate(held: GateState) -> Plain:
+    return {
+        "verdict": held.verdict.value if held.verdict else None,
+        "approved_by": list(held.approved_by),
+        "reason": held.reason or None,
     }
 
 

@@ -20,6 +20,7 @@ _NAMED = (
     "min_success_percent",
     "max_error_percent",
     "byte_cap",
+    "gates",
 )
 _FURTHER = ", ".join(name for name in RolloutPolicy.__struct_fields__ if name not in _NAMED)
 
@@ -84,7 +85,7 @@ Further = Annotated[
 
 def policy_of(
     waves: str | None,
-    numbers: Mapping[str, float | None],
+    numbers: Mapping[str, object],
     further: Mapping[str, str],
 ) -> RolloutPolicy:
     """A policy from ``--waves``, named numbers and ``--set``; raises typer.BadParameter."""
@@ -93,7 +94,7 @@ def policy_of(
     }
     if waves is not None:
         chosen["wave_percents"] = _percents(waves)
-    chosen.update(further)
+    chosen.update({name: _listed(name, value) for name, value in further.items()})
     unknown = sorted(set(chosen) - set(RolloutPolicy.__struct_fields__))
     if unknown:
         known = ", ".join(RolloutPolicy.__struct_fields__)
@@ -102,6 +103,14 @@ def policy_of(
         return msgspec.convert(chosen, RolloutPolicy, strict=False)
     except msgspec.ValidationError as error:
         raise typer.BadParameter(_wrong(str(error))) from error
+
+
+_LISTS = frozenset({"wave_percents", "wave_counts", "interlocks"})
+
+
+def _listed(name: str, value: str) -> object:
+    """A list is written with commas: wave_counts=1,5,20."""
+    return [part for part in value.split(",") if part] if name in _LISTS else value
 
 
 def _percents(text: str) -> list[int]:

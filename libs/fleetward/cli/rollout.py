@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec.structs import replace
 
 from fleetward.cli.choices import one_of, words_of
 from fleetward.cli.durations import seconds
@@ -22,6 +23,7 @@ from fleetward.cli.policy import (
     policy_of,
 )
 from fleetward.cli.quote import quote
+from fleetward.cli.rollout_gates import Gates, approve, gates_of, reject
 from fleetward.cli.session import DEFAULT_HOME, Home, Json, show_json, with_fleet
 from fleetward.contracts.rollouts import AbortMode, ControlAction, Strategy
 
@@ -81,6 +83,7 @@ def start(
     min_success: MinSuccess = None,
     max_errors: MaxErrors = None,
     byte_cap: ByteCap = None,
+    gates: Gates = None,
     further: Further = None,
     rollout_id: ChosenId = None,
     wait: Annotated[bool, typer.Option("--wait", help="Return when it ended.")] = False,
@@ -100,6 +103,7 @@ def start(
         "byte_cap": byte_cap,
     }
     policy = policy_of(waves, numbers, pairs_of("--set", further or []))
+    policy = replace(policy, gates=gates_of(gates or []))
 
     async def work(fleet: Fleet) -> Exit | None:
         from fleetward.cli.rollout_control import asking
@@ -130,6 +134,8 @@ async def _after_start(
 
 
 app.command("quote")(quote)
+app.command("approve")(approve)
+app.command("reject")(reject)
 
 
 @app.command("status")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 from fleetward.bus.errors import NoAnswerError
 from fleetward.client.errors import ClientError
@@ -77,3 +78,14 @@ def past_steering(rollout: Rollout, action: ControlAction) -> str:
         f"Rollout {rollout.rollout_id} {how}, {rollout.state.value}{reason}: "
         f"there is nothing left to {action.value}."
     )
+
+
+async def heard_within(heard: Coroutine[Any, Any, Rollout], rollout: str) -> Rollout:
+    """The rollout that took a word in; raises NoAnswerError when none did in time."""
+    try:
+        return await asyncio.wait_for(heard, OBEYED_TIMEOUT_S)
+    except asyncio.TimeoutError:
+        raise NoAnswerError(
+            f"Nobody took in the word on rollout {rollout} within {OBEYED_TIMEOUT_S:g} s. Is "
+            "rollout-coordinator running? It is kept and will be heard then."
+        ) from None

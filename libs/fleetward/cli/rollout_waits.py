@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from fleetward.cli.durations import spoken
+from fleetward.client.gates import open_approvals
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.policies import settled_hold_s
 from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutState, Strategy
@@ -33,6 +34,12 @@ def _withheld(rollout: Rollout, now: datetime) -> str:
     """Robots whose turn it is, and who may not be given the model now."""
     if not rollout.withheld or rollout.withheld_since is None:
         return ""
+    waiting = open_approvals(rollout)
+    if waiting:
+        return (
+            f"{rollout.withheld}: `fleetward rollout approve {rollout.rollout_id}`, by somebody other "
+            f"than {rollout.requested_by or 'who asked for it'}"
+        )
     waited_s, limit_s = _passed_s(rollout.withheld_since, now), rollout.policy.stalled_after_s
     return (
         f"may not go on: {rollout.withheld}; {spoken(waited_s)} of at most {spoken(limit_s)}, "

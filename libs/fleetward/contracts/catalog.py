@@ -14,6 +14,7 @@ from fleetward.contracts.curation import ModelCard, ModelCuration, SignedWithdra
 from fleetward.contracts.dead_letter import DeadLettered
 from fleetward.contracts.errors import UnknownEventError
 from fleetward.contracts.event import Event
+from fleetward.contracts.gates import GateAnswered, RolloutApproved
 from fleetward.contracts.judgements import (
     ApproveModel,
     AttachReport,
@@ -328,6 +329,22 @@ EVENTS: tuple[EventRow, ...] = (
         rate="a few per rollout",
     ),
     EventRow(
+        event=RolloutApproved,
+        subject="rollout.approved.v1.{rollout_id}",
+        producers=(_P.OPERATOR,),
+        stream=_S.ROLLOUTS,
+        rate="a few per rollout that has gates",
+        readers=(_P.OPERATOR,),
+    ),
+    EventRow(
+        event=GateAnswered,
+        subject="rollout.gate_answered.v1.{rollout_id}",
+        producers=(_P.COORDINATOR,),
+        stream=_S.ROLLOUTS,
+        rate="one per question to a web service",
+        readers=(_P.OPERATOR,),
+    ),
+    EventRow(
         event=Rollout,
         subject="rollout.state.v1.{rollout_id}",
         producers=(_P.COORDINATOR,),
@@ -601,7 +618,7 @@ CONSUMERS: tuple[ConsumerRow, ...] = (
         durable="coordinator-requests",
         principal=_P.COORDINATOR,
         stream=_S.ROLLOUTS,
-        events=(RolloutRequested, RolloutControlRequested),
+        events=(RolloutRequested, RolloutControlRequested, RolloutApproved, GateAnswered),
         ack_wait_s=COORDINATOR_ACK_WAIT_S,
     ),
     ConsumerRow(

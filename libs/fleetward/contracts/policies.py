@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 from fleetward.contracts.errors import MalformedError
+from fleetward.contracts.gates import MAX_APPROVALS, MAX_GATES, Gate, GateKind
 from fleetward.contracts.rollouts import Rollout, RolloutPolicy, Strategy
 
 ALL_PERCENT = 100
 MIN_WAVE_PERCENT = 1
 _WEEK_S = 7 * 86_400.0
+_GATE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,47})")
+_GATE_URL = re.compile(r"https?://[^\s/]+(?:/\S*)?")
 _POLICY_BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("bake_s", 0, _WEEK_S),
     ("silent_after_s", 0.1, _WEEK_S),
@@ -39,6 +43,35 @@ class PolicyError(MalformedError):
     """A policy that no rollout can be judged by."""
 
 
+def check_gates(gates: tuple[Gate, ...]) -> None:
+    """Raise PolicyError naming the first gate that nobody could ever pass, or that says nothing."""
+    names = [gate.name for gate in gates]
+    if len(names) > MAX_GATES:
+        raise PolicyError(f"a policy has {len(names)} gates; at most {MAX_GATES} may stand.")
+    for gate in gates:
+        problem = _gate_problem(gate)
+        if names.count(gate.name) > 1:
+            problem = "another gate has the same name"
+        if problem:
+            raise PolicyError(f"gate {gate.name!r} is not valid: {problem}.")
+
+
+def _gate_problem(gate: Gate) -> str:
+    if not _GATE_NAME.fullmatch(gate.name):
+        return "name it with at most 48 letters, digits, '-' and '_'"
+    match gate.kind:
+        case GateKind.APPROVAL if not 1 <= gate.approvals <= MAX_APPROVALS:
+            return f"{gate.approvals} approvals cannot be given; ask for 1 to {MAX_APPROVALS}"
+        case GateKind.WEBHOOK if not _GATE_URL.fullmatch(gate.url):
+            return f"{gate.url!r} is no http:// or https:// URL"
+        case GateKind.ALERT_FREE if not 0 < gate.alert_free_s <= _WEEK_S:
+            return (
+                f"{gate.alert_free_s:g} s without an alert; it must be above 0 and at most a week"
+            )
+        case _:
+            return ""
+
+
 def settled_hold_s(rollout: Rollout) -> float:
     """How long a settled wave must do well before the rollout goes on, in seconds."""
     is_held = rollout.strategy in (Strategy.A_B, Strategy.SHADOW)
@@ -60,6 +93,7 @@ def check_policy(policy: RolloutPolicy) -> None:
             f"wave counts {list(counts)} are not valid: give rising numbers of robots from 1, for "
             "example 1,5,20."
         )
+    check_gates(policy.gates)
     for name, smallest, largest in _POLICY_BOUNDS:
         value = getattr(policy, name)
         if value is not None and not smallest <= value <= largest:

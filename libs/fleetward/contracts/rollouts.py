@@ -7,6 +7,7 @@ import enum
 from msgspec import Struct
 
 from fleetward.contracts.event import Event, UtcTime
+from fleetward.contracts.gates import Gate, GateState
 from fleetward.contracts.ids import Digest, ModelRef, ModelSelector, RobotId, RolloutId
 from fleetward.contracts.sharding import Sharding
 
@@ -100,6 +101,8 @@ class RolloutPolicy(Struct, frozen=True, kw_only=True):
     """Shadow: the most that an output may differ from the serving model's, relative to its range."""
     interlocks: tuple[str, ...] = ()
     """What must hold on the robot at the instant of its swap, as ``docked``, ``battery>=0.3``, ``idle``."""
+    gates: tuple[Gate, ...] = ()
+    """Who must agree before the rollout begins, widens, switches or ends."""
     stalled_after_s: float = 3600.0
     """A rollout that may not go on for so long (a floor, a window, a gate) pauses and asks."""
 
@@ -219,6 +222,17 @@ class Rollout(Event, frozen=True, kw_only=True):
     withheld_since: UtcTime | None = None
     """Since when robots wait that may not be given the model now; ``withheld`` says why."""
     withheld: str = ""
+    checkpoint: str = ""
+    """Where it waits at gates, as ``start`` or ``wave 2``; empty where it does not."""
+    checkpoint_since: UtcTime | None = None
+    gates: dict[str, GateState] = {}
+    """How the gates of that checkpoint stand, by name."""
+    plan: str = ""
+    """What approvals are of: the SHA-256 of robots, waves, policy and bytes; empty without gates."""
+    alerted_at: UtcTime | None = None
+    """When the newest alert about the new model was stored; ``last_alert`` says which."""
+    last_alert: str = ""
+    requested_by: str = ""
     baking_since: UtcTime | None = None
     started_at: UtcTime
     ended_at: UtcTime | None = None

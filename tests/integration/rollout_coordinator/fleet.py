@@ -25,7 +25,9 @@ from fleetward.contracts.robots import (
 )
 from fleetward.contracts.rollouts import (
     FINAL_STATES,
+    ControlAction,
     Rollout,
+    RolloutControlRequested,
     RolloutPolicy,
     RolloutRefused,
     RolloutRequested,
@@ -80,6 +82,13 @@ class Fleet:
         )
         await publish(self.people, wanted, message_id=f"{rollout_id}-{attempt}")
         return wanted.rollout_id
+
+    async def steer(self, rollout_id: RolloutId, action: ControlAction) -> None:
+        """Steer a rollout, as a person does."""
+        asked = RolloutControlRequested(
+            rollout_id=rollout_id, action=action, requested_by="ann", requested_at=now()
+        )
+        await publish(self.people, asked)
 
     async def ended(self, rollout_id: RolloutId) -> Rollout:
         """Wait for a rollout's end."""

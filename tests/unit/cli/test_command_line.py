@@ -55,7 +55,7 @@ def test_every_promised_command_is_there() -> None:
         *(f"keys {verb}" for verb in ("create", "init", "list", "sign-root", "rotate")),
         *("keys publish-root", "keys export-root"),
         *(f"rollout {verb}" for verb in ("quote", "start", "watch", "status", "list", "wait")),
-        *(f"rollout {verb}" for verb in ("pause", "resume", "abort")),
+        *(f"rollout {verb}" for verb in ("pause", "resume", "abort", "approve", "reject")),
     }
     assert {" ".join(words) for words in EVERY_COMMAND} == promised
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fleetward.contracts.gates import GateAnswered, RolloutApproved, Verdict
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import TargetMode
 from fleetward.contracts.rollouts import (
@@ -35,6 +36,8 @@ def check(before: Rollout, fact: Fact, step: Step) -> None:
         _check_thresholds(before, after)
         resumed = isinstance(fact, RolloutControlRequested) and fact.action is ControlAction.RESUME
         assert before.state is RolloutState.RUNNING or resumed, f"a {before.state} one went on"
+    if before.checkpoint and not after.checkpoint:
+        _check_gates(before, fact)
     if after.state is not before.state and before.state is RolloutState.REVERTING:
         _check_revert(before, after, fact)
 
@@ -45,6 +48,21 @@ def _went_on(before: Rollout, after: Rollout) -> bool:
     ended_well = after.state is RolloutState.SUCCEEDED and before.ends_as is not after.state
     switches = before.staging and not after.staging
     return after.wave == before.wave + 1 or did_well or ended_well or switches
+
+
+def _check_gates(before: Rollout, fact: Fact) -> None:
+    """Beyond a checkpoint: every gate had passed, or did with this very word on this very plan."""
+    for name, state in before.gates.items():
+        if state.verdict is Verdict.PASSED:
+            continue
+        if isinstance(fact, RolloutApproved):
+            assert fact.is_approved
+            assert (fact.plan, fact.digest) == (before.plan, before.digest)
+            assert fact.approved_by != before.requested_by
+            assert fact.checkpoint == before.checkpoint
+        else:
+            assert isinstance(fact, GateAnswered)
+            assert (fact.gate, fact.verdict) == (name, Verdict.PASSED)
 
 
 def _check_targets(before: Rollout, step: Step) -> None:

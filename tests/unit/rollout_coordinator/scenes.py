@@ -94,6 +94,7 @@ def planned(
         },
         wave_started_at=START,
         started_at=START,
+        requested_by="ann",
     )
 
 

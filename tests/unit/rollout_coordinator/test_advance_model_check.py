@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from fleetward.contracts.codec import encode
+from fleetward.contracts.gates import Checkpoint, Gate, GateKind, Verdict
 from fleetward.contracts.rollouts import (
     FINAL_STATES,
     AbortMode,
@@ -25,6 +26,7 @@ from fleetward.contracts.rollouts import (
 from rollout_coordinator.advance import Fact, advance, begun
 from rollout_coordinator.step import RobotTaken, Tick
 from tests.unit.rollout_coordinator import scenes
+from tests.unit.rollout_coordinator.gate_words import approval, gate_answer
 from tests.unit.rollout_coordinator.invariants import check
 
 UNIT_S = 5
@@ -57,6 +59,8 @@ def canonical(rollout: Rollout, passed_s: float = 0) -> Rollout:
         wave_started_at=scenes.START - OLDEST,
         switch_at=scenes.START - OLDEST if rollout.switch_at else None,
         baking_since=seen(rollout.baking_since) if rollout.baking_since else None,
+        withheld_since=seen(rollout.withheld_since) if rollout.withheld_since else None,
+        checkpoint_since=None,
         controlled_at=None,
         ended_at=None,
         reason="",
@@ -73,7 +77,22 @@ def _aged(
     return max(seen(moment), oldest) if of.phase is RobotPhase.TARGETED else oldest
 
 
+GATED = replace(
+    LAX,
+    stalled_after_s=5,
+    gates=tuple(
+        Gate(
+            name=f"{kind.value}-{checkpoint.value}", kind=kind, before=checkpoint, url="http://twin"
+        )
+        for kind, checkpoint in (
+            (GateKind.APPROVAL, Checkpoint.START),
+            (GateKind.WEBHOOK, Checkpoint.WAVE),
+            (GateKind.APPROVAL, Checkpoint.END),
+        )
+    ),
+)
 PLANS = {
+    "gates": scenes.planned(1, 1, policy=GATED),
     "canary, strict": scenes.planned(1, 2, policy=STRICT, fresh=frozenset({scenes.robot(3)})),
     "canary, lax": scenes.planned(1, 2, policy=LAX, fresh=frozenset({scenes.robot(3)})),
     "rolling": scenes.planned(3, policy=STRICT, strategy=Strategy.ROLLING),
@@ -91,6 +110,14 @@ def facts_about(rollout: Rollout) -> Iterator[Fact]:
     yield scenes.asked(ControlAction.ABORT, AbortMode.KEEP)
     yield scenes.withdrawn(scenes.NEW)
     yield scenes.withdrawn(scenes.OLD)
+    if rollout.policy.gates:
+        yield approval(rollout)
+        yield approval(rollout, yes=False)
+        yield approval(rollout, rollout.requested_by)
+        yield approval(rollout, plan="another plan")
+        for gate in rollout.policy.gates:
+            for verdict in Verdict:
+                yield gate_answer(rollout, verdict, gate.name)
     for number in range(1, len(rollout.robots) + 1):
         progress = rollout.robots[scenes.robot(number)]
         for generation in (progress.generation, progress.generation - 1):

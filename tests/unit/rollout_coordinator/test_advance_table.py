@@ -12,6 +12,7 @@ from fleetward.contracts.rollouts import RolloutState as State
 from rollout_coordinator.advance import Fact
 from rollout_coordinator.step import RobotTaken, Step, Tick
 from tests.unit.rollout_coordinator import scenes
+from tests.unit.rollout_coordinator.gate_words import approval, gate_answer
 from tests.unit.rollout_coordinator.invariants import check
 
 LATER_S = 61
@@ -29,6 +30,8 @@ FACTS: dict[str, Fact] = {
     "critical alert": scenes.alert(1),
     "silence before a proof": scenes.silent(1),
     "summary": scenes.summary(1, LATER_S),
+    "approval of nothing": approval(scenes.started(1, 2)),
+    "answer to nothing": gate_answer(scenes.started(1, 2)),
     "pause": scenes.asked(ControlAction.PAUSE),
     "resume": scenes.asked(ControlAction.RESUME),
     "abort": scenes.asked(ControlAction.ABORT),
@@ -55,6 +58,8 @@ WHILE_OPEN = {
         "critical alert": HALTED,
         "silence before a proof": NOTHING,
         "summary": REMEMBERED,
+        "approval of nothing": NOTHING,
+        "answer to nothing": NOTHING,
         "pause": "paused: RolloutPaused",
         "resume": REMEMBERED,
         "abort": HALTED,
@@ -76,6 +81,8 @@ WHILE_OPEN = {
         "critical alert": HALTED,
         "silence before a proof": NOTHING,
         "summary": REMEMBERED,
+        "approval of nothing": NOTHING,
+        "answer to nothing": NOTHING,
         "pause": REMEMBERED,
         "resume": "running: RolloutResumed",
         "abort": HALTED,
@@ -97,6 +104,8 @@ WHILE_OPEN = {
         "critical alert": NOTHING,
         "silence before a proof": NOTHING,
         "summary": NOTHING,
+        "approval of nothing": NOTHING,
+        "answer to nothing": NOTHING,
         "pause": REMEMBERED,
         "resume": REMEMBERED,
         "abort": REMEMBERED,

@@ -1,0 +1,87 @@
+"""Says yes or no to a rollout that waits for people, for the very plan that was looked at."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from secrets import token_hex
+
+from nats.aio.client import Client
+
+from fleetward.bus.publish import publish
+from fleetward.client.errors import ClientError
+from fleetward.client.rollouts import state
+from fleetward.contracts.gates import (
+    MAX_COMMENT_CHARACTERS,
+    GateKind,
+    RolloutApproved,
+    Verdict,
+)
+from fleetward.contracts.ids import RolloutId
+from fleetward.contracts.rollouts import Rollout
+
+
+class NotApprovableError(ClientError):
+    """Nothing waits there for this person's word; nothing was said."""
+
+
+async def approve(
+    connection: Client,
+    wanted: RolloutId,
+    by: str,
+    *,
+    is_approved: bool = True,
+    gate: str = "",
+    comment: str = "",
+) -> RolloutApproved:
+    """Publish a word on what waits now; returns it. Raises NotApprovableError, UnknownRolloutError."""
+    rollout = await state(connection, wanted)
+    problem = _problem(rollout, by, gate)
+    if problem:
+        raise NotApprovableError(problem)
+    word = RolloutApproved(
+        rollout_id=wanted,
+        digest=rollout.digest,
+        plan=rollout.plan,
+        checkpoint=rollout.checkpoint,
+        gate=gate,
+        is_approved=is_approved,
+        comment=comment[:MAX_COMMENT_CHARACTERS],
+        approved_by=by,
+        approved_at=datetime.now(timezone.utc),
+    )
+    await publish(connection, word, message_id=token_hex(16))
+    return word
+
+
+def is_heard(rollout: Rollout, word: RolloutApproved) -> bool:
+    """Whether the rollout took the word in: it shows at a gate, or the rollout is past it."""
+    if rollout.checkpoint != word.checkpoint:
+        return True
+    said = f"{word.approved_by} said no"
+    return any(
+        word.approved_by in held.approved_by or held.reason.startswith(said)
+        for name, held in rollout.gates.items()
+        if word.gate in ("", name)
+    )
+
+
+def open_approvals(rollout: Rollout) -> tuple[str, ...]:
+    """The gates that wait for people now, by name."""
+    kinds = {gate.name: gate.kind for gate in rollout.policy.gates}
+    return tuple(
+        name
+        for name, held in rollout.gates.items()
+        if kinds.get(name) is GateKind.APPROVAL and held.verdict is not Verdict.PASSED
+    )
+
+
+def _problem(rollout: Rollout, by: str, gate: str) -> str:
+    here = f"Rollout {rollout.rollout_id}"
+    waiting = open_approvals(rollout)
+    if not waiting:
+        return f"{here} waits for nobody's approval; it is {rollout.state.value}."
+    if gate and gate not in waiting:
+        return f"{here} has no gate {gate!r} that waits; waiting are: {', '.join(waiting)}."
+    if by == rollout.requested_by:
+        return f"{here} was asked for by {by}: somebody else has to approve it."
+    return ""
