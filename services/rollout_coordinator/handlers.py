@@ -14,7 +14,6 @@ from nats.aio.client import Client
 from fleetward.bus.dead_letters import bury
 from fleetward.bus.deliveries import Delivery
 from fleetward.bus.errors import ConflictError
-from fleetward.bus.last_values import last_value, last_values
 from fleetward.bus.listen import Kept
 from fleetward.bus.logs import log
 from fleetward.bus.publish import publish
@@ -23,23 +22,20 @@ from fleetward.contracts.codec import UnreadableMessageError
 from fleetward.contracts.errors import MalformedError
 from fleetward.contracts.event import Event
 from fleetward.contracts.gates import GateAnswered, RolloutApproved
-from fleetward.contracts.ids import RobotId, RolloutId
+from fleetward.contracts.ids import RolloutId
 from fleetward.contracts.judgements import ModelWithdrawn
-from fleetward.contracts.registry import ModelRecord
-from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled, TargetMode
 from fleetward.contracts.rollouts import (
     Rollout,
     RolloutControlRequested,
     RolloutRefused,
     RolloutRequested,
-    Strategy,
 )
 from rollout_coordinator.advance import begun
 from rollout_coordinator.errors import ContestedRolloutError, PlanRefusedError
 from rollout_coordinator.fold import Told, folded
 from rollout_coordinator.interest import Interest
 from rollout_coordinator.ledger import Opened, RolloutLedger
-from rollout_coordinator.plan import NEEDS_MODE, Fleet, planned
+from rollout_coordinator.planner import Planner
 from rollout_coordinator.recall import recalled
 from rollout_coordinator.settings import Settings
 from rollout_coordinator.step import Step, Tick
@@ -67,6 +63,7 @@ class Handlers:
         self._interest = interest
         self._settings = settings
         self._now = now
+        self._planner = Planner(connection, ledger)
         self._turns: WeakValueDictionary[RolloutId, asyncio.Lock] = WeakValueDictionary()
 
     async def on_request(self, event: Event, kept: Kept) -> None:
@@ -169,25 +166,7 @@ class Handlers:
             await self.apply(rollout.rollout_id, [(recalled(rollout, reason, now), now)])
 
     async def _planned(self, request: RolloutRequested, opened: Opened, now: datetime) -> Rollout:
-        record = await last_value(self._connection, ModelRecord, name=request.model.name)
-        enrolled = await last_values(self._connection, RobotEnrolled)
-        robots = tuple(value.event for value in enrolled)
-        known = await self._ledger.targets([robot.robot_id for robot in robots])
-        fleet = Fleet(
-            robots=robots,
-            targets={robot: held.target for robot, held in known.items() if held.target},
-            open_rollouts=opened.rollouts,
-            withdrawn=await self._ledger.withdrawn(),
-            modes=await self._modes(request.strategy),
-        )
-        return planned(request, record.event if record else None, fleet, now, current_traceparent())
-
-    async def _modes(self, strategy: Strategy) -> dict[RobotId, frozenset[TargetMode]]:
-        """What each robot's bridge understands, where the strategy asks for it."""
-        if strategy not in NEEDS_MODE:
-            return {}
-        said = await last_values(self._connection, RobotCheckedIn)
-        return {value.event.robot_id: frozenset(value.event.modes) for value in said}
+        return await self._planner.planned(request, opened, now, current_traceparent())
 
     async def _refuse(
         self, request: RolloutRequested, sequence: int, reason: str, now: datetime

@@ -8,10 +8,11 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
+from fleetward.contracts.fleet_facts import facts_of
 from fleetward.contracts.ids import Digest, ModelSelector, RobotId, Version
 from fleetward.contracts.policies import check_policy
 from fleetward.contracts.registry import ModelManifest, ModelRecord
-from fleetward.contracts.robots import RobotEnrolled, RobotTarget, TargetMode
+from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled, RobotTarget, TargetMode
 from fleetward.contracts.rollouts import (
     MAX_OPEN_ROLLOUTS,
     MAX_ROBOTS_PER_ROLLOUT,
@@ -21,12 +22,20 @@ from fleetward.contracts.rollouts import (
     RolloutState,
     Strategy,
 )
+from fleetward.contracts.selector_terms import Facts
 from fleetward.contracts.selectors import parse_selector
 from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.wave_plan import waves_of
 
 SITE_LABEL = "site"
 MAX_ROBOTS_NAMED = 5
+
+
+class Heard(Struct, frozen=True):
+    """What a robot said of itself last, and when the server stored it."""
+
+    said: RobotCheckedIn
+    at: datetime
 
 
 class Fleet(Struct, frozen=True):
@@ -37,8 +46,20 @@ class Fleet(Struct, frozen=True):
     open_rollouts: tuple[Rollout, ...]
     withdrawn: Mapping[Digest, str] = {}
     """Why nobody may be given, or return to, some bytes any more."""
-    modes: Mapping[RobotId, frozenset[TargetMode]] = {}
-    """What each robot's bridge said that it understands beside serving."""
+    heard: Mapping[RobotId, Heard] = {}
+    """What each robot said last; those that never said anything are missing."""
+
+    def modes(self, robot: RobotId) -> frozenset[TargetMode]:
+        """What its bridge said that it understands beside serving."""
+        heard = self.heard.get(robot)
+        return frozenset(heard.said.modes) if heard else frozenset()
+
+    def facts(self, robot: RobotEnrolled, now: datetime) -> Facts:
+        """What a selector is asked of."""
+        heard = self.heard.get(robot.robot_id)
+        if heard is None:
+            return facts_of(robot, None, None, now)
+        return facts_of(robot, heard.said, heard.at, now)
 
 
 def planned(
@@ -60,7 +81,7 @@ def planned(
     manifest = _manifest(request.model, record)
     _refuse_withdrawn(manifest, fleet)
     check_policy(request.policy)
-    selected = _selected(request.selector, fleet)
+    selected = _selected(request.selector, fleet, now)
     robots = _without_up_to_date(selected, manifest, fleet)
     _check_owners(robots, fleet)
     _check_modes(request.strategy, robots, fleet)
@@ -113,13 +134,9 @@ def _version(wanted: ModelSelector, record: ModelRecord) -> Version | None:
     return record.aliases[wanted.alias]
 
 
-def _selected(selector: str, fleet: Fleet) -> tuple[RobotId, ...]:
+def _selected(selector: str, fleet: Fleet, now: datetime) -> tuple[RobotId, ...]:
     matches = parse_selector(selector)
-    selected = [
-        robot.robot_id
-        for robot in fleet.robots
-        if matches({**robot.labels, "robot": robot.robot_id})
-    ]
+    selected = [robot.robot_id for robot in fleet.robots if matches(fleet.facts(robot, now))]
     if not selected:
         raise PlanRefusedError(
             f"the selector {selector!r} matches none of {len(fleet.robots)} robots. "
@@ -170,7 +187,7 @@ def _check_modes(strategy: Strategy, robots: Sequence[RobotId], fleet: Fleet) ->
     mode = NEEDS_MODE.get(strategy)
     if mode is None:
         return
-    unable = [robot for robot in robots if mode not in fleet.modes.get(robot, frozenset())]
+    unable = [robot for robot in robots if mode not in fleet.modes(robot)]
     if unable:
         raise PlanRefusedError(
             f"{_named(unable)} did not say that its bridge can {mode.value} a model. Start it, bring "

@@ -8,14 +8,16 @@ import nats.errors
 from nats.aio.client import Client
 from nats.js.errors import APIError, NoStreamResponseError
 
-from fleetward.bus.errors import PublishError
+from fleetward.bus.errors import ConflictError, PublishError
 from fleetward.bus.tracing import headers_of_span
 from fleetward.contracts.catalog import row_of
 from fleetward.contracts.codec import encode_within
 from fleetward.contracts.event import Event
 
 MESSAGE_ID = "Nats-Msg-Id"
+LAST_ON_SUBJECT = "Nats-Expected-Last-Subject-Sequence"
 PUBLISH_TIMEOUT_S = 5.0
+_OTHER_LAST_SEQUENCE = 10071
 
 
 async def publish(
@@ -23,11 +25,13 @@ async def publish(
     event: Event,
     *,
     message_id: str | None = None,
+    after: int | None = None,
     timeout_s: float = PUBLISH_TIMEOUT_S,
 ) -> int:
     """Publish ``event``; return its stream sequence, or 0 when the catalog keeps it nowhere.
 
-    ``message_id`` makes publishing twice harmless; it must not be guessable by others. Raises
+    ``message_id`` makes publishing twice harmless; it must not be guessable by others. ``after``: only
+    if this is still the sequence of the last fact on the subject, otherwise ConflictError. Raises
     PublishError when the server did not acknowledge: it may still be stored, so retry with the
     same id.
     """
@@ -40,6 +44,8 @@ async def publish(
         return 0
     if message_id is not None:
         headers[MESSAGE_ID] = message_id
+    if after is not None:
+        headers[LAST_ON_SUBJECT] = str(after)
     try:
         acknowledgement = await connection.jetstream().publish(
             subject, payload, timeout=timeout_s, stream=row.stream.value, headers=headers
@@ -50,6 +56,8 @@ async def publish(
         APIError,
         NoStreamResponseError,
     ) as problem:
+        if isinstance(problem, APIError) and problem.err_code == _OTHER_LAST_SEQUENCE:
+            raise ConflictError(f"{subject} was written by somebody else first.") from problem
         raise PublishError(
             f"{row.kind} was not acknowledged within {timeout_s} s ({problem!r}); it is retried "
             "with the same message id."

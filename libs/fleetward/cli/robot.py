@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,17 +21,26 @@ if TYPE_CHECKING:
 FAILURE_CHARACTERS = 80
 """Of a failure in a table; --json has it whole."""
 
+Where = Annotated[
+    str,
+    typer.Option(
+        "--where",
+        help="Those alone that a selector names, by labels and by what they say of themselves, as "
+        "'site=berlin and model=detector:1.3 and not online'.",
+    ),
+]
+
 app = typer.Typer(help="Who is in the fleet and what each robot serves.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_robots(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
+def list_robots(where: Where = "all", home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
     """Every enrolled robot with what it last said about itself."""
     from fleetward.cli import plain
     from fleetward.cli.tables import show_table
 
     async def work(fleet: Fleet) -> None:
-        robots, now = await fleet.robots(), datetime.now(timezone.utc)
+        robots, now = await fleet.robots(where), datetime.now(timezone.utc)
         if as_json:
             show_json([plain.robot(robot, now) for robot in robots])
             return
@@ -46,7 +56,7 @@ def list_robots(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
                 "TROUBLE",
             ],
             [row_of(robot, now) for robot in robots],
-            when_empty="No robot is enrolled yet.",
+            when_empty="No robot is enrolled yet." if where == "all" else f"No robot is {where}.",
         )
 
     with_fleet(home, work)
@@ -65,7 +75,7 @@ def enrol(
 ) -> None:
     """Take a robot into the fleet of this machine; issue its credentials and what it is to trust.
 
-    Enrolling it again renews its labels and what it trusts, and keeps its credentials.
+    Enrolling it again sets these labels, renews what it trusts, and keeps its credentials.
     """
     from fleetward.cli.pairs import pairs_of
 
@@ -84,6 +94,41 @@ def enrol(
             print(f"{name} is enrolled; its credentials are in {credentials}, and what it is to")
             print(f"trust in {trust}.")
         return None
+
+    end_with(work)
+
+
+@app.command("label")
+def label(
+    robot: Annotated[str, typer.Argument(metavar="ROBOT", help="The robot's id.")],
+    changes: Annotated[
+        list[str],
+        typer.Argument(metavar="CHANGE...", help="NAME=VALUE sets a label, NAME- removes it."),
+    ],
+    home: Home = DEFAULT_HOME,
+    as_json: Json = False,
+) -> None:
+    """Set and remove labels of a robot, with the rights of whoever enrols; the others stay.
+
+    A label with commas has several values: tag=demo,night answers tag=demo.
+    """
+    from fleetward.cli.pairs import pairs_of
+
+    taken = [change[:-1] for change in changes if "=" not in change and change.endswith("-")]
+    given = pairs_of("CHANGE", [each for each in changes if each.removesuffix("-") not in taken])
+
+    async def work() -> None:
+        from fleetward.client import Fleet
+        from fleetward.client.labels import label as labelled
+        from fleetward.contracts.ids import robot_id
+        from fleetward.contracts.rows import Principal
+
+        async with Fleet.connect(home, principal=Principal.ENROLLER) as fleet:
+            now = await labelled(fleet.connection, robot_id(robot), given, taken)
+        if as_json:
+            show_json({"robot_id": now.robot_id, "labels": now.labels})
+        else:
+            print(f"{now.robot_id}: {spoken_labels(now.labels) or 'no labels'}")
 
     end_with(work)
 
@@ -118,7 +163,7 @@ def _trust_of(credentials: Path) -> Path:
 
 def row_of(robot: RobotStatus, now: datetime) -> list[str]:
     """A robot's line of the table; the last cell says why it does not serve what it was given."""
-    labels = " ".join(f"{name}={value}" for name, value in sorted(robot.enrolled.labels.items()))
+    labels = spoken_labels(robot.enrolled.labels)
     last = robot.last
     if last is None:
         return [robot.enrolled.robot_id, "never", "", "", "", "", labels, ""]
@@ -132,6 +177,11 @@ def row_of(robot: RobotStatus, now: datetime) -> list[str]:
         labels,
         f"✗ {shortened(robot.failure, FAILURE_CHARACTERS)}" if robot.failure else "",
     ]
+
+
+def spoken_labels(labels: Mapping[str, str]) -> str:
+    """hw=thor site=berlin."""
+    return " ".join(f"{name}={value}" for name, value in sorted(labels.items()))
 
 
 def _model(last: RobotCheckedIn) -> str:

@@ -45,8 +45,8 @@ To = Annotated[
     str,
     typer.Option(
         "--to",
-        help="Which robots: all, or labels, as 'site=berlin and hw in (orin-nx, thor) and not "
-        "index=3'; 'robot=arm-7' is one robot.",
+        help="Which robots: all, or labels and live facts, as 'site=berlin and hw in (orin-nx, thor) "
+        "and not tag=demo and online and battery>=0.4'; 'robot=arm-7' is one robot.",
     ),
 ]
 HowItReaches = Annotated[

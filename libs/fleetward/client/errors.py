@@ -25,6 +25,10 @@ class NothingSelectedError(ClientError):
     """A selector that no robot answers to."""
 
 
+class UnknownRobotError(ClientError):
+    """A robot that is not enrolled."""
+
+
 class RolloutRefusedError(ClientError):
     """The coordinator refused to make a rollout of the request; nothing was changed."""
 

@@ -210,9 +210,9 @@ class Fleet:
 
     # --- robots, telemetry, alerts
 
-    async def robots(self) -> Sequence[robots.RobotStatus]:
-        """Every enrolled robot with what it last said about itself."""
-        return await robots.statuses(self.connection)
+    async def robots(self, where: str = "all") -> Sequence[robots.RobotStatus]:
+        """Enrolled robots that a selector names, each with what it last said about itself."""
+        return await robots.selected(self.connection, where)
 
     async def telemetry(
         self,

@@ -13,7 +13,6 @@ from fleetward.client.errors import NothingSelectedError
 from fleetward.client.robots import RobotStatus
 from fleetward.contracts.ids import Digest, ModelRef, RobotId, model_selector
 from fleetward.contracts.quotes import Quote, QuoteUpdate, UpdateQuoted
-from fleetward.contracts.selectors import parse_selector
 
 COHORT_LABELS = ("site", "hw")
 """Robots of one place and one kind share a link and a price, when they hold the same models."""
@@ -62,14 +61,9 @@ async def quote(connection: Client, model: str, selector: str) -> RolloutQuote:
 
     Nothing moves. Raises UnknownModelError, SelectorError, NothingSelectedError.
     """
-    matches = parse_selector(selector)
     wanted = model_selector(model)
     version = models.version_of(await models.record(connection, wanted.name), wanted)
-    selected = [
-        robot
-        for robot in await robots.statuses(connection)
-        if matches({**robot.enrolled.labels, "robot": robot.enrolled.robot_id})
-    ]
+    selected = await robots.selected(connection, selector)
     if not selected:
         raise NothingSelectedError(
             f"The selector {selector!r} matches no robot. `fleetward robot list` shows their labels."

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 from msgspec import Struct
 from nats.aio.client import Client
 
 from fleetward.bus.errors import NoAnswerError
 from fleetward.bus.last_values import Value, last_value, last_values
+from fleetward.contracts.fleet_facts import facts_of
 from fleetward.contracts.ids import ModelRef, RobotId
 from fleetward.contracts.robots import (
     CHECK_IN_S,
@@ -20,6 +21,8 @@ from fleetward.contracts.robots import (
     RobotCheckedIn,
     RobotEnrolled,
 )
+from fleetward.contracts.selector_terms import Facts
+from fleetward.contracts.selectors import parse_selector
 
 Outcome = ModelActivated | ActivationFailed | ModelFellBack
 """How a robot's way to a target ended."""
@@ -30,6 +33,8 @@ class RobotStatus(Struct, frozen=True, kw_only=True):
 
     enrolled: RobotEnrolled
     last: RobotCheckedIn | None = None
+    heard_at: datetime | None = None
+    """When the server stored ``last``."""
     outcome: Outcome | None = None
 
     @property
@@ -42,6 +47,10 @@ class RobotStatus(Struct, frozen=True, kw_only=True):
                 return f"fell back: {reason}"
             case _:
                 return ""
+
+    def facts(self, now: datetime) -> Facts:
+        """What a selector is asked of."""
+        return facts_of(self.enrolled, self.last, self.heard_at, now)
 
     def silent_for_s(self, now: datetime) -> float | None:
         """Seconds since it last checked in; None when it never did."""
@@ -57,15 +66,19 @@ async def statuses(connection: Client) -> list[RobotStatus]:
     """Every enrolled robot, by id."""
     enrolled = await last_values(connection, RobotEnrolled)
     checked_in = await last_values(connection, RobotCheckedIn)
-    last = {value.event.robot_id: value.event for value in checked_in}
+    last = {value.event.robot_id: value for value in checked_in}
     outcomes = await _outcomes(connection)
     found = [
-        RobotStatus(
-            enrolled=robot, last=last.get(robot.robot_id), outcome=outcomes.get(robot.robot_id)
-        )
-        for robot in (value.event for value in enrolled)
+        _status(value.event, last.get(value.event.robot_id), outcomes.get(value.event.robot_id))
+        for value in enrolled
     ]
     return sorted(found, key=lambda status: status.enrolled.robot_id)
+
+
+async def selected(connection: Client, selector: str) -> list[RobotStatus]:
+    """The robots that ``selector`` names, by id; raises SelectorError."""
+    matches, now = parse_selector(selector), datetime.now(timezone.utc)
+    return [robot for robot in await statuses(connection) if matches(robot.facts(now))]
 
 
 async def fetches(
@@ -82,6 +95,14 @@ async def fetches(
         if fetching is not None and fetching.model == model:
             found[robot] = fetching
     return found
+
+
+def _status(
+    enrolled: RobotEnrolled, said: Value[RobotCheckedIn] | None, outcome: Outcome | None
+) -> RobotStatus:
+    if said is None:
+        return RobotStatus(enrolled=enrolled, outcome=outcome)
+    return RobotStatus(enrolled=enrolled, last=said.event, heard_at=said.stored_at, outcome=outcome)
 
 
 async def _outcomes(connection: Client) -> dict[RobotId, Outcome]:

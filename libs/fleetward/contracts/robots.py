@@ -197,6 +197,8 @@ class RobotCheckedIn(Event, frozen=True, kw_only=True):
     """What its bridge understands beside ``serve``; empty from bridges that know no modes."""
     held_back: str = ""
     """Why the robot does not swap although it could: the interlocks that do not hold."""
+    facts: dict[str, bool | float | str] = {}
+    """What its own program says of it, as ``battery`` or ``docked``; for selectors."""
     trust_version: int = 0
     """The newest timestamp metadata this robot follows; one that falls behind is held back."""
     checked_in_at: UtcTime

@@ -1,24 +1,47 @@
-"""The selector language: which robots, by their labels.
+"""The selector language: which robots, by their labels and by what they say of themselves.
 
-Grammar: ``all`` or an expression of ``label=value``, ``label!=value``, ``label in (a, b)``,
-``not``, ``and``, ``or`` and parentheses; ``not`` binds tightest, then ``and``, then ``or``.
-The label ``robot`` is the robot's own id.
+Grammar: ``all`` or an expression of ``fact``, ``fact=value``, ``fact!=value``, ``fact in (a, b)``,
+``fact<number`` (also ``<=``, ``>``, ``>=``), ``not``, ``and``, ``or`` and parentheses; ``not`` binds
+tightest, then ``and``, then ``or``. What is no plain word stands in double quotes. Which facts there
+are says ``fleetward.contracts.fleet_facts``, what holds ``fleetward.contracts.selector_terms``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+
+from msgspec import Struct
 
 from fleetward.contracts.errors import MalformedError
-
-Matcher = Callable[[Mapping[str, str]], bool]
+from fleetward.contracts.selector_terms import (
+    KEYWORDS,
+    WORD,
+    Both,
+    Compared,
+    Differs,
+    Either,
+    Equals,
+    Everybody,
+    Facts,
+    Not,
+    OneOf,
+    Stated,
+    Term,
+    holds,
+    number,
+    written,
+)
 
 MAX_SELECTOR_CHARACTERS = 4096
 MAX_DEPTH = 50
 
-_TOKEN = re.compile(r"\s*(?:(?P<word>[A-Za-z0-9_.\-/]+)|(?P<sign>!=|=|\(|\)|,))")
-_KEYWORDS = frozenset({"and", "or", "not", "in", "all"})
+WITHOUT_ORDER = frozenset({"robot", "online", "model", "version", "digest", "mode"})
+"""Facts that are no numbers: 1.10 is not less than 1.9."""
+
+_TOKEN = re.compile(
+    rf'\s*(?:(?P<word>{WORD})|"(?P<quoted>[^"\x00-\x1f]+)"|(?P<sign>!=|<=|>=|=|<|>|\(|\)|,))'
+)
+_COMPARISONS = ("<=", ">=", "<", ">")
 
 
 class SelectorError(MalformedError):
@@ -28,19 +51,40 @@ class SelectorError(MalformedError):
         pointer = f"{selector}\n{' ' * position}^"
         super().__init__(
             f"the selector is not valid at column {position + 1}: {problem}.\n{pointer}\n"
-            "Write for example: all, or site=berlin and hw in (orin-nx, thor) and not tag=demo."
+            "Write for example: all, or site=berlin and hw in (orin-nx, thor) and not tag=demo and "
+            "online and battery>=0.4."
         )
         self.position = position
 
 
-def parse_selector(text: str) -> Matcher:
-    """A function from a robot's labels to whether it is selected; raises SelectorError."""
+class Selector(Struct, frozen=True):
+    """A selector that was understood: called with a robot's facts it says whether it is meant."""
+
+    term: Term
+
+    def __call__(self, facts: Facts) -> bool:
+        return holds(self.term, facts)
+
+    def __str__(self) -> str:
+        return written(self.term)
+
+
+class _Token(Struct, frozen=True):
+    """``kind`` is ``word``, ``quoted`` or ``sign``; ``start`` the column where it begins."""
+
+    kind: str
+    text: str
+    start: int
+
+
+def parse_selector(text: str) -> Selector:
+    """What ``text`` selects; raises SelectorError."""
     if len(text) > MAX_SELECTOR_CHARACTERS:
         raise SelectorError(text[:40], 0, f"it is longer than {MAX_SELECTOR_CHARACTERS} characters")
     parser = _Parser(text)
-    matcher = parser.either()
+    term = parser.either()
     parser.expect_end()
-    return matcher
+    return Selector(term)
 
 
 class _Parser:
@@ -52,90 +96,101 @@ class _Parser:
         self._next = 0
         self._depth = 0
 
-    def either(self) -> Matcher:
+    def either(self) -> Term:
         sides = [self._both()]
         while self._take("or"):
             sides.append(self._both())
-        return sides[0] if len(sides) == 1 else lambda labels: any(side(labels) for side in sides)
+        return sides[0] if len(sides) == 1 else Either(tuple(sides))
 
     def expect_end(self) -> None:
         if self._next < len(self._tokens):
             raise self._error("expected 'and', 'or' or the end")
 
-    def _both(self) -> Matcher:
+    def _both(self) -> Term:
         sides = [self._unary()]
         while self._take("and"):
             sides.append(self._unary())
-        return sides[0] if len(sides) == 1 else lambda labels: all(side(labels) for side in sides)
+        return sides[0] if len(sides) == 1 else Both(tuple(sides))
 
-    def _unary(self) -> Matcher:
+    def _unary(self) -> Term:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise self._error(f"nested deeper than {MAX_DEPTH}")
         try:
             if self._take("not"):
-                inner = self._unary()
-                return lambda labels: not inner(labels)
+                return Not(self._unary())
             if self._take("("):
                 inner = self.either()
                 self._expect(")")
                 return inner
-            if self._take("all"):
-                return lambda labels: True
-            return self._comparison()
+            return Everybody() if self._take("all") else self._about_a_fact()
         finally:
             self._depth -= 1
 
-    def _comparison(self) -> Matcher:
-        label = self._word("a label")
+    def _about_a_fact(self) -> Term:
+        name = self._word("a label or another fact")
         if self._take("="):
-            wanted = self._word("a value")
-            return lambda labels: labels.get(label) == wanted
+            return Equals(name, self._word("a value"))
         if self._take("!="):
-            unwanted = self._word("a value")
-            return lambda labels: labels.get(label) != unwanted
+            return Differs(name, self._word("a value"))
         if self._take("in"):
-            values = self._values()
-            return lambda labels: labels.get(label) in values
-        raise self._error(f"expected '=', '!=' or 'in' after {label!r}")
+            return OneOf(name, self._values())
+        for sign in _COMPARISONS:
+            if self._peek(sign):
+                return self._compared(name, sign)
+        return Stated(name)
 
-    def _values(self) -> frozenset[str]:
+    def _compared(self, name: str, sign: str) -> Compared:
+        if name in WITHOUT_ORDER:
+            raise self._error(f"{name!r} is no number; write {name}=... or {name} in (..., ...)")
+        self._expect(sign)
+        token = self._tokens[self._next] if self._next < len(self._tokens) else None
+        bound = number(token.text) if token is not None else None
+        if bound is None:
+            raise self._error("expected a number")
+        self._next += 1
+        return Compared(name, sign, bound)
+
+    def _values(self) -> tuple[str, ...]:
         self._expect("(")
-        values = {self._word("a value")}
+        values = [self._word("a value")]
         while self._take(","):
-            values.add(self._word("a value"))
+            values.append(self._word("a value"))
         self._expect(")")
-        return frozenset(values)
+        return tuple(values)
 
     def _word(self, what: str) -> str:
-        token = self._peek()
-        if token is None or token in _KEYWORDS or not token[0].isalnum():
+        token = self._tokens[self._next] if self._next < len(self._tokens) else None
+        if token is None or token.kind == "sign":
+            raise self._error(f"expected {what}")
+        if token.kind == "word" and (token.text in KEYWORDS or not token.text[0].isalnum()):
             raise self._error(f"expected {what}")
         self._next += 1
-        return token
+        return token.text
 
-    def _peek(self) -> str | None:
-        return self._tokens[self._next][0] if self._next < len(self._tokens) else None
+    def _peek(self, text: str) -> bool:
+        token = self._tokens[self._next] if self._next < len(self._tokens) else None
+        return token is not None and token.text == text and token.kind != "quoted"
 
-    def _take(self, token: str) -> bool:
-        if self._peek() != token:
+    def _take(self, text: str) -> bool:
+        if not self._peek(text):
             return False
         self._next += 1
         return True
 
-    def _expect(self, token: str) -> None:
-        if not self._take(token):
-            raise self._error(f"expected {token!r}")
+    def _expect(self, text: str) -> None:
+        if not self._take(text):
+            raise self._error(f"expected {text!r}")
 
     def _error(self, problem: str) -> SelectorError:
         ended = self._next >= len(self._tokens)
-        position = len(self._text) if ended else self._tokens[self._next][1]
+        position = len(self._text) if ended else self._tokens[self._next].start
         return SelectorError(self._text, position, problem)
 
 
-def _tokens(text: str) -> list[tuple[str, int]]:
+def _tokens(text: str) -> list[_Token]:
     """Each token with the column where it begins."""
-    found: list[tuple[str, int]] = []
+    found: list[_Token] = []
     end = len(text.rstrip())
     position = 0
     while position < end:
@@ -143,7 +198,8 @@ def _tokens(text: str) -> list[tuple[str, int]]:
         if match is None:
             start = position + len(text[position:]) - len(text[position:].lstrip())
             raise SelectorError(text, start, f"{text[start]!r} is not understood")
-        group = match.lastgroup or "word"
-        found.append((match[group], match.start(group)))
+        kind = match.lastgroup or "word"
+        start = match.start(kind) - (kind == "quoted")
+        found.append(_Token(kind, match[kind], start))
         position = match.end()
     return found

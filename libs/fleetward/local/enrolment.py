@@ -1,4 +1,5 @@
-"""A robot of this machine belongs to the fleet under the labels it is started with."""
+"""A robot of this machine belongs to the fleet under the labels it is started with, and under others
+that it was given since."""
 
 from __future__ import annotations
 
@@ -9,23 +10,27 @@ from nats.aio.client import Client
 
 from fleetward.bus.last_values import last_values
 from fleetward.bus.publish import publish
+from fleetward.contracts.fleet_facts import check_labels
 from fleetward.contracts.robots import RobotEnrolled
 from fleetward.local.programs import Robot
 
 
 async def enrol(connection: Client, robots: Sequence[Robot]) -> None:
-    """Announce every robot that is new or has other labels than before. Needs ENROLLER's rights."""
+    """Announce every robot that is new or lacks a label. Needs ENROLLER's rights; raises LabelError."""
     enrolled = {
         value.event.robot_id: value.event.labels
         for value in await last_values(connection, RobotEnrolled)
     }
     for robot in robots:
-        if enrolled.get(robot.robot_id) != dict(robot.labels):
+        held = enrolled.get(robot.robot_id)
+        labels = {**(held or {}), **robot.labels}
+        check_labels(labels)
+        if held != labels:
             await publish(
                 connection,
                 RobotEnrolled(
                     robot_id=robot.robot_id,
-                    labels=dict(robot.labels),
+                    labels=labels,
                     enrolled_at=datetime.now(timezone.utc),
                 ),
             )

@@ -106,14 +106,14 @@ async def test_second_start_resumes_with_the_same_keys_addresses_and_streams(
         assert await _enrolments(first, tmp_path) == before
 
 
-async def test_changed_labels_are_announced(tmp_path: Path, heard: Heard) -> None:
+async def test_changed_labels_are_announced_and_others_kept(tmp_path: Path, heard: Heard) -> None:
     async with local_system(stand_in_settings(tmp_path, robots=1), heard.append):
         pass
     plain = stand_in_settings(tmp_path, robots=1)
     moved = [replace(robot, labels={"site": "berlin"}) for robot in plain.robots]
     async with local_system(replace(plain, robots=moved), heard.append) as system:
         assert [labels for _, labels in await _enrolments(system.nats_url, tmp_path)] == [
-            {"site": "berlin"}
+            {"site": "berlin", "hw": "x86", "index": "1"}
         ]
 
 

@@ -42,6 +42,7 @@ def test_every_promised_command_is_there() -> None:
             "events",
             "robot list",
             "robot enrol",
+            "robot label",
             "alert list",
             "telemetry query",
         ),

@@ -1,0 +1,44 @@
+"""Reads what a plan is made from: the model's record, and the fleet as it stands."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from nats.aio.client import Client
+
+from fleetward.bus.last_values import last_value, last_values
+from fleetward.contracts.registry import ModelRecord
+from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
+from fleetward.contracts.rollouts import Rollout, RolloutRequested
+from rollout_coordinator.ledger import Opened, RolloutLedger
+from rollout_coordinator.plan import Fleet, Heard, planned
+
+
+class Planner:
+    """Plans on what the streams hold at the moment it is asked."""
+
+    def __init__(self, connection: Client, ledger: RolloutLedger) -> None:
+        self._connection = connection
+        self._ledger = ledger
+
+    async def planned(
+        self, request: RolloutRequested, opened: Opened, now: datetime, traceparent: str = ""
+    ) -> Rollout:
+        """The rollout that is asked for; raises PlanRefusedError, MalformedError, BusError."""
+        record = await last_value(self._connection, ModelRecord, name=request.model.name)
+        fleet = await self.fleet(opened)
+        return planned(request, record.event if record else None, fleet, now, traceparent)
+
+    async def fleet(self, opened: Opened) -> Fleet:
+        """Every robot with what it was given and what it said last."""
+        enrolled = await last_values(self._connection, RobotEnrolled)
+        said = await last_values(self._connection, RobotCheckedIn)
+        robots = tuple(value.event for value in enrolled)
+        known = await self._ledger.targets([robot.robot_id for robot in robots])
+        return Fleet(
+            robots=robots,
+            targets={robot: held.target for robot, held in known.items() if held.target},
+            open_rollouts=opened.rollouts,
+            withdrawn=await self._ledger.withdrawn(),
+            heard={value.event.robot_id: Heard(value.event, value.stored_at) for value in said},
+        )
