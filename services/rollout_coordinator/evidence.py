@@ -3,62 +3,149 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
 
-from fleetward.contracts.rollouts import (
-    CohortEvidence,
-    Evidence,
-    Moments,
-    RobotPhase,
-    Rollout,
-    Strategy,
-)
+from fleetward.contracts.compared import Metric, compared
+from fleetward.contracts.evidence import CohortEvidence, Evidence, Moments, Observed
+from fleetward.contracts.ids import RobotId
+from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout, Strategy
 from fleetward.contracts.telemetry import InferenceSummarized
+from rollout_coordinator.looks import is_due
+from rollout_coordinator.observation import Side, moved, observed, restarted, said
 
 _CANARY_PHASES = frozenset({RobotPhase.TARGETED, RobotPhase.PROVED})
 _STAGING_PHASES = frozenset({RobotPhase.WAITING, RobotPhase.TARGETED, RobotPhase.STAGED})
+_UNSEEN = Observed()
 
 
 def with_summary(rollout: Rollout, summary: InferenceSummarized, stored_at: datetime) -> Evidence:
     """The evidence with this window counted, or the same object when it does not count.
 
     Canary: robots of this rollout while they serve the new digest. Control, at the same time:
-    robots of this rollout still waiting, on whatever they served before.
+    robots of this rollout still waiting, on whatever they served before. What either served before
+    the first canary robot had the new model, or before its own swap, is what it is compared with.
+    Where a rollout leaves no control (``is_own_control``), robots are compared with themselves alone.
 
     Whether a window belongs to this wave is told by ``stored_at``, when the server stored it: the
     robot's own clock, which dates the window, may be days off. It only orders a robot's windows.
     """
-    evidence = rollout.evidence
     progress = rollout.robots.get(summary.robot_id)
-    until = evidence.counted_until.get(summary.robot_id)
-    if progress is None or (until is not None and summary.started_at <= until):
-        return evidence
+    side = _side(rollout, progress, summary) if progress is not None else None
+    if progress is None or side is None:
+        return rollout.evidence
+    until = _counted_until(rollout, summary.robot_id, side)
+    if until is not None and summary.started_at <= until:
+        return rollout.evidence
     if stored_at < rollout.wave_started_at or not _is_finite(summary):
-        return evidence
-    counted = {**evidence.counted_until, summary.robot_id: summary.started_at}
+        return rollout.evidence
+    return _counted(rollout, progress, summary, side)
+
+
+def next_wave(rollout: Rollout) -> Evidence:
+    """Evidence starts over; copies stay known, and so does what robots were like before."""
+    evidence = rollout.evidence
+    fresh = Evidence(
+        counted_until=evidence.counted_until,
+        observed={robot: restarted(seen) for robot, seen in evidence.observed.items()},
+    )
+    if not is_own_control(rollout):
+        return fresh
+    return replace(
+        fresh,
+        control=evidence.control,
+        control_windows=evidence.control_windows,
+        strata={key: replace(of, canary=()) for key, of in evidence.strata.items()},
+        is_own_control=True,
+    )
+
+
+def is_own_control(rollout: Rollout) -> bool:
+    """Whether robots are their own control: after a switch nobody else is left, in shadow nobody needed."""
+    return rollout.strategy in (Strategy.BLUE_GREEN, Strategy.SHADOW)
+
+
+def _counted_until(rollout: Rollout, robot: RobotId, side: Side) -> datetime | None:
+    """In shadow a robot serves two models in the same second, so each has an order of its own."""
+    if side is Side.BEFORE and is_own_control(rollout):
+        return rollout.evidence.observed.get(robot, _UNSEEN).before_until
+    return rollout.evidence.counted_until.get(robot)
+
+
+def _side(rollout: Rollout, progress: RobotProgress, summary: InferenceSummarized) -> Side | None:
     if progress.phase in _CANARY_PHASES and summary.digest == rollout.digest:
-        canary = _added(evidence.canary, summary)
-        return replace(evidence, canary=canary, counted_until=counted)
-    if _is_control(rollout, progress.phase) and summary.digest == progress.previous_digest:
-        control = _added(evidence.control, summary)
-        return replace(evidence, control=control, counted_until=counted)
-    return evidence
+        return Side.CANARY
+    if summary.digest != progress.previous_digest:
+        return None
+    if is_own_control(rollout):
+        return Side.BEFORE if progress.phase in _own_control_phases(rollout) else None
+    if progress.phase is RobotPhase.TARGETED:
+        return Side.BEFORE
+    if progress.phase is RobotPhase.WAITING:
+        return Side.CONTROL if rollout.evidence.windows else Side.BEFORE
+    return None
 
 
-def _is_control(rollout: Rollout, phase: RobotPhase) -> bool:
-    """Whether a robot shows in this phase how the model before does.
+def _own_control_phases(rollout: Rollout) -> frozenset[RobotPhase]:
+    """Who stages serves the model before still; who shadows serves it beside the new one."""
+    is_shadow = rollout.strategy is Strategy.SHADOW
+    return _CANARY_PHASES | {RobotPhase.WAITING} if is_shadow else _STAGING_PHASES
 
-    Who stages serves it still; who shadows serves it beside the new one.
-    """
-    if rollout.strategy is Strategy.SHADOW:
-        return phase is RobotPhase.WAITING or phase in _CANARY_PHASES
-    return phase in _STAGING_PHASES if rollout.staging else phase is RobotPhase.WAITING
+
+def _counted(
+    rollout: Rollout, progress: RobotProgress, summary: InferenceSummarized, side: Side
+) -> Evidence:
+    evidence, robot = rollout.evidence, summary.robot_id
+    metrics = compared(rollout.policy)
+    was = evidence.observed.get(robot, _UNSEEN)
+    if was.is_canary and side is Side.CONTROL:
+        return evidence
+    now = observed(was, side, said(summary, metrics))
+    own = is_own_control(rollout)
+    if own and side is Side.BEFORE:
+        now, until = replace(now, before_until=summary.started_at), evidence.counted_until
+    else:
+        until = {**evidence.counted_until, robot: summary.started_at}
+    counted = replace(
+        evidence,
+        counted_until=until,
+        observed={**evidence.observed, robot: now},
+        is_look=False,
+        is_own_control=own,
+    )
+    if side is Side.BEFORE and not own:
+        return counted
+    counted = replace(counted, strata=moved(counted, progress, was, now, metrics))
+    return _looked_at(rollout, _added(counted, side, summary, metrics))
+
+
+def _added(
+    evidence: Evidence, side: Side, summary: InferenceSummarized, metrics: Sequence[Metric]
+) -> Evidence:
+    if side is not Side.CANARY:
+        control = _more(evidence.control, summary, metrics)
+        return replace(evidence, control=control, control_windows=evidence.control_windows + 1)
+    canary = _more(evidence.canary, summary, metrics)
+    return replace(evidence, canary=canary, windows=evidence.windows + 1)
+
+
+def _looked_at(rollout: Rollout, evidence: Evidence) -> Evidence:
+    reached = sum(len(wave) for wave in rollout.waves[: rollout.wave + 1])
+    waiting = len(rollout.robots) - reached
+    if rollout.strategy is Strategy.ROLLING:  # few at a time: their windows are not waited for
+        reached = waiting = 1
+    if not is_due(evidence, reached, waiting, rollout.policy.min_inferences):
+        return evidence
+    return replace(
+        evidence, looks=evidence.looks + 1, looked_at_windows=evidence.windows, is_look=True
+    )
 
 
 def _is_finite(summary: InferenceSummarized) -> bool:
     """One window with a NaN would make every later comparison a NaN."""
+    signals = summary.signals.values()
     return all(
         math.isfinite(value)
         for value in (
@@ -66,11 +153,17 @@ def _is_finite(summary: InferenceSummarized) -> bool:
             summary.latency_ms_sum_of_squares,
             summary.confidence_sum,
             summary.confidence_sum_of_squares,
+            *(moments.total for moments in signals),
+            *(moments.total_of_squares for moments in signals),
         )
     )
 
 
-def _added(cohort: CohortEvidence, summary: InferenceSummarized) -> CohortEvidence:
+def _more(
+    cohort: CohortEvidence, summary: InferenceSummarized, metrics: Sequence[Metric]
+) -> CohortEvidence:
+    named = {metric.name for metric in metrics if metric.guard is not None}
+    heard = {name: more for name, more in summary.signals.items() if name in named}
     return CohortEvidence(
         inferences=cohort.inferences + summary.inferences,
         errors=cohort.errors + summary.errors,
@@ -86,6 +179,18 @@ def _added(cohort: CohortEvidence, summary: InferenceSummarized) -> CohortEviden
             summary.confidence_sum,
             summary.confidence_sum_of_squares,
         ),
+        signals={
+            **cohort.signals,
+            **{
+                name: _sum(
+                    cohort.signals.get(name, Moments()),
+                    more.count,
+                    more.total,
+                    more.total_of_squares,
+                )
+                for name, more in heard.items()
+            },
+        },
     )
 
 

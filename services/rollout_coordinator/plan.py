@@ -28,6 +28,8 @@ from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.wave_plan import waves_of
 
 SITE_LABEL = "site"
+HARDWARE_LABEL = "hw"
+"""Labels by whose values robots are compared with their like."""
 MAX_ROBOTS_NAMED = 5
 
 
@@ -95,10 +97,7 @@ def planned(
         waves=waves_of(request.strategy, request.policy, robots, sites),
         staging=request.strategy is Strategy.BLUE_GREEN,
         state=RolloutState.RUNNING,
-        robots={
-            robot: replace(_progress(fleet.targets.get(robot), fleet), site=sites[robot])
-            for robot in robots
-        },
+        robots=_progresses(robots, fleet),
         requested_by=request.requested_by,
         wave_started_at=now,
         started_at=now,
@@ -207,6 +206,18 @@ def _refuse_withdrawn(manifest: ModelManifest, fleet: Fleet) -> None:
             f"{manifest.model} was withdrawn: {reason}. `fleetward model list` shows what else "
             "is published."
         )
+
+
+def _progresses(robots: Sequence[RobotId], fleet: Fleet) -> dict[RobotId, RobotProgress]:
+    labels = {robot.robot_id: robot.labels for robot in fleet.robots}
+    return {
+        robot: replace(
+            _progress(fleet.targets.get(robot), fleet),
+            site=labels[robot].get(SITE_LABEL, ""),
+            hardware=labels[robot].get(HARDWARE_LABEL, ""),
+        )
+        for robot in robots
+    }
 
 
 def _progress(target: RobotTarget | None, fleet: Fleet) -> RobotProgress:

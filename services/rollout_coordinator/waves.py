@@ -11,8 +11,6 @@ from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import TargetMode
 from fleetward.contracts.rollout_events import WaveStarted
 from fleetward.contracts.rollouts import (
-    CohortEvidence,
-    Evidence,
     RobotPhase,
     RobotProgress,
     Rollout,
@@ -20,6 +18,7 @@ from fleetward.contracts.rollouts import (
 )
 from fleetward.contracts.surroundings import Surroundings
 from rollout_coordinator.admission import admitted
+from rollout_coordinator.evidence import next_wave
 from rollout_coordinator.step import (
     Step,
     TargetOrder,
@@ -33,18 +32,14 @@ from rollout_coordinator.switch import agreed, switches
 
 
 def wave_started(rollout: Rollout, wave: int, now: datetime, around: Surroundings) -> Step:
-    """The next wave's robots are given the model; evidence starts over, copies stay known.
-
-    In a blue-green rollout what was seen of the control stays: after a switch nobody is left of it.
-    """
-    control = rollout.evidence.control if switches(rollout) else CohortEvidence()
+    """The next wave's robots are given the model; evidence starts over, copies stay known."""
     entered = replace(
         rollout,
         wave=wave,
         wave_started_at=now,
         switch_at=None,
         baking_since=None,
-        evidence=Evidence(control=control, counted_until=rollout.evidence.counted_until),
+        evidence=next_wave(rollout),
     )
     announced = WaveStarted(
         rollout_id=rollout.rollout_id, wave=wave, robots=in_wave(entered), started_at=now

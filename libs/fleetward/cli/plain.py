@@ -7,10 +7,11 @@ from typing import Any
 
 from fleetward.client.alerts import AlertStatus
 from fleetward.client.robots import RobotStatus
+from fleetward.contracts.evidence import CohortEvidence
 from fleetward.contracts.gates import GateState
 from fleetward.contracts.registry import AliasMoved, ModelRecord, ModelVersion, TensorSpec
 from fleetward.contracts.robots import Fetching
-from fleetward.contracts.rollouts import CohortEvidence, RobotProgress, Rollout
+from fleetward.contracts.rollouts import RobotProgress, Rollout
 from fleetward.contracts.telemetry import Sample
 
 Plain = dict[str, Any]

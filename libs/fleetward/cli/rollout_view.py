@@ -13,11 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from fleetward.cli.rollout_waits import waits_for
+from fleetward.contracts.evidence import CohortEvidence, Moments
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import Fetching
 from fleetward.contracts.rollouts import (
-    CohortEvidence,
-    Moments,
     RobotPhase,
     RobotProgress,
     Rollout,

@@ -370,6 +370,7 @@ EVENTS: tuple[EventRow, ...] = (
         producers=(_P.COORDINATOR,),
         stream=_S.ROLLOUTS,
         rate="one per decision on telemetry of a large rollout and shard that it is of",
+        size_limit_bytes=256 * 1024,
         newest_only=True,
         readers=(_P.COORDINATOR, *_PEOPLE),
     ),

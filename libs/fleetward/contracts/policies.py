@@ -6,14 +6,17 @@ import re
 from itertools import pairwise
 
 from fleetward.contracts.errors import MalformedError
+from fleetward.contracts.evidence import MAX_SIGNAL_GUARDS, OUTPUT_MEAN_SIGNAL, SignalGuard
 from fleetward.contracts.gates import MAX_APPROVALS, MAX_GATES, Gate, GateKind
 from fleetward.contracts.rollouts import Rollout, RolloutPolicy, Strategy
+from fleetward.contracts.telemetry import SIGNAL_PATTERN
 
 ALL_PERCENT = 100
 MIN_WAVE_PERCENT = 1
 _WEEK_S = 7 * 86_400.0
 _GATE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,47})")
 _GATE_URL = re.compile(r"https?://[^\s/]+(?:/\S*)?")
+_LARGEST_TOLERANCE = 1e12
 _POLICY_BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("bake_s", 0, _WEEK_S),
     ("silent_after_s", 0.1, _WEEK_S),
@@ -22,6 +25,8 @@ _POLICY_BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("latency_tolerance", 0, 1000),
     ("confidence_tolerance", 0, 1),
     ("max_added_error_rate", 0, 1),
+    ("drift_tolerance", 0, 1000),
+    ("robot_spread", 0.001, 10),
     ("alpha", 1e-12, 0.5),
     ("min_inferences", 1, 1e9),
     ("proof_inferences", 1, 1e6),
@@ -79,7 +84,7 @@ def settled_hold_s(rollout: Rollout) -> float:
 
 
 def check_policy(policy: RolloutPolicy) -> None:
-    """Raise PolicyError naming the first number that is out of bounds."""
+    """Raise PolicyError naming the first number that is out of bounds, or a signal to no purpose."""
     percents = policy.wave_percents
     rising = all(before < after for before, after in pairwise(percents))
     if not percents or not rising or percents[0] < MIN_WAVE_PERCENT or percents[-1] != ALL_PERCENT:
@@ -99,4 +104,27 @@ def check_policy(policy: RolloutPolicy) -> None:
         if value is not None and not smallest <= value <= largest:
             raise PolicyError(
                 f"policy {name} is {value}; it must be from {smallest:g} to {largest:g}."
+            )
+    _check_signals(policy.signals)
+
+
+def _check_signals(guards: tuple[SignalGuard, ...]) -> None:
+    if len(guards) > MAX_SIGNAL_GUARDS:
+        raise PolicyError(
+            f"{len(guards)} signals are named, more than {MAX_SIGNAL_GUARDS}: choose those that "
+            "tell most; the chance of a false alarm is divided among them."
+        )
+    names = [guard.signal for guard in guards]
+    for guard in guards:
+        if re.match(SIGNAL_PATTERN, guard.signal) is None:
+            raise PolicyError(f"signal {guard.signal!r} is no signal's name, as hw.temperature is.")
+        if guard.signal == OUTPUT_MEAN_SIGNAL or names.count(guard.signal) > 1:
+            raise PolicyError(
+                f"signal {guard.signal} is judged already: name it once, and drift of the output by "
+                "drift_tolerance."
+            )
+        if not 0 <= guard.tolerance <= _LARGEST_TOLERANCE:
+            raise PolicyError(
+                f"the tolerance of signal {guard.signal} is {guard.tolerance}; it must be from 0 to "
+                f"{_LARGEST_TOLERANCE:g}."
             )

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from fleetward.contracts.errors import FleetwardError
 from fleetward.contracts.event import Event, UtcTime
+from fleetward.contracts.evidence import Evidence, Observed
 from fleetward.contracts.ids import RobotId, RolloutId
 from fleetward.contracts.rollouts import RobotProgress, Rollout
 from fleetward.contracts.sharding import Sharding
@@ -38,12 +39,16 @@ class RolloutProgress(Event, frozen=True, kw_only=True):
 
 
 class RolloutCounted(Event, frozen=True, kw_only=True):
-    """When the last counted window of each robot of one shard began, in the same order."""
+    """When the last counted window of each robot of one shard began, and what they said so far.
+
+    In the same order; ``observed`` is empty when an older coordinator wrote it.
+    """
 
     rollout_id: RolloutId
     shard: int
     revision: int
     counted_until: tuple[UtcTime | None, ...]
+    observed: tuple[Observed | None, ...] = ()
 
 
 Shard = RolloutProgress | RolloutCounted
@@ -63,16 +68,15 @@ def split(rollout: Rollout, before: Rollout | None) -> Stored:
     if len(rollout.robots) <= ROBOTS_PER_SHARD:
         return Stored(rollout, rollout, ())
     parts = _parts([robot for wave in rollout.waves for robot in wave])
-    counted = rollout.evidence.counted_until
     known = before if before is not None and before.sharding is not None else None
     moved = _changed(parts, rollout.robots, known.robots if known else None)
-    heard = _changed(parts, counted, known.evidence.counted_until if known else None)
+    heard = _heard(parts, rollout.evidence, known.evidence if known else None)
     sharding = _sharding(rollout, known.sharding if known else None, moved, heard)
     row = replace(
         rollout,
         waves=(),
         robots={},
-        evidence=replace(rollout.evidence, counted_until={}),
+        evidence=replace(rollout.evidence, counted_until={}, observed={}),
         sharding=sharding,
     )
     shards: tuple[Shard, ...] = (
@@ -98,11 +102,13 @@ def joined(row: Rollout, shards: Iterable[Shard]) -> Rollout:
     every = {robot: held for shard in robots for robot, held in shard.robots.items()}
     moments = (moment for shard in windows for moment in shard.counted_until)
     known = {robot: moment for robot, moment in zip(every, moments, strict=True) if moment}
+    said = (one for shard in windows for one in shard.observed or (None,) * _length(shard))
+    observed = {robot: one for robot, one in zip(every, said, strict=True) if one}
     return replace(
         row,
         waves=_waves(list(every), row.sharding.wave_sizes),
         robots=every,
-        evidence=replace(row.evidence, counted_until=known),
+        evidence=replace(row.evidence, counted_until=known, observed=observed),
     )
 
 
@@ -128,6 +134,12 @@ def _changed(
         for number, robots in enumerate(parts)
         if any(now.get(robot) is not before.get(robot) for robot in robots)
     ]
+
+
+def _heard(parts: Sequence[Sequence[RobotId]], now: Evidence, before: Evidence | None) -> list[int]:
+    counted = _changed(parts, now.counted_until, before.counted_until if before else None)
+    observed = _changed(parts, now.observed, before.observed if before else None)
+    return sorted({*counted, *observed})
 
 
 def _sharding(
@@ -158,13 +170,18 @@ def _progress(rollout: Rollout, number: int, robots: Sequence[RobotId]) -> Rollo
 
 
 def _counted(rollout: Rollout, number: int, robots: Sequence[RobotId]) -> RolloutCounted:
-    counted = rollout.evidence.counted_until
+    evidence = rollout.evidence
     return RolloutCounted(
         rollout_id=rollout.rollout_id,
         shard=number,
         revision=rollout.revision,
-        counted_until=tuple(counted.get(robot) for robot in robots),
+        counted_until=tuple(evidence.counted_until.get(robot) for robot in robots),
+        observed=tuple(evidence.observed.get(robot) for robot in robots),
     )
+
+
+def _length(shard: RolloutCounted) -> int:
+    return len(shard.counted_until)
 
 
 def _merged(

@@ -7,6 +7,7 @@ import enum
 from msgspec import Struct
 
 from fleetward.contracts.event import Event, UtcTime
+from fleetward.contracts.evidence import Evidence, SignalGuard
 from fleetward.contracts.gates import Gate, GateState
 from fleetward.contracts.ids import Digest, ModelRef, ModelSelector, RobotId, RolloutId
 from fleetward.contracts.sharding import Sharding
@@ -75,6 +76,14 @@ class RolloutPolicy(Struct, frozen=True, kw_only=True):
     """The new model's mean confidence may fall this much below the control cohort's."""
     max_added_error_rate: float = 0.01
     """The new model may fail this much more often than the control cohort, absolutely."""
+    drift_tolerance: float | None = None
+    """The mean of the model's output may move this many standard deviations of the control
+    cohort's; None: not judged, since a better model may well answer otherwise."""
+    signals: tuple[SignalGuard, ...] = ()
+    """Further signals to judge by."""
+    robot_spread: float = 0.1
+    """How much robots of one site and hardware differ by themselves, relatively, as far as is known
+    beforehand; what they are seen to differ by outweighs it once there are more than a few."""
     alpha: float = 0.001
     """Chance that a good canary is ever condemned by a comparison, over the whole rollout."""
     min_inferences: int = 50
@@ -161,39 +170,12 @@ class RobotProgress(Struct, frozen=True, kw_only=True):
     """Blue-green: its newest target says to serve what it staged before."""
     site: str = ""
     """Its label ``site`` when the rollout was planned."""
+    hardware: str = ""
+    """Its label ``hw``, likewise."""
     targeted_at: UtcTime | None = None
     proved_at: UtcTime | None = None
     silent_at: UtcTime | None = None
     reason: str = ""
-
-
-class Moments(Struct, frozen=True, kw_only=True):
-    """Running moments of one quantity: enough for a mean, a variance and a comparison."""
-
-    count: int = 0
-    total: float = 0.0
-    total_of_squares: float = 0.0
-
-
-class CohortEvidence(Struct, frozen=True, kw_only=True):
-    """What one cohort's robots reported since the wave began. Latency in ms."""
-
-    inferences: int = 0
-    errors: int = 0
-    latency_ms: Moments = Moments()
-    confidence: Moments = Moments()
-
-
-class Evidence(Struct, frozen=True, kw_only=True):
-    """Canary against concurrent control since the wave began.
-
-    ``counted_until``: when each robot's last counted window began; a window that began no later
-    is a copy or comes too late, and is not counted again.
-    """
-
-    canary: CohortEvidence = CohortEvidence()
-    control: CohortEvidence = CohortEvidence()
-    counted_until: dict[RobotId, UtcTime] = {}
 
 
 class Rollout(Event, frozen=True, kw_only=True):

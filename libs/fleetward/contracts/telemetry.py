@@ -21,6 +21,10 @@ DIGEST_ATTRIBUTE = "digest"
 """The attribute that says which model a sample is about."""
 
 
+MAX_SUMMARY_SIGNALS = 16
+"""Further signals that one summary carries."""
+
+
 class Series(Struct, frozen=True, kw_only=True):
     """A signal's OpenTelemetry name and its attributes (few, low-cardinality)."""
 
@@ -54,12 +58,21 @@ class TelemetryStored(Event, frozen=True, kw_only=True):
     sequence: int
 
 
+class SignalMoments(Struct, frozen=True, array_like=True):
+    """Moments of one signal's samples in one window."""
+
+    count: int = 0
+    total: float = 0.0
+    total_of_squares: float = 0.0
+
+
 class InferenceSummarized(Event, frozen=True, kw_only=True):
     """How one robot's model did in one window: the moments a cohort comparison needs.
 
     ``window`` counts up per robot and boot; it names a summary, so a second copy is ignored.
     ``inferences`` counts those that failed too; latencies are of the ``inferences - errors`` that
-    did not. Durations in ms; confidence in [0, 1].
+    did not. Durations in ms; confidence in [0, 1]. ``signals``: what else the robot recorded in
+    this window without attributes but the digest, the first MAX_SUMMARY_SIGNALS by name.
     """
 
     robot_id: RobotId
@@ -76,6 +89,7 @@ class InferenceSummarized(Event, frozen=True, kw_only=True):
     confidence_count: int = 0
     confidence_sum: float = 0.0
     confidence_sum_of_squares: float = 0.0
+    signals: dict[str, SignalMoments] = {}
 
 
 class QueryTelemetry(Event, frozen=True, kw_only=True):

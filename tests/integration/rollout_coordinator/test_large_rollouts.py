@@ -14,11 +14,11 @@ from fleetward.bus.errors import ConflictError
 from fleetward.bus.stored_rollouts import KeptRollout, read_rollout
 from fleetward.client import Fleet
 from fleetward.client.access import Access
+from fleetward.contracts.evidence import Evidence
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.rollout_rows import ROBOTS_PER_SHARD
 from fleetward.contracts.rollouts import (
     MAX_ROBOTS_PER_ROLLOUT,
-    Evidence,
     RobotPhase,
     RobotProgress,
     Rollout,

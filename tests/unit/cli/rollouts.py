@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
+from fleetward.contracts.evidence import CohortEvidence, Evidence, Moments
 from fleetward.contracts.ids import (
     Digest,
     ModelRef,
@@ -14,9 +15,6 @@ from fleetward.contracts.ids import (
     version,
 )
 from fleetward.contracts.rollouts import (
-    CohortEvidence,
-    Evidence,
-    Moments,
     RobotPhase,
     RobotProgress,
     Rollout,

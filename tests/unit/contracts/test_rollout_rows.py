@@ -11,7 +11,17 @@ from msgspec.structs import replace
 
 from fleetward.contracts.catalog import row_of
 from fleetward.contracts.codec import decode, encode, encode_within
+from fleetward.contracts.compared import ALWAYS
 from fleetward.contracts.event import Event
+from fleetward.contracts.evidence import (
+    MAX_SIGNAL_GUARDS,
+    MAX_STRATA,
+    Evidence,
+    Observed,
+    Spread,
+    Stratum,
+    Sums,
+)
 from fleetward.contracts.ids import Digest, ModelName, ModelRef, RobotId, RolloutId, Version
 from fleetward.contracts.rollout_rows import (
     ROBOTS_PER_SHARD,
@@ -26,7 +36,6 @@ from fleetward.contracts.rollout_rows import (
 from fleetward.contracts.rollouts import (
     MAX_ROBOTS_PER_ROLLOUT,
     MAX_TARGETS_PER_STEP,
-    Evidence,
     RobotPhase,
     RobotProgress,
     Rollout,
@@ -94,8 +103,27 @@ def counted(before: Rollout, robots: set[int]) -> Rollout:
     names = list(before.robots)
     until = NOW + timedelta(seconds=before.revision)
     held = {**before.evidence.counted_until, **{names[number]: until for number in robots}}
-    evidence = replace(before.evidence, counted_until=held)
+    said = {names[number]: Observed(after=(Sums(before.revision, 1.0),)) for number in robots}
+    observed = {**before.evidence.observed, **said}
+    evidence = replace(before.evidence, counted_until=held, observed=observed)
     return replace(before, evidence=evidence, revision=before.revision + 1)
+
+
+def widest_evidence(of: Rollout) -> Evidence:
+    """Every robot counted, every stratum there is, every metric that one policy may compare."""
+    metrics = len(ALWAYS) + 1 + MAX_SIGNAL_GUARDS
+    said = (Sums(2**40, 1 / 3),) * metrics
+    third = 1 / 3
+    spread = Spread(2**40, third, third, 2**40, third, third, third, third, 2**40, third)
+    spreads = (spread,) * metrics
+    return Evidence(
+        counted_until=dict.fromkeys(of.robots, NOW),
+        observed=dict.fromkeys(of.robots, Observed(True, said, said)),
+        strata={
+            f"{number:048}/{number:048}": Stratum("s" * 48, "h" * 48, spreads, spreads)
+            for number in range(MAX_STRATA + 1)
+        },
+    )
 
 
 sizes = some.lists(some.integers(1, 400), min_size=1, max_size=4)
@@ -168,7 +196,7 @@ def test_the_largest_rollout_fits_with_room_and_in_one_batch() -> None:
         reason=LONGEST_REASON,
     )
     largest = rollout(2_000, MAX_ROBOTS_PER_ROLLOUT - 2_000, progress=widest)
-    heard = replace(largest, evidence=Evidence(counted_until=dict.fromkeys(largest.robots, NOW)))
+    heard = replace(largest, evidence=widest_evidence(largest))
 
     stored = split(heard, None)
 
@@ -181,4 +209,5 @@ def test_the_largest_rollout_fits_with_room_and_in_one_batch() -> None:
 def test_the_largest_rollout_of_one_row_fits_too() -> None:
     widest = RobotProgress(previous=MODEL, previous_digest=DIGEST, reason=LONGEST_REASON)
     small = rollout(ROBOTS_PER_SHARD, progress=widest)
+    small = replace(small, evidence=widest_evidence(small))
     assert len(encode(small)) <= row_of(Rollout).size_limit_bytes / 2

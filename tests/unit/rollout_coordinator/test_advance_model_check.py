@@ -10,13 +10,12 @@ import pytest
 from msgspec.structs import replace
 
 from fleetward.contracts.codec import encode
+from fleetward.contracts.evidence import CohortEvidence, Evidence
 from fleetward.contracts.gates import Checkpoint, Gate, GateKind, Verdict
 from fleetward.contracts.rollouts import (
     FINAL_STATES,
     AbortMode,
-    CohortEvidence,
     ControlAction,
-    Evidence,
     RobotPhase,
     RobotProgress,
     Rollout,

@@ -11,6 +11,7 @@ from hypothesis import strategies as some
 from msgspec.structs import replace
 
 from fleetward.contracts.errors import MalformedError
+from fleetward.contracts.evidence import SignalGuard
 from fleetward.contracts.ids import Digest, RobotId, RolloutId, Version, model_selector
 from fleetward.contracts.registry import ModelManifest, ModelRecord, ModelVersion, SignedManifest
 from fleetward.contracts.robots import RobotEnrolled, RobotTarget
@@ -34,6 +35,8 @@ from tests.unit.rollout_coordinator.scenes import (
     START,
     started,
 )
+
+HEAT = SignalGuard(signal="hw.temperature", tolerance=5.0)
 
 
 def version(name: str, digest: Digest) -> ModelVersion:
@@ -113,6 +116,33 @@ def test_withdrawn_bytes_are_neither_planned_nor_returned_to() -> None:
     rollout = planned(request(), RECORD, left, START)
     robot = rollout.robots[RobotId("r1")]
     assert (robot.generation, robot.previous, robot.previous_digest) == (7, None, None)
+
+
+def test_plan_knows_each_robots_site_and_hardware() -> None:
+    labels = {"site": "oslo", "hw": "orin-nx", "index": "1"}
+    first, *others = fleet(2).robots
+    labelled = replace(fleet(2), robots=(replace(first, labels=labels), *others))
+    robots = planned(request(), RECORD, labelled, START).robots
+    assert (robots[RobotId("r1")].site, robots[RobotId("r1")].hardware) == ("oslo", "orin-nx")
+    assert (robots[RobotId("r2")].site, robots[RobotId("r2")].hardware) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("signals", "said"),
+    [
+        ((HEAT,) * 2, "hw.temperature is judged already: name it once"),
+        ((replace(HEAT, signal="model.output.mean"),), "drift of the output by drift_tolerance"),
+        ((replace(HEAT, signal="no name"),), "'no name' is no signal's name"),
+        (
+            tuple(replace(HEAT, signal=f"s{n}") for n in range(5)),
+            "5 signals are named, more than 4",
+        ),
+    ],
+)
+def test_signals_that_tell_nothing_new_are_refused(
+    signals: tuple[SignalGuard, ...], said: str
+) -> None:
+    assert said in refusal(request(policy=RolloutPolicy(signals=signals)), RECORD, fleet())
 
 
 def test_alias_names_the_version_it_points_to() -> None:
@@ -228,6 +258,9 @@ def test_robots_of_nobody_are_free_while_another_rollout_runs() -> None:
         RolloutPolicy(min_inferences=0),
         RolloutPolicy(proof_inferences=0),
         RolloutPolicy(health_window_s=math.inf),
+        RolloutPolicy(drift_tolerance=-1),
+        RolloutPolicy(robot_spread=0),
+        RolloutPolicy(signals=(replace(HEAT, tolerance=math.nan),)),
     ],
     ids=str,
 )
