@@ -41,6 +41,7 @@ from model_registry.pruning import Pruner
 from model_registry.quotes import Quotes
 from model_registry.records import Records
 from model_registry.reporters import Reporters
+from model_registry.scratch import Scratch
 from model_registry.settings import Settings, settings_from
 from model_registry.trust_ledger import TrustLedger, read_first_root
 from model_registry.upkeep import answer_upkeep
@@ -86,6 +87,7 @@ async def _answer_all(
         records=records,
         ledger=ledger,
         settings=settings,
+        scratch=Scratch(settings.incoming_dir),
         now=_now,
     )
     curator = Curator(

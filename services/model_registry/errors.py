@@ -9,6 +9,10 @@ class RegistryError(FleetwardError):
     """Root of every refusal and failure of the model registry."""
 
 
+class PassingError(RegistryError):
+    """Nothing is wrong with what was asked: the registry, its disk or its store could not do it."""
+
+
 class UploadKeyError(RegistryError):
     """The named object is not an upload: adopting it could touch somebody else's bytes."""
 
@@ -105,13 +109,13 @@ class PreparationStoppedError(RegistryError):
     """The process ends, and with it what it prepared in the background."""
 
 
-class RegistryBusyError(RegistryError):
+class RegistryBusyError(PassingError):
     """Too many writers raced for one record; nothing was changed."""
 
 
-class ObjectStoreError(RegistryError):
+class ObjectStoreError(PassingError):
     """The object store did not answer as it should; nothing was changed."""
 
 
-class ScratchSpaceError(RegistryError):
+class ScratchSpaceError(PassingError):
     """The registry's own disk could not take the upload; nothing was changed."""

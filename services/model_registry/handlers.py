@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from nats.aio.client import Client
 
@@ -36,8 +35,8 @@ from fleetward.trust.signing import MANIFEST
 from model_registry import description, grants, publication, verification
 from model_registry.chunk_manifests import ChunkManifests
 from model_registry.curations import Curations
-from model_registry.errors import ObjectStoreError, UploadKeyError
-from model_registry.inspection import inspect
+from model_registry.errors import ObjectStoreError, PassingError, RegistryError, UploadKeyError
+from model_registry.inspection import InspectionLimits, inspect
 from model_registry.intake import Intake
 from model_registry.judgement import refuse_withdrawn
 from model_registry.keys import pack_key
@@ -45,11 +44,16 @@ from model_registry.merging import keep_adapter
 from model_registry.objects import ModelObjects
 from model_registry.publication import Candidate, RecordStep
 from model_registry.records import Records
+from model_registry.scratch import Scratch
 from model_registry.settings import Settings
 from model_registry.trust_ledger import TrustLedger
+from model_registry.verdicts import Inspection
 
 _logger = logging.getLogger(__name__)
 _UPLOAD_KEY = re.compile(rf"\A{UPLOADS_PREFIX}[a-z0-9-]{{1,64}}\Z")
+
+Inspect = Callable[[Path, InspectionLimits], Awaitable[Inspection]]
+"""What says what a file is; raises ModelRefusedError, InspectionFailedError."""
 
 
 class Registry:
@@ -64,13 +68,17 @@ class Registry:
         records: Records,
         ledger: TrustLedger,
         settings: Settings,
+        scratch: Scratch,
         now: Callable[[], datetime],
+        inspect: Inspect = inspect,
     ) -> None:
         self._connection = connection
         self._records = records
         self._objects = objects
         self._curations = curations
-        self._intake = Intake(objects)
+        self._scratch = scratch
+        self._inspect = inspect
+        self._intake = Intake(objects, scratch)
         self._manifests = ChunkManifests(objects)
         self._ledger = ledger
         self._settings = settings
@@ -78,13 +86,18 @@ class Registry:
         self._verifying = asyncio.Semaphore(settings.verifications_at_once)
 
     async def register_model(self, request: RegisterModel) -> ModelRegistered:
-        """Adopt an upload as a version; whatever comes of it, the upload is gone afterwards."""
+        """Adopt an upload as a version; it is gone afterwards, unless only we stood in its way."""
         model = ModelRef(model_name(request.name), version(request.version))
         _refuse_foreign_key(request.upload_key)
         try:
-            return await self._register(model, request)
-        finally:
+            registered = await self._register(model, request)
+        except PassingError:
+            raise  # what was sent is good for the next push
+        except RegistryError:
             await self._remove(request.upload_key)
+            raise
+        await self._remove(request.upload_key)
+        return registered
 
     async def grant_fetch(self, request: GrantFetch) -> FetchGranted:
         """Tell a robot where the bytes lie that its own target names."""
@@ -132,8 +145,16 @@ class Registry:
         done = publication.published(record, model, request.digest)
         if done is not None:
             return ModelRegistered(version=done, already_published=True)
-        async with self._verifying:
-            candidate = await self._verified(model, request, record)
+        try:
+            async with self._verifying:
+                candidate = await self._verified(model, request, record)
+        except RegistryError:
+            record, _ = await self._records.load(model.name)
+            done = publication.published(record, model, request.digest)
+            if done is None:
+                raise
+            # the same push came twice, and the first has taken the upload away
+            return ModelRegistered(version=done, already_published=True)
         step = await self._records.change(
             model.name,
             lambda record: description.described(
@@ -149,11 +170,13 @@ class Registry:
         upload = await self._intake.look(request)
         size_bytes = upload.manifest.header.size_bytes
         verification.refuse_size(request, size_bytes, self._settings.max_model_bytes)
-        with TemporaryDirectory(dir=self._settings.incoming_dir) as scratch:
-            path = Path(scratch) / "model"
+        with self._scratch.folder() as folder:
+            path = folder / "model"
             verified = await self._intake.rebuilt(upload, request, path)
-            inspection = await inspect(path, self._settings.inspection)
-            merged = await keep_adapter(self._objects, self._intake, record, request, Path(scratch))
+            inspection = await self._inspect(path, self._settings.inspection)
+            merged = await keep_adapter(
+                self._objects, self._intake, record, request, self._scratch, folder / "adapter"
+            )
             candidate = verification.candidate(model, request, inspection, verified.chunks, merged)
             self._publish(record, candidate)  # a refusal that is known now leaves no object behind
             await self._intake.keep(verified)

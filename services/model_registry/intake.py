@@ -32,6 +32,7 @@ from model_registry.errors import (
 from model_registry.keys import manifest_key, pack_key
 from model_registry.objects import ModelObjects, SeenObject
 from model_registry.rebuilding import rebuild
+from model_registry.scratch import Scratch
 
 _OBJECT_NAME = re.compile(r"\A[a-z0-9]{1,64}\Z")
 
@@ -59,8 +60,9 @@ class VerifiedUpload(Struct, frozen=True):
 class Intake:
     """What becomes of uploads in one registry's bucket."""
 
-    def __init__(self, objects: ModelObjects) -> None:
+    def __init__(self, objects: ModelObjects, scratch: Scratch) -> None:
         self._objects = objects
+        self._scratch = scratch
 
     async def look(self, request: RegisterModel) -> Upload:
         """The upload that ``request`` names; no pack is read yet.
@@ -84,7 +86,7 @@ class Intake:
 
     async def rebuilt(self, upload: Upload, request: RegisterModel, path: Path) -> VerifiedUpload:
         """The upload's file, at ``path``, when it is what the request says; raises RegistryError."""
-        digest = await rebuild(self._objects, upload.manifest, upload.packs, path)
+        digest = await rebuild(self._objects, upload.manifest, upload.packs, path, self._scratch)
         verification.refuse_digest(request, digest)
         encoded = await asyncio.to_thread(_encoded, upload.manifest, digest, path)
         name = manifest_digest(encoded)

@@ -15,6 +15,7 @@ from model_registry.errors import ModelRefusedError, UnknownModelError
 from model_registry.intake import Intake
 from model_registry.keys import adapter_key
 from model_registry.objects import ModelObjects
+from model_registry.scratch import Scratch
 
 
 async def keep_adapter(
@@ -22,11 +23,12 @@ async def keep_adapter(
     intake: Intake,
     record: ModelRecord,
     request: RegisterModel,
-    scratch: Path,
+    scratch: Scratch,
+    path: Path,
 ) -> MergedAdapter | None:
-    """The request's adapter, hashed, read once and kept under its digest; None without one.
+    """The request's adapter, hashed, read once from ``path`` and kept under its digest; None without.
 
-    Raises UnknownModelError, ModelRefusedError, DigestMismatchError, what ``Intake.seen`` raises.
+    Raises UnknownModelError, ModelRefusedError, DigestMismatchError, OSError, what ``Intake.seen`` raises.
     """
     merged = request.merged
     if merged is None:
@@ -40,9 +42,8 @@ async def keep_adapter(
     content = await objects.read(seen)
     digest = Digest(f"sha256:{(await asyncio.to_thread(hashlib.sha256, content)).hexdigest()}")
     verification.refuse_other(merged.stored, digest)
-    path = scratch / "adapter"
     try:
-        await asyncio.to_thread(path.write_bytes, content)
+        await asyncio.to_thread(scratch.write, path, content)
         await asyncio.to_thread(read_adapter, path, merged.scale)
     except DeliveryError as error:
         raise ModelRefusedError(f"The adapter is refused: {error}") from error

@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
 from fleetward.contracts.registry import UPLOADS_PREFIX
-from model_registry.errors import ObjectMissingError, ObjectStoreError
+from model_registry.errors import DigestMismatchError, ObjectMissingError, ObjectStoreError
 from model_registry.parts import send_file
 from model_registry.retention import StoredEntry
 from model_registry.settings import StoreSettings
@@ -216,7 +216,7 @@ class ModelObjects:
         try:
             kept = await self.look(key)
         except ObjectMissingError as error:
-            raise ObjectStoreError(
+            raise DigestMismatchError(
                 f"What became {key} changed while it was verified. Push the file again."
             ) from error
         if kept.size_bytes != size_bytes:

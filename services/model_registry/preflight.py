@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 
@@ -23,6 +22,7 @@ from model_registry.objects import ModelObjects
 from model_registry.preflight_run import Verdict
 from model_registry.rebuilding import rebuild
 from model_registry.sandbox import NoAnswer, SandboxLimits, answer_of
+from model_registry.scratch import Scratch
 
 _logger = logging.getLogger(__name__)
 
@@ -38,14 +38,14 @@ class Preflighter:
         *,
         curations: Curations,
         objects: ModelObjects,
-        directory: Path,
+        scratch: Scratch,
         now: Callable[[], datetime],
         limits: SandboxLimits = LIMITS,
     ) -> None:
         self._curations = curations
         self._objects = objects
         self._manifests = ChunkManifests(objects)
-        self._directory = directory
+        self._scratch = scratch
         self._now = now
         self._limits = limits
         self._turn = asyncio.Lock()
@@ -71,8 +71,8 @@ class Preflighter:
         if manifest.format != "onnx":
             reason = f"it is {manifest.format}: weights without a graph, which nothing can run"
             return Verdict(passed=False, reason=reason)
-        with TemporaryDirectory(dir=self._directory) as scratch:
-            path = Path(scratch) / f"model.{manifest.format}"
+        with self._scratch.folder() as folder:
+            path = folder / f"model.{manifest.format}"
             await self._write(manifest, path)
             answer = await answer_of("model_registry.preflight_run", path, self._limits)
         if isinstance(answer, NoAnswer):
@@ -92,7 +92,7 @@ class Preflighter:
                 "bytes under a new version."
             )
         chunks = await self._manifests.read(manifest.chunks)
-        digest = await rebuild(self._objects, chunks, {}, path)
+        digest = await rebuild(self._objects, chunks, {}, path, self._scratch)
         if digest != manifest.digest:
             raise DigestMismatchError(
                 f"The packs of {manifest.model} give {digest}, {manifest.digest} was published. "

@@ -17,7 +17,7 @@ from model_registry.publication import RecordStep
 from model_registry.trust_ledger import TrustLedger
 
 MAX_ATTEMPTS = 8
-"""One attempt loses only to another writer's success, so eight writers at once all get through."""
+"""One attempt loses only to another process's success, so eight of them at once all get through."""
 
 Decide = Callable[[ModelRecord], RecordStep]
 
@@ -45,10 +45,9 @@ class Records:
         """
         problem: Exception | None = None
         for _ in range(MAX_ATTEMPTS):
-            record, sequence = await self.load(name)
-            step = decide(record)
             try:
-                await self._save(record, step, sequence)
+                async with self._ledger.turn:
+                    step = await self._changed(name, decide)
             except (ConflictError, PublishError) as error:
                 problem = error
                 continue
@@ -58,6 +57,12 @@ class Records:
         raise RegistryBusyError(
             f"{name} could not be changed in {MAX_ATTEMPTS} attempts ({problem}). Try again."
         )
+
+    async def _changed(self, name: ModelName, decide: Decide) -> RecordStep:
+        record, sequence = await self.load(name)
+        step = decide(record)
+        await self._save(record, step, sequence)
+        return step
 
     async def _save(self, before: ModelRecord, step: RecordStep, sequence: int) -> None:
         record = Write(step.record, expected_last_sequence=sequence)

@@ -53,6 +53,8 @@ class TrustLedger:
         self._now = now
         self._root = b""
         """The newest root that was seen."""
+        self.turn = asyncio.Lock()
+        """Every listing is signed on top of the last, so two at once would only refuse one another."""
 
     def sign(self, purpose: str, payload: bytes) -> Signature:
         """Sign what is no metadata, with the key that signs what is published."""

@@ -15,6 +15,7 @@ from model_registry.objects import ModelObjects
 from model_registry.preflight import Preflighter
 from model_registry.pruning import Pruner
 from model_registry.records import Records
+from model_registry.scratch import Scratch
 from model_registry.settings import Settings
 
 
@@ -28,7 +29,7 @@ async def answer_upkeep(
 ) -> Pruner:
     """Answer what is asked; the pruner, which also works by itself, is handed back."""
     preflighter = Preflighter(
-        curations=curations, objects=objects, directory=settings.incoming_dir, now=now
+        curations=curations, objects=objects, scratch=Scratch(settings.incoming_dir), now=now
     )
     exporter = Exporter(
         connection=connection,

@@ -23,7 +23,7 @@ from fleetward.client.diffs import ModelDiff
 from fleetward.client.errors import ClientError, NoSystemError
 from fleetward.client.live import live_facts
 from fleetward.client.publishing import MergedFile
-from fleetward.client.uploads import Progress
+from fleetward.client.uploads import Progress, open_uploads
 from fleetward.contracts import ids
 from fleetward.contracts.alerts import AlertFired, AlertResolved, Severity
 from fleetward.contracts.ids import ModelRef, ModelSelector, RobotId
@@ -101,16 +101,17 @@ class Fleet:
                 "Nothing says where to upload. Set FLEETWARD_S3_ENDPOINT, FLEETWARD_S3_ACCESS_KEY "
                 "and FLEETWARD_S3_SECRET_KEY, or connect to a home directory."
             )
-        return await publishing.push(
-            self.connection,
-            self._access.store,
-            Path(path),
-            model,
-            metadata or {},
-            progress,
-            description,
-            merged,
-        )
+        async with open_uploads(self._access.store) as uploads:
+            return await publishing.push(
+                self.connection,
+                uploads,
+                Path(path),
+                model,
+                metadata or {},
+                progress,
+                description,
+                merged,
+            )
 
     async def models(self) -> list[ModelRecord]:
         """Every model with its versions and aliases, by name."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
-from secrets import token_hex
 from typing import BinaryIO
 
 from msgspec import Struct
@@ -15,11 +13,10 @@ from nats.aio.client import Client
 
 from fleetward.bus.errors import RefusedError
 from fleetward.bus.requests import ask
-from fleetward.client.access import StoreAccess
 from fleetward.client.descriptions import NOTHING_SAID, Description
-from fleetward.client.errors import FileRefusedError, UploadError
+from fleetward.client.errors import FileRefusedError
 from fleetward.client.stored_chunks import stored_manifests
-from fleetward.client.uploads import Progress, Uploads, open_uploads
+from fleetward.client.uploads import Progress, Uploads
 from fleetward.contracts.ids import Digest, ModelRef, Version
 from fleetward.contracts.registry import (
     UPLOADS_PREFIX,
@@ -43,8 +40,6 @@ from fleetward.delivery.packs import NewPack, StoredChunks, packing_of
 
 PACKS_AT_ONCE = 2
 """Packs in memory and on the way at a time; each is at most 64 MiB."""
-MANIFEST_NAME = "manifest"
-ADAPTER_NAME = "adapter"
 
 
 class MergedFile(Struct, frozen=True, kw_only=True):
@@ -60,7 +55,7 @@ class MergedFile(Struct, frozen=True, kw_only=True):
 
 async def push(
     connection: Client,
-    store: StoreAccess,
+    uploads: Uploads,
     path: Path,
     model: ModelRef,
     metadata: Mapping[str, str],
@@ -70,39 +65,40 @@ async def push(
 ) -> ModelRegistered:
     """Send what is new of a file, and have the registry verify, sign and announce it.
 
+    A push that was cut off is taken up again by the same push: at most the packs that were on
+    their way are sent again.
+
     ``progress`` counts what stands already as sent; ``merged`` lets robots that hold its base get
     the file for little more than the adapter. Raises FileRefusedError, UploadError,
     RefusedError (the registry's words), NoAnswerError.
     """
     file = await asyncio.to_thread(_chunked, path)
     manifests = await stored_manifests(connection, model.name)
-    upload_key = UPLOADS_PREFIX + token_hex(16)
-    async with open_uploads(store, upload_key) as uploads:
-        try:
-            chunks, packs = await _sent(uploads, path, file, manifests, progress)
-            request = RegisterModel(
-                name=model.name,
-                version=model.version,
-                digest=file.digest,
-                size_bytes=file.layout.size_bytes,
-                upload_key=upload_key,
-                chunks=chunks,
-                packs=packs,
-                merged=await _adapter_sent(uploads, merged) if merged is not None else None,
-                metadata=dict(metadata),
-                lineage=dict(description.lineage),
-                licence=description.licence,
-                card=description.card,
-            )
-            registered = await _registered(connection, request, path)
-        except BaseException:
-            with suppress(UploadError):
-                await uploads.remove()
-            raise
-    return registered
+    upload_key = _upload_key(model, file.digest)
+    chunks, packs = await _sent(uploads, upload_key, path, file, manifests, progress)
+    request = RegisterModel(
+        name=model.name,
+        version=model.version,
+        digest=file.digest,
+        size_bytes=file.layout.size_bytes,
+        upload_key=upload_key,
+        chunks=chunks,
+        packs=packs,
+        merged=await _adapter_sent(uploads, upload_key, merged) if merged is not None else None,
+        metadata=dict(metadata),
+        lineage=dict(description.lineage),
+        licence=description.licence,
+        card=description.card,
+    )
+    return await _registered(connection, request, path)
 
 
-async def _adapter_sent(uploads: Uploads, merged: MergedFile) -> MergedAdapter:
+def _upload_key(model: ModelRef, digest: Digest) -> str:
+    """The same for the same push, so that one which was cut off is gone on with."""
+    return UPLOADS_PREFIX + hashlib.sha256(f"{model} {digest}".encode()).hexdigest()[:32]
+
+
+async def _adapter_sent(uploads: Uploads, upload_key: str, merged: MergedFile) -> MergedAdapter:
     """The adapter as it lies in the store now, when it is one."""
     try:
         await asyncio.to_thread(read_adapter, merged.adapter, merged.scale)
@@ -112,7 +108,7 @@ async def _adapter_sent(uploads: Uploads, merged: MergedFile) -> MergedAdapter:
     except DeliveryError as error:
         raise FileRefusedError(f"{merged.adapter} is no adapter: {error}") from error
     digest = Digest(f"sha256:{hashlib.sha256(content).hexdigest()}")
-    stored = await uploads.put(ADAPTER_NAME, content, digest, sent=lambda more: None)
+    stored = await uploads.put(_key(upload_key, digest), content, digest, sent=lambda more: None)
     return MergedAdapter(base=merged.base, stored=stored, scale=merged.scale)
 
 
@@ -141,6 +137,7 @@ def _chunked(path: Path) -> ChunkedFile:
 
 async def _sent(
     uploads: Uploads,
+    upload_key: str,
     path: Path,
     file: ChunkedFile,
     manifests: Sequence[ChunkManifest],
@@ -157,24 +154,27 @@ async def _sent(
         progress(counted, total)
 
     sent(0)
-    packs = await _packs_sent(uploads, path, packing.new_packs, sent)
+    packs = await _packs_sent(uploads, upload_key, path, packing.new_packs, sent)
     runs = packing.runs([pack.digest for pack in packs])
     encoded = encode_manifest(_manifest(file, runs))
-    chunks = await uploads.put(
-        MANIFEST_NAME, encoded, manifest_digest(encoded), sent=lambda more: None
-    )
+    digest = manifest_digest(encoded)
+    chunks = await uploads.put(_key(upload_key, digest), encoded, digest, sent=lambda more: None)
     return chunks, packs
 
 
 async def _packs_sent(
-    uploads: Uploads, path: Path, packs: Sequence[NewPack], sent: Callable[[int], None]
+    uploads: Uploads,
+    upload_key: str,
+    path: Path,
+    packs: Sequence[NewPack],
+    sent: Callable[[int], None],
 ) -> tuple[StoredObject, ...]:
     slots = asyncio.Semaphore(PACKS_AT_ONCE)
 
     async def one(pack: NewPack) -> StoredObject:
         async with slots:
             content, digest = await asyncio.to_thread(_content, path, pack)
-            return await uploads.put(digest.removeprefix("sha256:"), content, digest, sent)
+            return await uploads.put(_key(upload_key, digest), content, digest, sent)
 
     sending = [asyncio.ensure_future(one(pack)) for pack in packs]
     try:
@@ -183,6 +183,10 @@ async def _packs_sent(
         for task in sending:
             task.cancel()
         await asyncio.gather(*sending, return_exceptions=True)
+
+
+def _key(upload_key: str, digest: Digest) -> str:
+    return f"{upload_key}/{digest.removeprefix('sha256:')}"
 
 
 def _content(path: Path, pack: NewPack) -> tuple[bytes, Digest]:

@@ -26,49 +26,51 @@ Progress = Callable[[int, int], None]
 
 
 class Uploads:
-    """One upload: objects below one prefix of the store; made by ``open_uploads``."""
+    """A way to send objects to the store; made by ``open_uploads``."""
 
-    def __init__(self, client: S3Client, access: StoreAccess, prefix: str) -> None:
+    def __init__(self, client: S3Client, access: StoreAccess) -> None:
         self._client = client
         self._access = access
-        self._prefix = prefix
-        self._begun: list[str] = []
 
     async def put(
-        self, name: str, content: bytes, digest: Digest, sent: Callable[[int], None]
+        self, key: str, content: bytes, digest: Digest, sent: Callable[[int], None]
     ) -> StoredObject:
-        """Send an object in parts, telling ``sent`` of each part's bytes; raises UploadError."""
+        """Send an object in parts, telling ``sent`` of each part's bytes; raises UploadError.
+
+        One that an earlier push sent stays as it is: the registry hashes it in any case.
+        """
         import aiohttp
         from boto3.s3.transfer import TransferConfig  # type: ignore[import-untyped]  # ships no types
         from botocore.exceptions import BotoCoreError, ClientError
 
-        key = f"{self._prefix}/{name}"
-        self._begun.append(key)
         config = TransferConfig(multipart_chunksize=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
         try:
+            if await self._stands(key, len(content)):
+                sent(len(content))
+                return StoredObject(key, digest, len(content))
             await self._client.upload_fileobj(
                 io.BytesIO(content), self._access.bucket, key, Callback=sent, Config=config
             )
         except (BotoCoreError, ClientError, aiohttp.ClientError, OSError) as error:
             raise UploadError(
                 f"The model was not uploaded to {self._access.endpoint} ({error}). "
-                "Nothing was published; push again."
+                "Nothing was published; push again, and what was sent is not sent again."
             ) from error
         return StoredObject(key, digest, len(content))
 
-    async def remove(self) -> None:
-        """Remove what was sent; raises UploadError."""
-        from botocore.exceptions import BotoCoreError, ClientError
+    async def _stands(self, key: str, size_bytes: int) -> bool:
+        """Whether an earlier push sent this object whole; whoever may not know sends it again."""
+        from botocore.exceptions import ClientError
 
-        for key in self._begun:
-            try:
-                await self._client.delete_object(Bucket=self._access.bucket, Key=key)
-            except (BotoCoreError, ClientError) as error:
-                raise UploadError(f"{key} could not be removed ({error}); it expires.") from error
+        try:
+            head = await self._client.head_object(Bucket=self._access.bucket, Key=key)
+        except ClientError:
+            return False
+        return head["ContentLength"] == size_bytes
 
 
 @asynccontextmanager
-async def open_uploads(access: StoreAccess, prefix: str) -> AsyncIterator[Uploads]:
+async def open_uploads(access: StoreAccess) -> AsyncIterator[Uploads]:
     """Connect to the object store for as long as the block runs."""
     import aioboto3
     from aiobotocore.config import AioConfig
@@ -86,4 +88,4 @@ async def open_uploads(access: StoreAccess, prefix: str) -> AsyncIterator[Upload
         region_name="us-east-1",
     )
     async with session.client("s3", endpoint_url=access.endpoint, config=config) as client:
-        yield Uploads(client, access, prefix)
+        yield Uploads(client, access)

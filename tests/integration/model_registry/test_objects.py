@@ -10,6 +10,7 @@ import pytest
 from model_registry.errors import ScratchSpaceError
 from model_registry.objects import open_objects
 from model_registry.rebuilding import rebuild
+from model_registry.scratch import Scratch
 from model_registry.settings import StoreSettings
 from testkit.servers import ObjectStore
 from tests.integration.model_registry import bucket
@@ -31,15 +32,18 @@ def settings(object_store: ObjectStore) -> StoreSettings:
 
 
 async def test_a_full_disk_is_named_with_what_to_do(
-    object_store: ObjectStore, settings: StoreSettings
+    object_store: ObjectStore, settings: StoreSettings, tmp_path: Path
 ) -> None:
-    content = b"x" * 100_000
+    content, scratch = b"x" * 100_000, Scratch(tmp_path)
     manifest = manifest_of([content])
     await bucket.put(object_store, "uploads/large/pack", content)
     async with open_objects(settings) as objects:
         packs = {manifest.header.digest: await objects.look("uploads/large/pack")}
-        with pytest.raises(ScratchSpaceError, match=r"No space left on device\. Free space there"):
-            await rebuild(objects, manifest, packs, ALWAYS_FULL)
+        with (
+            pytest.raises(ScratchSpaceError, match=r"No space left on device\. Free space there"),
+            scratch.folder(),
+        ):
+            await rebuild(objects, manifest, packs, ALWAYS_FULL, scratch)
 
 
 async def test_only_uploads_of_yesterday_are_swept(

@@ -208,6 +208,16 @@ async def test_racing_pushes_of_many_versions_all_get_their_own_release(
     assert {held.manifest.model.version for held in versions} == {f"1.{n}" for n in range(5)}
 
 
+async def test_the_same_push_twice_at_once_is_published_once(
+    fleet: Fleet, object_store: ObjectStore, name: str, model: Path
+) -> None:
+    pushed = await asyncio.gather(*(fleet.push_model(model, name, "1.0") for _ in range(3)))
+
+    assert len({each.version.manifest.release for each in pushed}) == 1
+    assert len((await fleet.model_record(name)).versions) == 1
+    assert not any(key.startswith("uploads/") for key in await bucket.keys_in(object_store))
+
+
 async def nothing_was_kept(store: ObjectStore, digest: Digest) -> None:
     keys = await bucket.keys_in(store)
     assert not any(key.startswith("uploads/") for key in keys)
