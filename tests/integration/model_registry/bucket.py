@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import aioboto3
@@ -44,9 +45,20 @@ async def sizes_in(store: ObjectStore) -> dict[str, int]:
 
 async def contents_of(store: ObjectStore, key: str) -> bytes:
     """One object's bytes."""
+    async with opened(store) as contents:
+        return await contents(key)
+
+
+@asynccontextmanager
+async def opened(store: ObjectStore) -> AsyncIterator[Callable[[str], Awaitable[bytes]]]:
+    """What gives an object's bytes by its key, as often as needed."""
     async with _client(store) as client:
-        answer = await client.get_object(Bucket=store.bucket, Key=key)
-        return await answer["Body"].read()
+
+        async def contents(key: str) -> bytes:
+            answer = await client.get_object(Bucket=store.bucket, Key=key)
+            return await answer["Body"].read()
+
+        yield contents
 
 
 async def put(store: ObjectStore, key: str, contents: bytes) -> None:

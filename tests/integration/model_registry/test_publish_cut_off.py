@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,12 @@ from fleetward.client import Fleet
 from fleetward.client.access import Access
 from fleetward.contracts.ids import ModelName
 from fleetward.contracts.registry import ModelRecord, ModelRegistered, ModelVersion
-from fleetward.delivery.manifest import decode_manifest
 from testkit.servers import ObjectStore
-from tests.integration.model_registry import bucket, graphs
+from tests.integration.model_registry import graphs
 from tests.integration.model_registry.dying_registry import DyingRegistry
 from tests.integration.model_registry.forged_uploads import ForgedUpload
 from tests.integration.model_registry.watched_store import watched
+from tests.integration.model_registry.whole_versions import expect_whole
 
 pytestmark = pytest.mark.slow
 
@@ -75,19 +74,3 @@ async def versions_of(fleet: Fleet) -> dict[str, ModelVersion]:
     value = await last_value(fleet.connection, ModelRecord, name=NAME)
     record = value.event if value is not None else ModelRecord(name=NAME)
     return {held.manifest.model.version: held for held in record.versions}
-
-
-async def expect_whole(store: ObjectStore, version: ModelVersion) -> None:
-    """A version's bytes can be made from what its record names, and are what it says."""
-    manifest = version.manifest
-    assert manifest.chunks is not None
-    chunks = decode_manifest(await bucket.contents_of(store, manifest.chunks.key))
-    packs = {
-        pack: await bucket.contents_of(store, f"packs/sha256/{pack.removeprefix('sha256:')}")
-        for pack in chunks.packs()
-    }
-    content = b"".join(
-        packs[place.pack][place.offset : place.offset + chunk.length]
-        for chunk, place in chunks.places()
-    )
-    assert f"sha256:{hashlib.sha256(content).hexdigest()}" == manifest.digest
