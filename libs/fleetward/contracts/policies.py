@@ -8,6 +8,7 @@ from itertools import pairwise
 from fleetward.contracts.errors import MalformedError
 from fleetward.contracts.evidence import MAX_SIGNAL_GUARDS, OUTPUT_MEAN_SIGNAL, SignalGuard
 from fleetward.contracts.gates import MAX_APPROVALS, MAX_GATES, Gate, GateKind
+from fleetward.contracts.interlocks import check_interlocks
 from fleetward.contracts.rollouts import Rollout, RolloutPolicy, Strategy
 from fleetward.contracts.telemetry import SIGNAL_PATTERN
 
@@ -84,7 +85,11 @@ def settled_hold_s(rollout: Rollout) -> float:
 
 
 def check_policy(policy: RolloutPolicy) -> None:
-    """Raise PolicyError naming the first number that is out of bounds, or a signal to no purpose."""
+    """Raise PolicyError naming the first number that is out of bounds, or a signal to no purpose.
+
+    Raises InterlockError for an interlock that no robot can judge.
+    """
+    check_interlocks(policy.interlocks)
     percents = policy.wave_percents
     rising = all(before < after for before, after in pairwise(percents))
     if not percents or not rising or percents[0] < MIN_WAVE_PERCENT or percents[-1] != ALL_PERCENT:
