@@ -7,20 +7,17 @@ async with Bridge(settings, source=camera) as bridge:
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
-import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from datetime import datetime, timezone
 from secrets import token_hex
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import aiohttp
-from msgspec.structs import replace
 
-from edge_bridge.errors import BridgeError
+from edge_bridge.check_in import Speaker
+from edge_bridge.facts import Facts
 from edge_bridge.fetch import Fetcher
 from edge_bridge.handlers import Converger
 from edge_bridge.journal import Journal
@@ -33,8 +30,10 @@ from edge_bridge.settings import Settings
 from edge_bridge.slots import FellBack, InferenceDone, Slots, StagedModel
 from edge_bridge.sources import Source
 from edge_bridge.spool import Spool
+from edge_bridge.state_dir import locked, with_whole_paths
 from edge_bridge.steps import Steps
 from edge_bridge.store import ModelStore
+from edge_bridge.swap_gate import SwapGate
 from edge_bridge.targets import TargetWatch
 from edge_bridge.telemetry import Recorder
 from edge_bridge.trust import Trust
@@ -46,10 +45,6 @@ from fleetward.contracts.robots import RobotCheckedIn
 from fleetward.contracts.telemetry import TelemetryStored
 
 _logger = logging.getLogger(__name__)
-
-
-class AlreadyRunningError(BridgeError):
-    """Another bridge of this robot uses the same state directory."""
 
 
 class Bridge:
@@ -65,13 +60,14 @@ class Bridge:
         source: Source,
         on_result: Callable[[InferenceDone], None] | None = None,
     ) -> None:
-        settings = _with_whole_paths(settings)
+        settings = with_whole_paths(settings)
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         self._settings = settings
         self._source = source
         self._on_result = on_result
         self.boot_id = BootId(token_hex(12))
         self._recorder = Recorder(settings.robot_id, self.boot_id, settings.frames)
+        self._facts = Facts(settings.facts_path, settings.fact_max_age_s)
         self._tasks: list[asyncio.Task[None]] = []
 
     def record(
@@ -80,10 +76,23 @@ class Bridge:
         """Report one sample of a signal (``contracts/signals.py``), now; from any thread."""
         self._recorder.record(signal, value, attributes or {})
 
+    def report_fact(self, name: str, value: bool | float) -> None:
+        """Say what is so now, for interlocks: ``docked``, ``battery``; from any thread.
+
+        Say it again before it is ``fact_max_age_s`` old: what is older does not count. Raises
+        InterlockError for a name that no interlock can have.
+        """
+        self._facts.report(name, value)
+
     @property
     def active(self) -> StagedModel | None:
         """The model that serves, None before the first."""
         return self._slots.active
+
+    @property
+    def worker_pids(self) -> dict[str, int]:
+        """The live workers' processes by their part, "active", "warm" or "staged", to be watched."""
+        return self._slots.worker_pids
 
     @property
     def frames_served(self) -> int:
@@ -107,7 +116,7 @@ class Bridge:
             task.result()
 
     async def __aenter__(self) -> Bridge:
-        self._lock = _locked(self._settings)
+        self._lock = locked(self._settings)
         try:
             self._build()
         except BaseException:
@@ -186,11 +195,9 @@ class Bridge:
         self._fetcher = Fetcher(
             self._session, self._registry.grant, self._store, self._trust, settings.fetch
         )
-        self._watch = InferenceWatch(settings.health)
+        self._build_workers()
         self._withdrawn = WithdrawnDigests(settings.state_dir / "withdrawn.msgpack", self._trust)
-        self._slots = Slots(
-            settings.slots, self._source, on_result=self._inferred, on_fallback=self._fell_back
-        )
+        self._gate = SwapGate(lambda: self._trust.clock, self._facts)
         self._steps = Steps(
             settings,
             slots=self._slots,
@@ -199,6 +206,7 @@ class Bridge:
             trust=self._trust,
             watch=self._watch,
             withdrawn=self._withdrawn,
+            gate=self._gate,
         )
         self._converger = Converger(
             settings,
@@ -207,6 +215,26 @@ class Bridge:
             reporter=self._reporter,
             on_change=self._check_ins.changed,
         )
+        self._speaker = Speaker(
+            robot_id=settings.robot_id,
+            boot_id=self.boot_id,
+            converger=self._converger,
+            slots=self._slots,
+            store=self._store,
+            fetcher=self._fetcher,
+            trust=self._trust,
+        )
+
+    def _build_workers(self) -> None:
+        """Who infers, and who counts that."""
+        self._slots = Slots(
+            self._settings.slots,
+            self._source,
+            on_result=self._inferred,
+            on_fallback=self._fell_back,
+            on_green_lost=self._green_lost,
+        )
+        self._watch = InferenceWatch(self._settings.health)
 
     def _parts(self) -> dict[str, Coroutine[Any, Any, None]]:
         return {
@@ -239,44 +267,7 @@ class Bridge:
         self._converger.fell_back(fall)
 
     def _check_in(self, sequence: int) -> RobotCheckedIn:
-        slots, ledger = self._slots, self._slots.ledger
-        return RobotCheckedIn(
-            robot_id=self._settings.robot_id,
-            boot_id=self.boot_id,
-            sequence=sequence,
-            generation=self._converger.memory.generation,
-            active_model=slots.active.model if slots.active else None,
-            active_digest=slots.active.digest if slots.active else None,
-            warm_digest=slots.warm.digest if slots.warm else None,
-            cached_digests=tuple(sorted(self._store.digests())),
-            frames_served=ledger.frames_served,
-            frames_dropped=ledger.frames_dropped,
-            frames_reissued=ledger.frames_reissued,
-            bytes_fetched=self._fetcher.received_bytes,
-            fetching=self._fetcher.progress,
-            trust_version=self._trust.version,
-            checked_in_at=datetime.fromtimestamp(time.time(), timezone.utc),
-        )
+        return self._speaker.check_in(sequence)
 
-
-def _with_whole_paths(settings: Settings) -> Settings:
-    """The worker runs in another directory, and the program around us may change its own."""
-    return replace(
-        settings,
-        state_dir=settings.state_dir.absolute(),
-        trust_dir=settings.trust_dir.absolute(),
-        credentials=settings.credentials.absolute(),
-    )
-
-
-def _locked(settings: Settings) -> IO[str]:
-    """Hold the state directory for this process; the kernel lets go of it on a kill -9."""
-    lock = (settings.state_dir / "lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as problem:
-        lock.close()
-        raise AlreadyRunningError(
-            f"another bridge runs in {settings.state_dir}. Stop it, or give this robot its own."
-        ) from problem
-    return lock
+    def _green_lost(self, reason: str) -> None:
+        self._converger.green_lost(reason)

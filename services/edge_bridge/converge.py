@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fleetward.contracts.ids import Digest, ModelName, ModelRef, RobotId
-from fleetward.contracts.robots import RobotTarget
+from fleetward.contracts.robots import RobotTarget, TargetMode
 
 
 class Placed(Struct, frozen=True):
@@ -40,6 +40,8 @@ class Memory(Struct, frozen=True, kw_only=True):
     ``bytes_fetched`` is what the newest target cost so far, ``bytes_planned`` what was planned and
     ``fetch_remarks`` what went another way; ``traceparent`` is the trace it came by, ``key_id`` the
     key that signed it. ``releases``: the newest release it served, by model name.
+    ``held_generation`` is the newest whose model was reported staged or shadowed: it is held so until
+    the next target, started again as often as need be, and not reported again.
     """
 
     target: RobotTarget | None = None
@@ -53,6 +55,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     traceparent: str = ""
     key_id: str = ""
     releases: dict[ModelName, int] = {}
+    held_generation: int = 0
 
     @property
     def generation(self) -> int:
@@ -61,11 +64,15 @@ class Memory(Struct, frozen=True, kw_only=True):
 
 
 class Slotted(Struct, frozen=True, kw_only=True):
-    """What is so right now: which digests the slots hold, are on disk, or must not be served."""
+    """What is so right now: which digests the slots hold, are on disk, or must not be served.
+
+    ``may_swap``: the target's agreed instant is here, and what must hold at a swap holds.
+    """
 
     active: Digest | None = None
     warm: Digest | None = None
     staged: Digest | None = None
+    may_swap: bool = True
     stored: frozenset[Digest] = frozenset()
     withdrawn: frozenset[Digest] = frozenset()
 
@@ -94,6 +101,14 @@ class RetireWarm(Struct, frozen=True):
     """The warm model was withdrawn: end it, so that nothing can fall back to it."""
 
 
+class ReportStaged(Struct, frozen=True):
+    """Green is warm, and the target wants no more than that for now: say so once."""
+
+
+class AwaitSwap(Struct, frozen=True):
+    """The wanted model is warm and may not serve yet: wait for its instant and its interlocks."""
+
+
 class Swap(Struct, frozen=True):
     """Let the warm green worker serve."""
 
@@ -106,7 +121,19 @@ class Prove(Struct, frozen=True):
     """The wanted model serves: count good inferences, then commit and report."""
 
 
-Action = Rest | Fetch | Stage | DiscardStaged | Refuse | RetireWarm | Swap | SwapBack | Prove
+Action = (
+    Rest
+    | Fetch
+    | Stage
+    | ReportStaged
+    | DiscardStaged
+    | Refuse
+    | RetireWarm
+    | AwaitSwap
+    | Swap
+    | SwapBack
+    | Prove
+)
 
 
 def refusal_reason(robot_id: RobotId, target: RobotTarget, memory: Memory) -> str | None:
@@ -156,21 +183,41 @@ def next_action(memory: Memory, slotted: Slotted) -> Action:
     until it is given something else: a robot is not left without a model from afar.
     """
     wanted = _open_digest(memory)
+    serves = wanted is not None and _mode(memory) is TargetMode.SERVE
     if slotted.staged is not None and (slotted.staged != wanted or _is_served(wanted, slotted)):
         return DiscardStaged()
     if wanted in slotted.withdrawn:
         return Refuse()
     if slotted.warm in slotted.withdrawn:
         return RetireWarm()
-    if wanted is not None and slotted.active == wanted:
+    if serves and slotted.active == wanted:
         return Prove()
-    if _is_unproved(memory, slotted) or (wanted is not None and slotted.warm == wanted):
+    if _is_unproved(memory, slotted):
         return SwapBack()
     if wanted is None:
         return Rest()
+    return _to_serve(wanted, slotted) if serves else _to_hold(wanted, memory, slotted)
+
+
+def _to_serve(wanted: Digest, slotted: Slotted) -> Action:
+    if wanted in {slotted.warm, slotted.staged} and not slotted.may_swap:
+        return AwaitSwap()
+    if slotted.warm == wanted:
+        return SwapBack()
     if slotted.staged == wanted:
         return Swap()
     return Stage() if wanted in slotted.stored else Fetch()
+
+
+def _to_hold(wanted: Digest, memory: Memory, slotted: Slotted) -> Action:
+    """Green is warm, in whatever slot; when its worker died it is staged again."""
+    if slotted.staged == wanted or _is_served(wanted, slotted):
+        return Rest() if memory.held_generation == memory.generation else ReportStaged()
+    return Stage() if wanted in slotted.stored else Fetch()
+
+
+def _mode(memory: Memory) -> TargetMode:
+    return memory.target.mode if memory.target is not None else TargetMode.SERVE
 
 
 def _open_digest(memory: Memory) -> Digest | None:
@@ -211,6 +258,11 @@ def commit(memory: Memory, release: int = 0) -> Memory:
         settled_generation=target.generation,
         releases={**memory.releases, name: max(release, memory.releases.get(name, 0))},
     )
+
+
+def hold(memory: Memory) -> Memory:
+    """The target's model was reported to be held as it asks; it stays open until a newer one."""
+    return replace(memory, held_generation=memory.generation)
 
 
 def give_up(memory: Memory) -> Memory:

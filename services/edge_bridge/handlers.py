@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
-from typing import Any
 
 from edge_bridge import converge, outcome
 from edge_bridge.converge import Action, Memory, next_action, refusal_reason
-from edge_bridge.errors import ActivationError, DigestMismatchError, TransientError
+from edge_bridge.errors import ActivationError, TransientError
 from edge_bridge.health_window import HealthWindow
+from edge_bridge.interrupting import unless
 from edge_bridge.journal import JournalError
+from edge_bridge.own_model import start_own_model
+from edge_bridge.remembering import Remembered
 from edge_bridge.reporting import Reporter
 from edge_bridge.settings import Settings
 from edge_bridge.slots import FellBack
 from edge_bridge.steps import Steps
 from edge_bridge.targets import Distrusted, Offered
+from edge_bridge.unasked import Unasked
 from fleetward.bus.backoff import pause_s
 from fleetward.bus.logs import log
 from fleetward.bus.tracing import span
-from fleetward.contracts.event import Event
-from fleetward.contracts.robots import ActivationStage, RobotTarget
+from fleetward.contracts.robots import RobotTarget
 
 _logger = logging.getLogger(__name__)
 
@@ -40,17 +42,28 @@ class Converger:
         reporter: Reporter,
         on_change: Callable[[], None],
     ) -> None:
-        self.memory = memory
         self._settings = settings
         self._steps = steps
-        self._reporter = reporter
         self._on_change = on_change
+        self._remembered = Remembered(memory, reporter, on_change)
+        self.held_back = ""
+        """Why the robot does not swap although it could, as of the newest look."""
+        self._last_step: tuple[str, int, str] | None = None
         self._changed = asyncio.Event()
         self._superseded = asyncio.Event()
         self._offered: Offered | None = None
-        self._memory_turn = asyncio.Lock()
-        self._unasked: asyncio.Queue[FellBack | Distrusted] = asyncio.Queue()
+        self._unasked = Unasked(
+            steps,
+            self._remembered,
+            retry_wait_s=settings.retry_wait_s,
+            on_returned=self._changed.set,
+        )
         self._window = HealthWindow(steps, on_fell_back=self.fell_back, on_over=self._window_over)
+
+    @property
+    def memory(self) -> Memory:
+        """What the robot remembers, as it is on its disk."""
+        return self._remembered.memory
 
     def offer(self, offered: Offered) -> None:
         """A signed target was read; an older or foreign one is refused here."""
@@ -65,7 +78,7 @@ class Converger:
 
     def distrust(self, distrusted: Distrusted) -> None:
         """A target without a good signature was read: nothing changes, and it is reported."""
-        self._unasked.put_nowait(distrusted)
+        self._unasked.put(distrusted)
 
     def withdrawn(self) -> None:
         """A newer list of withdrawn digests was read: it comes before whatever is under way."""
@@ -75,11 +88,17 @@ class Converger:
     def fell_back(self, fall: FellBack) -> None:
         """The slots returned to the warm model: by themselves, or because the window said so."""
         self._steps.watch.wake()
-        self._unasked.put_nowait(fall)
+        self._unasked.put(fall)
+
+    def green_lost(self, reason: str) -> None:
+        """The worker that held the wanted model warm died: it is staged again."""
+        self._steps.deaths.count(reason)
+        self._steps.gate.stir()
+        self._changed.set()
 
     async def run(self) -> None:
         """Serve the robot's own model at once, then converge for ever."""
-        reporting = asyncio.ensure_future(self._report_unasked())
+        reporting = asyncio.ensure_future(self._unasked.run())
         try:
             await self._start_own_model()
             failures = 0
@@ -116,6 +135,7 @@ class Converger:
     async def _converge(self) -> None:
         await self._take_offer()
         if isinstance(self._next(), converge.Rest):
+            self._hold_back("")
             return
         target = self.memory.target
         with span(
@@ -133,12 +153,29 @@ class Converger:
 
     async def _step(self, action: Action) -> None:
         """One step; a failure for good is reported and settles this generation."""
-        log(_logger, f"bridge.{type(action).__name__.lower()}", generation=self.memory.generation)
+        self._tell(action)
         try:
             await self._perform(action)
         except ActivationError as problem:
             await self._give_up(problem)
-        self._on_change()
+        if not isinstance(action, converge.AwaitSwap):
+            self._on_change()
+
+    def _tell(self, action: Action) -> None:
+        """Say once what is under way, and what the robot waits for when it waits."""
+        target, reason = self.memory.target, ""
+        if isinstance(action, converge.AwaitSwap) and target is not None:
+            reason = self._steps.gate.held_back(target)
+        step = (type(action).__name__.lower(), self.memory.generation, reason)
+        if step != self._last_step:
+            self._last_step = step
+            log(_logger, f"bridge.{step[0]}", generation=step[1], held_back=reason)
+        self._hold_back(reason)
+
+    def _hold_back(self, reason: str) -> None:
+        if reason != self.held_back:
+            self.held_back = reason
+            self._on_change()
 
     async def _perform(self, action: Action) -> None:
         target = self.memory.target
@@ -148,30 +185,51 @@ class Converger:
             await self._steps.slots.retire_warm()
         elif isinstance(action, converge.SwapBack):
             self._window.stop()
-            await self._steps.swap_back(f"generation {self.memory.generation} asks for it")
+            reason = f"generation {self.memory.generation} asks for it"
+            await self._steps.swap_back(reason, self._wants_warm())
         elif target is None:
             raise AssertionError("only an accepted target has further steps")
         elif isinstance(action, converge.Refuse):
             self._steps.withdrawn.refuse(target)
-        elif isinstance(action, converge.Fetch):
-            await self._unless_superseded(self._fetch(target))
-        elif isinstance(action, converge.Stage):
-            await self._unless_superseded(self._steps.stage(target, self.memory))
         elif isinstance(action, converge.Swap):
             self._window.stop()
             await self._steps.swap(target)
+        elif isinstance(action, converge.ReportStaged):
+            await self._report_staged(target)
         else:
-            await self._unless_superseded(self._prove(target))
+            await unless(self._superseded, self._long_step(action, target))
+
+    async def _long_step(self, action: Action, target: RobotTarget) -> None:
+        """What takes its time, and is given up at any moment for something newer."""
+        if isinstance(action, converge.Fetch):
+            await self._fetch(target)
+        elif isinstance(action, converge.Stage):
+            await self._steps.stage(target, self.memory)
+        elif isinstance(action, converge.AwaitSwap):
+            await self._steps.await_swap(target)
+        else:
+            await self._prove(target)
+
+    def _wants_warm(self) -> RobotTarget | None:
+        """The target, when it names the warm model: the robot may also leave what was never proved."""
+        target, warm = self.memory.target, self._steps.slots.warm
+        return target if target and warm and target.digest == warm.digest else None
+
+    async def _report_staged(self, target: RobotTarget) -> None:
+        warm_up_ms = self._steps.warm_up_ms(target.digest)
+        offset_s = self._steps.gate.clock_offset_s()
+        report = outcome.staged(target, warm_up_ms, self.memory, offset_s, _now())
+        await self._remembered.change(converge.hold, [report])
 
     async def _fetch(self, target: RobotTarget) -> None:
         cost = await self._steps.fetch(target, self.memory)
-        await self._remember(lambda memory: converge.charge(memory, target, cost))
+        await self._remembered.change(lambda memory: converge.charge(memory, target, cost))
 
     async def _prove(self, target: RobotTarget) -> None:
         proof = await self._steps.prove(target)
         report = outcome.activated(target, proof, self.memory, _now())
         release = self._steps.release_of(target)
-        await self._remember(lambda memory: converge.commit(memory, release), [report])
+        await self._remembered.change(lambda memory: converge.commit(memory, release), [report])
         log(_logger, "bridge.activated", model=str(target.model), generation=target.generation)
         self._window.start(target)
 
@@ -180,28 +238,14 @@ class Converger:
         log(_logger, "bridge.gave_up", level=logging.ERROR, reason=str(problem))
         if target is not None:
             report = outcome.failed(target, problem.stage, str(problem), _now())
-            await self._remember(converge.give_up, [report])
-
-    async def _unless_superseded(self, step: Coroutine[Any, Any, None]) -> None:
-        """Run ``step`` to its end, or cancel it as soon as a newer target is offered."""
-        working = asyncio.ensure_future(step)
-        newer = asyncio.ensure_future(self._superseded.wait())
-        try:
-            await asyncio.wait({working, newer}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            newer.cancel()
-            if not working.done():
-                working.cancel()
-                await asyncio.wait({working})
-        if not working.cancelled():
-            working.result()
+            await self._remembered.change(converge.give_up, [report])
 
     async def _take_offer(self) -> None:
         offered = self._offered
         if offered is not None and not refusal_reason(
             self._settings.robot_id, offered.target, self.memory
         ):
-            await self._remember(
+            await self._remembered.change(
                 lambda memory: converge.accept(
                     memory, offered.target, offered.traceparent, offered.key_id
                 )
@@ -210,83 +254,26 @@ class Converger:
             self._offered = None
             self._superseded.clear()
 
-    async def _remember(
-        self, change: Callable[[Memory], Memory], facts: Sequence[Event] = ()
-    ) -> None:
-        """Change the memory and report, in one transaction; raises JournalError and changes nothing."""
-        async with self._memory_turn:
-            memory = change(self.memory)
-            if memory != self.memory or facts:
-                await self._reporter.report(memory, facts)
-            self.memory = memory
-        self._on_change()
-
-    async def _report_unasked(self) -> None:
-        """What happened by itself is written down beside whatever step is under way."""
-        while True:
-            happened = await self._unasked.get()
-            while True:
-                try:
-                    await self._write_down(happened)
-                    break
-                except JournalError as problem:
-                    log(_logger, "report.unwritten", level=logging.ERROR, reason=str(problem))
-                    await asyncio.sleep(self._settings.retry_wait_s)
-
-    async def _write_down(self, happened: FellBack | Distrusted) -> None:
-        if isinstance(happened, Distrusted):
-            report = outcome.failed(
-                happened.claimed, ActivationStage.TARGET, happened.reason, _now()
-            )
-            await self._remember(lambda memory: memory, [report])
-            return
-        left, serving = self.memory.activated, self._steps.slots.active
-        log(_logger, "bridge.fell_back", level=logging.WARNING, reason=happened.reason)
-        if serving is None or not converge.is_own(self.memory, happened.from_digest):
-            return
-        placed = converge.Placed(serving.model, serving.digest)
-        facts = [outcome.fell_back(left, happened, _now())] if left else []
-        with span(
-            "bridge.fall_back",
-            self.memory.traceparent,
-            robot_id=self._settings.robot_id,
-            digest=serving.digest,
-        ):
-            await self._remember(lambda memory: converge.return_to(memory, placed), facts)
-        self._changed.set()
-
     async def _start_own_model(self) -> None:
-        """From the store, without the network: the proved model, else the one before it."""
         own = self.memory.active
         if own is None:
             return
-        reason = "it is not in the store"
-        for placed in (own, self.memory.previous):
-            if placed is None or placed.digest not in self._steps.store.digests():
-                continue
-            if placed != own and placed.digest in self._steps.withdrawn.digests:
-                continue
-            try:
-                await self._steps.place(placed)
-            except ActivationError as problem:
-                reason = str(problem)
-                log(_logger, "bridge.start_failed", level=logging.ERROR, reason=reason)
-                with suppress(DigestMismatchError):
-                    await asyncio.to_thread(self._steps.store.verify, placed.digest)
-                continue
-            if placed != own:
-                self.fell_back(_fall(own, placed, f"it could not be started: {reason}"))
-            self._on_change()
+        started = await start_own_model(self.memory, self._steps)
+        if started.placed is None:
+            with suppress(JournalError):
+                await self._remembered.change(converge.forget_own)
             return
-        with suppress(JournalError):
-            await self._remember(converge.forget_own)
+        if started.placed != own:
+            self.fell_back(_fall(own, started.placed, f"it could not be started: {started.reason}"))
+        self._on_change()
 
     def _next(self) -> Action:
-        return next_action(self.memory, self._steps.slotted())
+        return next_action(self.memory, self._steps.slotted(self.memory.target))
 
     def _window_over(self) -> None:
         keep = self._settings.store.models_unpinned
         self._steps.store.collect(converge.pinned(self.memory), keep)
+        self._changed.set()  # what was warm may be what a target wants held
         self._on_change()
 
 

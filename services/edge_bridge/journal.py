@@ -24,12 +24,21 @@ from fleetward.contracts.robots import (
     ActivationFailed,
     ModelActivated,
     ModelFellBack,
+    ModelShadowed,
+    ModelStaged,
     RobotCheckedIn,
 )
 
 REPORTED: dict[str, type[Event]] = {
     event.__name__: event
-    for event in (ActivationFailed, ModelActivated, ModelFellBack, RobotCheckedIn)
+    for event in (
+        ActivationFailed,
+        ModelActivated,
+        ModelFellBack,
+        ModelShadowed,
+        ModelStaged,
+        RobotCheckedIn,
+    )
 }
 
 _SCHEMA = """

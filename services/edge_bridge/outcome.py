@@ -13,6 +13,7 @@ from fleetward.contracts.robots import (
     ActivationStage,
     ModelActivated,
     ModelFellBack,
+    ModelStaged,
     RobotTarget,
 )
 from fleetward.contracts.wording import shortened
@@ -24,6 +25,7 @@ class Proof(Struct, frozen=True, kw_only=True):
     inferences: int
     swap_ms: float
     warm_up_ms: float
+    switch_late_s: float | None = None
 
 
 def activated(target: RobotTarget, proof: Proof, memory: Memory, now: datetime) -> ModelActivated:
@@ -40,7 +42,30 @@ def activated(target: RobotTarget, proof: Proof, memory: Memory, now: datetime) 
         bytes_fetched=memory.bytes_fetched,
         bytes_planned=memory.bytes_planned,
         fetch_remarks=memory.fetch_remarks,
+        switch_late_s=proof.switch_late_s,
         activated_at=now,
+    )
+
+
+def staged(
+    target: RobotTarget,
+    warm_up_ms: float,
+    memory: Memory,
+    clock_offset_s: float | None,
+    now: datetime,
+) -> ModelStaged:
+    """The target's model is warm and serves nobody yet."""
+    return ModelStaged(
+        robot_id=target.robot_id,
+        rollout_id=target.rollout_id,
+        generation=target.generation,
+        model=target.model,
+        digest=target.digest,
+        warm_up_ms=warm_up_ms,
+        bytes_fetched=memory.bytes_fetched,
+        bytes_planned=memory.bytes_planned,
+        clock_offset_s=clock_offset_s,
+        staged_at=now,
     )
 
 

@@ -72,6 +72,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     """0 leaves the probe out: the robot's own control loop reports instead."""
     ready_offline_after_s: float = 10.0
     """A robot boots without its hub: it counts as ready after so long anyway."""
+    facts_path: Path | None = None
+    """A JSON file of facts for interlocks, for a bridge that no program embeds (see ``facts``)."""
+    fact_max_age_s: float = 5.0
+    """What was said longer ago counts as unknown, and an interlock on it does not hold."""
     stop_timeout_s: float = 1.5
     proof_timeout_s: float = 60.0
     """How long a swapped model may take to its last proving inference while frames arrive."""
@@ -102,6 +106,7 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
         trust_dir=environment.path("FLEETWARD_TRUST_DIR"),
         traces_dir=environment.optional_path("FLEETWARD_TRACES_DIR"),
         frames_dir=environment.optional_path("FLEETWARD_FRAMES_DIR"),
+        facts_path=environment.optional_path("FLEETWARD_FACTS_FILE"),
     )
     return replace(
         settings,
@@ -116,6 +121,7 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
             bytes_per_s=environment.optional_number("FLEETWARD_FETCH_BYTES_PER_S"),
             site_cache=environment.optional_text("FLEETWARD_SITE_CACHE"),
         ),
+        fact_max_age_s=environment.number("FLEETWARD_FACT_MAX_AGE_S", settings.fact_max_age_s),
         check_in_s=environment.number("FLEETWARD_CHECK_IN_S", settings.check_in_s),
         ready_offline_after_s=environment.number(
             "FLEETWARD_READY_OFFLINE_AFTER_S", settings.ready_offline_after_s

@@ -62,7 +62,8 @@ class Slots:
     """One robot's models: active, warm (the one before) and staged (the one to come).
 
     One caller at a time stages, swaps and retires. What happens by itself: a dead active worker
-    falls back to the warm one (``on_fallback``), or is restarted when there is none.
+    falls back to the warm one (``on_fallback``), or is restarted when there is none; a dead green one
+    is gone (``on_green_lost``).
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Slots:
         *,
         on_result: Callable[[InferenceDone], None],
         on_fallback: Callable[[FellBack], None],
+        on_green_lost: Callable[[str], None] = lambda reason: None,
     ) -> None:
         self.ledger = Ledger()
         self.restarts = 0
@@ -79,6 +81,7 @@ class Slots:
         self._settings = settings
         self._source = source
         self._on_fallback = on_fallback
+        self._on_green_lost = on_green_lost
         self._ring = FrameRing(places_for(settings), settings.frame_limit_bytes)
         self._pump = FramePump(settings, self._ring, self.ledger, on_result)
         self._active: WorkerSlot | None = None
@@ -200,6 +203,7 @@ class Slots:
         log(_logger, "slots.worker_died", level=logging.WARNING, reason=reason, digest=digest)
         if slot is self._staged:
             self._staged = None
+            self._on_green_lost(reason)
         elif slot is self._active:
             self._replace_active(slot, reason)
         else:

@@ -8,10 +8,12 @@ import time
 from edge_bridge.converge import Cost, Memory, Placed, Slotted, pinned
 from edge_bridge.errors import DigestMismatchError, ProofFailedError, TransientError
 from edge_bridge.fetch import Fetcher
+from edge_bridge.green_deaths import GreenDeaths
 from edge_bridge.outcome import Proof
 from edge_bridge.settings import Settings
 from edge_bridge.slots import Slots, StagedModel, WarmUp
 from edge_bridge.store import ModelStore
+from edge_bridge.swap_gate import SwapGate
 from edge_bridge.trust import Trust
 from edge_bridge.trust_state import is_held
 from edge_bridge.verify import verified_manifest
@@ -38,7 +40,10 @@ class Steps:
         trust: Trust,
         watch: InferenceWatch,
         withdrawn: WithdrawnDigests,
+        gate: SwapGate,
     ) -> None:
+        self.robot_id = settings.robot_id
+        self.gate = gate
         self.slots = slots
         self.watch = watch
         self.store = store
@@ -48,17 +53,23 @@ class Steps:
         self._trust = trust
         self._warm_up_ms = 0.0
         self._swap_ms = 0.0
+        self._late_s: float | None = None
+        self.deaths = GreenDeaths()
         self._awaited_first: tuple[Digest, str, int] | None = None
         """Digest, trace and start (unix ns) of a swap whose first result is still to come."""
 
-    def slotted(self) -> Slotted:
-        """What is so right now."""
+    def slotted(self, target: RobotTarget | None) -> Slotted:
+        """What is so right now, for a robot whose newest target this is.
+
+        ``may_swap`` holds for this turn of the event loop: a swap that is decided on it is done in it.
+        """
         return Slotted(
             active=_digest(self.slots.active),
             warm=_digest(self.slots.warm),
             staged=_digest(self.slots.staged),
             stored=self.store.digests(),
             withdrawn=self.withdrawn.digests,
+            may_swap=target is None or self.gate.is_open(target),
         )
 
     async def fetch(self, target: RobotTarget, memory: Memory) -> Cost:
@@ -70,6 +81,7 @@ class Steps:
     async def stage(self, target: RobotTarget, memory: Memory) -> None:
         """Verify what is stored and warm a green worker up with it."""
         with span("bridge.stage", **self._attributes(target)):
+            self.deaths.refuse(target)
             await self._trust.permit(target, memory)
             await self._verify_stored(target, memory)
             warm_up = await self._load(Placed(target.model, target.digest))
@@ -82,18 +94,21 @@ class Steps:
         self.watch.begin(placed.digest, keep=())
 
     async def swap(self, target: RobotTarget) -> None:
-        """Let green serve; blue stays warm."""
-        with span("bridge.swap", **self._attributes(target)):
+        """Let green serve; blue stays warm. Until it serves nothing is awaited: see ``slotted``."""
+        self._late_s = self.gate.late_s(target)
+        with span("bridge.swap", **self._attributes(target), **_lateness(self._late_s)):
             self._await_first(target.digest)
             blue = _digest(self.slots.active)
             self.watch.begin(target.digest, keep=[blue] if blue else [])
             swapped = await self.slots.swap()
         self._swap_ms = swapped.swap_ms
 
-    async def swap_back(self, reason: str) -> None:
-        """Return to the warm model; no byte moves."""
+    async def swap_back(self, reason: str, target: RobotTarget | None) -> None:
+        """Return to the warm model; no byte moves. ``target``: the one that asks for it, if any does."""
         started_s = time.monotonic()
-        with span("bridge.swap", robot_id=self._settings.robot_id, reason=reason):
+        self._late_s = self.gate.late_s(target) if target is not None else None
+        lateness = _lateness(self._late_s)
+        with span("bridge.swap", robot_id=self.robot_id, reason=reason, **lateness):
             if self.slots.warm is None:
                 return
             self._await_first(self.slots.warm.digest)
@@ -117,7 +132,22 @@ class Steps:
                     f"{target.model} gave {good} of {target.proof_inferences} good inferences: {reason}."
                 )
             await self.watch.news(_NEWS_TIMEOUT_S)
-        return Proof(inferences=good, swap_ms=self._swap_ms, warm_up_ms=self._warm_up_ms)
+        return Proof(
+            inferences=good,
+            swap_ms=self._swap_ms,
+            warm_up_ms=self._warm_up_ms,
+            switch_late_s=self._late_s,
+        )
+
+    async def await_swap(self, target: RobotTarget) -> None:
+        """A while of waiting for the gate; raises TransientError while the hub's time is unknown."""
+        if not self.gate.knows_the_time(target):
+            await self._trust.refresh(None)
+        await self.gate.news(target)
+
+    def warm_up_ms(self, digest: Digest) -> float:
+        """How long staging took to warm ``digest`` up; 0 when it was warm already."""
+        return self._warm_up_ms if _digest(self.slots.staged) == digest else 0.0
 
     def release_of(self, target: RobotTarget) -> int:
         """Which release the registry last said this is; 0 when it does not list it."""
@@ -171,6 +201,10 @@ class Steps:
 
     def _attributes(self, target: RobotTarget) -> dict[str, str]:
         return {"robot_id": target.robot_id, "digest": target.digest, "model": str(target.model)}
+
+
+def _lateness(late_s: float | None) -> dict[str, str]:
+    return {} if late_s is None else {"late_ms": f"{late_s * 1e3:.3f}"}
 
 
 def _digest(model: StagedModel | None) -> Digest | None:

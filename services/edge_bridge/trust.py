@@ -12,12 +12,14 @@ from secrets import token_bytes
 from edge_bridge.converge import Memory
 from edge_bridge.errors import BridgeError, MetadataRefusedError, TargetForbiddenError
 from edge_bridge.files import full_disk_named, write_whole
+from edge_bridge.hub_clock import HubClock, Sample, measured
+from edge_bridge.swap_gate import boot_time_s
 from edge_bridge.trust_state import Word, is_held, reason_against, reason_against_return
 from fleetward.bus.logs import log
 from fleetward.contracts.codec import UnreadableMessageError, decode, encode
 from fleetward.contracts.ids import ModelName, ModelRef, RobotId
 from fleetward.contracts.robots import RobotTarget
-from fleetward.contracts.trust import NONCE_BYTES, RefreshTrust, TrustRefreshed
+from fleetward.contracts.trust import NONCE_BYTES, Freshness, RefreshTrust, TrustRefreshed
 from fleetward.trust.anchors import read_anchor
 from fleetward.trust.errors import TrustError
 from fleetward.trust.following import (
@@ -58,6 +60,8 @@ class Trust:
         self._ask = ask
         self._kept = _kept(path) or enrolled(read_anchor(trust_dir))
         self._turn = asyncio.Lock()
+        self.clock = HubClock()
+        """The hub's time, measured by each answer that was believed since this robot's boot."""
         self._refreshed: dict[ModelName | None, float] = {}
         """When each model was last asked about, by the monotonic clock."""
         self._keys = believed_keys(self._kept.root)
@@ -138,7 +142,9 @@ class Trust:
         began = time.monotonic()
         nonce = token_bytes(NONCE_BYTES)
         asked = question(self._kept, self._robot_id, nonce, model, whole=whole)
+        asked_s = boot_time_s()
         answer = await self._ask(asked)
+        answered_s = boot_time_s()
         believing = asyncio.ensure_future(asyncio.to_thread(self._believe, asked, answer))
         try:
             await asyncio.shield(believing)
@@ -146,6 +152,9 @@ class Trust:
             await asyncio.wait({believing})  # its thread writes: nobody else may meanwhile
             raise
         self._refreshed = {model: began, None: began}
+        signed = decode(answer.proof.payload, Freshness)
+        sample = Sample(hub_at=signed.at, asked_s=asked_s, answered_s=answered_s)
+        self.clock = measured(self.clock, sample)
 
     def _believe(self, asked: RefreshTrust, answer: TrustRefreshed) -> None:
         """In a thread: verifying and an fsync take milliseconds that frames do not have."""

@@ -23,6 +23,7 @@ from fleetward.contracts.rollouts import FINAL_STATES, OpenRollouts, Rollout, Ro
 from fleetward.trust.signing import TARGET, SigningKey, TrustedKeys
 from rollout_coordinator.step import RobotTaken, Step, TargetOrder
 from rollout_coordinator.stored_targets import Known, StoredTargets
+from rollout_coordinator.switch import warm_s
 
 
 class Opened(Struct, frozen=True):
@@ -160,7 +161,7 @@ class RolloutLedger:
             fallback=order.fallback,
             fallback_digest=order.fallback_digest,
             proof_inferences=rollout.policy.proof_inferences,
-            health_window_s=rollout.policy.health_window_s,
+            health_window_s=warm_s(rollout),
             byte_cap=_byte_cap(rollout, order),
             issued_at=now,
         )

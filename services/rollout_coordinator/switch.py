@@ -10,6 +10,23 @@ from fleetward.contracts.rollout_events import SwitchOrdered
 from fleetward.contracts.rollouts import RobotPhase, Rollout, Strategy
 from rollout_coordinator.step import Step, count, in_wave
 
+MAX_WARM_S = 3600.0
+"""The longest that a robot is asked to keep two models in memory for a return."""
+
+
+def warm_s(rollout: Rollout) -> float:
+    """How long the model before stays warm on a robot after its swap.
+
+    In a blue-green rollout through every switch and its bake, silent robots waited for, so that the
+    whole fleet can switch back at once; a robot ends the window earlier by itself when it is given
+    another model.
+    """
+    policy = rollout.policy
+    if rollout.strategy is not Strategy.BLUE_GREEN:
+        return policy.health_window_s
+    switch_s = policy.switch_lead_s + policy.silent_after_s + policy.bake_s
+    return max(policy.health_window_s, min(len(rollout.waves) * switch_s, MAX_WARM_S))
+
 
 def switches(rollout: Rollout) -> bool:
     """Whether its next targets are orders to switch."""

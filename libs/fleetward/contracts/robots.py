@@ -93,6 +93,8 @@ class ModelActivated(Event, frozen=True, kw_only=True):
     """What the first plan said would move."""
     fetch_remarks: tuple[str, ...] = ()
     """What went another way than planned, for people: a delta refused, a site cache gone past."""
+    switch_late_s: float | None = None
+    """How long after the agreed instant it swapped, by the hub's clock as the robot knew it."""
     activated_at: UtcTime
 
 
@@ -187,6 +189,8 @@ class RobotCheckedIn(Event, frozen=True, kw_only=True):
     active_model: ModelRef | None = None
     active_digest: Digest | None = None
     warm_digest: Digest | None = None
+    staged_model: ModelRef | None = None
+    """What it holds warm in its green slot, to serve when its target says so."""
     cached_digests: tuple[Digest, ...] = ()
     frames_served: int = 0
     frames_dropped: int = 0

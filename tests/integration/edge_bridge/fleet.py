@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ from fleetward.contracts.codec import encode
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import RobotId, RolloutId
 from fleetward.contracts.registry import FetchGranted, GrantFetch
-from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
+from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget, TargetMode
 from fleetward.contracts.rows import Principal
 from fleetward.contracts.telemetry import TelemetryFrame, TelemetryStored
 from fleetward.contracts.trust import RefreshTrust, TrustRefreshed
@@ -51,6 +51,8 @@ class Fleet:
         self.traceparents: dict[type[Event], str] = {}
         self.frames: dict[tuple[str, int], TelemetryFrame] = {}
         self.stores_telemetry = True
+        self.ahead = timedelta()
+        """How far the hub's clock is ahead of the robot's."""
         self._news = asyncio.Event()
         self._pulls: list[Pull] = []
         self._heard_sequences: set[int] = set()
@@ -108,6 +110,10 @@ class Fleet:
             await pull.start()
             self._pulls.append(pull)
 
+    def now(self) -> datetime:
+        """What the hub's clock says."""
+        return datetime.now(timezone.utc) + self.ahead
+
     async def stop(self) -> None:
         for pull in self._pulls:
             await pull.stop()
@@ -121,6 +127,9 @@ class Fleet:
         key: str = TARGET,
         traceparent: str = "",
         health_window_s: float = 1.0,
+        mode: TargetMode = TargetMode.SERVE,
+        switch_at: datetime | None = None,
+        interlocks: tuple[str, ...] = (),
     ) -> RobotTarget:
         """Write the robot's target and nudge it."""
         target = RobotTarget(
@@ -131,6 +140,9 @@ class Fleet:
             digest=model.digest,
             proof_inferences=10,
             health_window_s=health_window_s,
+            mode=mode,
+            switch_at=switch_at,
+            interlocks=interlocks,
             issued_at=NOW,
         )
         payload = encode(target)
@@ -202,6 +214,7 @@ class Fleet:
         self._news.set()
 
     async def _refresh_trust(self, asked: RefreshTrust) -> TrustRefreshed:
+        self.authority.now = self.now()
         return self.authority.answer(asked)
 
     async def _grant(self, request: GrantFetch) -> FetchGranted:

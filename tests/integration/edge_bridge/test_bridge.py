@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_bridge.bridge import AlreadyRunningError, Bridge
+from edge_bridge.bridge import Bridge
 from edge_bridge.ranges import RangeLimits
 from edge_bridge.slot import StagedModel
 from edge_bridge.spool import Spool
+from edge_bridge.state_dir import AlreadyRunningError
 from edge_bridge.transfer import FetchLimits
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import (

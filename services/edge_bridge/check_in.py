@@ -1,0 +1,55 @@
+"""What a robot says of itself in a check-in."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+
+from msgspec import Struct
+
+from edge_bridge.fetch import Fetcher
+from edge_bridge.handlers import Converger
+from edge_bridge.slots import Slots
+from edge_bridge.store import ModelStore
+from edge_bridge.trust import Trust
+from fleetward.contracts.ids import BootId, RobotId
+from fleetward.contracts.robots import RobotCheckedIn, TargetMode
+
+MODES = (TargetMode.STAGE,)
+"""What this bridge can do with a model beside serving it."""
+
+
+class Speaker(Struct, frozen=True, kw_only=True):
+    """Everything that a check-in tells of."""
+
+    robot_id: RobotId
+    boot_id: BootId
+    converger: Converger
+    slots: Slots
+    store: ModelStore
+    fetcher: Fetcher
+    trust: Trust
+
+    def check_in(self, sequence: int) -> RobotCheckedIn:
+        """The truth of this moment."""
+        slots, ledger = self.slots, self.slots.ledger
+        return RobotCheckedIn(
+            robot_id=self.robot_id,
+            boot_id=self.boot_id,
+            sequence=sequence,
+            generation=self.converger.memory.generation,
+            active_model=slots.active.model if slots.active else None,
+            active_digest=slots.active.digest if slots.active else None,
+            warm_digest=slots.warm.digest if slots.warm else None,
+            staged_model=slots.staged.model if slots.staged else None,
+            cached_digests=tuple(sorted(self.store.digests())),
+            frames_served=ledger.frames_served,
+            frames_dropped=ledger.frames_dropped,
+            frames_reissued=ledger.frames_reissued,
+            bytes_fetched=self.fetcher.received_bytes,
+            fetching=self.fetcher.progress,
+            modes=MODES,
+            held_back=self.converger.held_back,
+            trust_version=self.trust.version,
+            checked_in_at=datetime.fromtimestamp(time.time(), timezone.utc),
+        )

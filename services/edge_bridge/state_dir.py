@@ -1,0 +1,38 @@
+"""The directory where a robot keeps everything: whole, and one bridge's alone."""
+
+from __future__ import annotations
+
+import fcntl
+from typing import IO
+
+from msgspec.structs import replace
+
+from edge_bridge.errors import BridgeError
+from edge_bridge.settings import Settings
+
+
+class AlreadyRunningError(BridgeError):
+    """Another bridge of this robot uses the same state directory."""
+
+
+def with_whole_paths(settings: Settings) -> Settings:
+    """The worker runs in another directory, and the program around us may change its own."""
+    return replace(
+        settings,
+        state_dir=settings.state_dir.absolute(),
+        trust_dir=settings.trust_dir.absolute(),
+        credentials=settings.credentials.absolute(),
+    )
+
+
+def locked(settings: Settings) -> IO[str]:
+    """Hold the state directory for this process; the kernel lets go of it on a kill -9."""
+    lock = (settings.state_dir / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as problem:
+        lock.close()
+        raise AlreadyRunningError(
+            f"another bridge runs in {settings.state_dir}. Stop it, or give this robot its own."
+        ) from problem
+    return lock

@@ -1,0 +1,164 @@
+"""A target that is only staged, or waits for its instant: every state, and what must never happen."""
+
+from __future__ import annotations
+
+import itertools
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from edge_bridge.converge import (
+    AwaitSwap,
+    DiscardStaged,
+    Fetch,
+    Memory,
+    Placed,
+    Prove,
+    Refuse,
+    ReportStaged,
+    Rest,
+    Slotted,
+    Stage,
+    Swap,
+    SwapBack,
+    accept,
+    commit,
+    give_up,
+    hold,
+    next_action,
+)
+from fleetward.contracts.codec import decode, encode
+from fleetward.contracts.robots import RobotTarget, TargetMode
+from tests.unit.edge_bridge_bus.test_converge import (
+    DIGESTS,
+    MAX_STEPS,
+    PLACED,
+    every_slotted,
+    perform,
+    target,
+)
+
+
+def to_stage(letter: str, generation: int) -> RobotTarget:
+    return replace(target(letter, generation), mode=TargetMode.STAGE)
+
+
+def every_memory() -> list[Memory]:
+    placings = [None, *PLACED.values()]
+    return [
+        Memory(
+            target=to_stage("b", 5),
+            settled_generation=4,
+            held_generation=held,
+            active=active,
+            previous=previous,
+        )
+        for held in (0, 5)
+        for active, previous in itertools.product(placings, repeat=2)
+        if active is None or active != previous
+    ]
+
+
+def after(action: object, memory: Memory, slotted: Slotted) -> tuple[Memory, Slotted]:
+    if isinstance(action, ReportStaged):
+        return hold(memory), slotted
+    return perform(action, memory, slotted)
+
+
+@pytest.mark.parametrize("memory", every_memory(), ids=repr)
+def test_a_model_to_stage_ends_warm_reported_once_and_what_served_serves(memory: Memory) -> None:
+    for start in every_slotted():
+        now, slotted, reports = memory, start, 0
+        for _ in range(MAX_STEPS):
+            action = next_action(now, slotted)
+            if isinstance(action, Rest):
+                break
+            assert not isinstance(action, Swap | Prove | AwaitSwap), "nothing is to serve"
+            reports += isinstance(action, ReportStaged)
+            now, slotted = after(action, now, slotted)
+        else:
+            pytest.fail(f"never rests from {start}")
+        assert DIGESTS["b"] in {slotted.active, slotted.warm, slotted.staged}
+        assert now.held_generation == 5
+        assert reports == (memory.held_generation != 5)
+        assert now.active == memory.active
+
+
+@pytest.mark.parametrize("letter", ["b", "c"])
+def test_nothing_is_swapped_in_before_it_may_be(letter: str) -> None:
+    memory = Memory(target=target(letter, 5), settled_generation=4, active=PLACED["a"])
+    for open_slotted in every_slotted():
+        slotted = replace(open_slotted, may_swap=False)
+        action = next_action(memory, slotted)
+        assert not isinstance(action, Swap)
+        if isinstance(action, SwapBack):
+            assert slotted.warm == DIGESTS["a"], "only back to the robot's own model"
+        if isinstance(action, AwaitSwap):
+            assert isinstance(next_action(memory, open_slotted), Swap | SwapBack)
+
+
+def test_a_model_that_waits_for_its_instant_is_swapped_in_once_it_is_there() -> None:
+    memory = Memory(target=target("b", 5), active=PLACED["a"])
+    waiting = Slotted(active=DIGESTS["a"], staged=DIGESTS["b"], may_swap=False)
+    assert next_action(memory, waiting) == AwaitSwap()
+    assert next_action(memory, replace(waiting, may_swap=True)) == Swap()
+
+
+def test_a_return_to_the_warm_model_waits_for_its_interlocks_too() -> None:
+    memory = Memory(target=target("a", 6), settled_generation=5, active=PLACED["b"])
+    slotted = Slotted(active=DIGESTS["b"], warm=DIGESTS["a"], may_swap=False)
+    assert next_action(memory, slotted) == AwaitSwap()
+
+
+def test_what_was_staged_is_served_without_another_byte_or_worker() -> None:
+    staged = hold(Memory(target=to_stage("b", 5), settled_generation=4, active=PLACED["a"]))
+    switched = accept(staged, target("b", 6), "trace")
+    slotted = Slotted(active=DIGESTS["a"], staged=DIGESTS["b"])
+    assert next_action(switched, slotted) == Swap()
+
+
+def test_a_staged_model_whose_worker_died_is_staged_again_and_not_reported_again() -> None:
+    memory = hold(Memory(target=to_stage("b", 5), settled_generation=4, active=PLACED["a"]))
+    slotted = Slotted(active=DIGESTS["a"], stored=frozenset({DIGESTS["b"]}))
+    assert next_action(memory, slotted) == Stage()
+    assert next_action(memory, replace(slotted, staged=DIGESTS["b"])) == Rest()
+
+
+def test_a_staged_model_is_discarded_when_the_robot_is_sent_back_to_what_it_serves() -> None:
+    memory = hold(Memory(target=to_stage("b", 5), settled_generation=4, active=PLACED["a"]))
+    back = accept(memory, target("a", 6), "trace")
+    assert next_action(back, Slotted(active=DIGESTS["a"], staged=DIGESTS["b"])) == DiscardStaged()
+    assert next_action(back, Slotted(active=DIGESTS["a"])) == Prove()
+
+
+def test_a_staged_model_that_is_withdrawn_is_refused_and_then_discarded() -> None:
+    memory = hold(Memory(target=to_stage("b", 5), settled_generation=4, active=PLACED["a"]))
+    withdrawn = Slotted(
+        active=DIGESTS["a"], staged=DIGESTS["b"], withdrawn=frozenset({DIGESTS["b"]})
+    )
+    assert next_action(memory, withdrawn) == Refuse()
+    assert next_action(give_up(memory), withdrawn) == DiscardStaged()
+
+
+def test_a_failed_staging_is_not_tried_again() -> None:
+    memory = give_up(Memory(target=to_stage("b", 5), active=PLACED["a"]))
+    slotted = Slotted(active=DIGESTS["a"], stored=frozenset({DIGESTS["b"]}))
+    assert next_action(memory, slotted) == Rest()
+
+
+def test_staging_while_the_model_before_is_still_warm_disturbs_neither() -> None:
+    proved = commit(Memory(target=target("b", 5), active=PLACED["a"]))
+    memory = accept(proved, to_stage("c", 6), "trace")
+    slotted = Slotted(active=DIGESTS["b"], warm=DIGESTS["a"])
+    assert next_action(memory, slotted) == Fetch()
+    assert next_action(memory, replace(slotted, staged=DIGESTS["c"])) == ReportStaged()
+
+
+def test_a_journal_of_an_older_bridge_still_loads() -> None:
+    known = Memory(target=target("a", 5), active=Placed(PLACED["a"].model, DIGESTS["a"]))
+    old = msgspec.msgpack.decode(encode(known))
+    del old["held_generation"]
+    for field in ("mode", "switch_at", "interlocks"):
+        del old["target"][field]
+    assert decode(msgspec.msgpack.encode(old), Memory) == known
