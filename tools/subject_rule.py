@@ -15,7 +15,9 @@ from pathlib import Path
 from tools.sources import ROOT, Finding, python_files, report
 
 CATALOG = Path("libs/fleetward/contracts/catalog.py")
-SUBJECT = re.compile(r"(?:model|rollout|robot|telemetry|alert|dlq|trust)\.(?:\S*\.)?v1(?:[.{*>]|$)")
+SUBJECT = re.compile(
+    r"(?:model|rollout|robot|site|telemetry|alert|dlq|trust)\.(?:\S*\.)?v1(?:[.{*>]|$)"
+)
 SERVER_API = re.compile(r"\$JS\.")
 
 ATTACKS = (Path("tests/faults"), Path("tests/integration/security"))

@@ -21,6 +21,7 @@ from rollout_coordinator.handlers import Handlers
 from rollout_coordinator.interest import Interest
 from rollout_coordinator.ledger import RolloutLedger
 from rollout_coordinator.settings import Settings, settings_from
+from rollout_coordinator.sites import Sites
 from rollout_coordinator.watch import keep_time, utc_now, watch_rollouts
 
 NAME = Principal.COORDINATOR.value
@@ -36,7 +37,8 @@ async def serve(settings: Settings) -> None:
     key, trusted = SigningKey.load(settings.signing_key), TrustedKeys.load(settings.trust_dir)
     ledger = RolloutLedger(connection, key, trusted)
     interest = Interest()
-    handlers = Handlers(connection, ledger, interest, settings, utc_now)
+    sites = Sites(connection, ledger.open_rollouts, settings)
+    handlers = Handlers(connection, ledger, interest, sites, settings, utc_now)
     await watch_rollouts(connection, ledger, interest)
     pulls: list[Pull] = []
     for consumer in consumers_of(Principal.COORDINATOR):

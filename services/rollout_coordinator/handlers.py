@@ -38,6 +38,8 @@ from rollout_coordinator.ledger import Opened, RolloutLedger
 from rollout_coordinator.planner import Planner
 from rollout_coordinator.recall import recalled
 from rollout_coordinator.settings import Settings
+from rollout_coordinator.site_plan import check_sites
+from rollout_coordinator.sites import Sites
 from rollout_coordinator.step import Step, Tick
 
 _logger = logging.getLogger(__name__)
@@ -55,12 +57,14 @@ class Handlers:
         connection: Client,
         ledger: RolloutLedger,
         interest: Interest,
+        sites: Sites,
         settings: Settings,
         now: Callable[[], datetime],
     ) -> None:
         self._connection = connection
         self._ledger = ledger
         self._interest = interest
+        self._sites = sites
         self._settings = settings
         self._now = now
         self._planner = Planner(connection, ledger)
@@ -115,12 +119,14 @@ class Handlers:
             if current is None:
                 return len(told)
             now = self._now()
-            step, used = folded(current.event, [*lost, *told], now)
-            if step.rollout is current.event:
+            around = await self._sites.around(current.event, now)
+            step, used = folded(current.event, [*lost, *told], now, around.surroundings)
+            rows = around.moved_by(step.rollout)
+            if step.rollout is current.event and not rows:
                 self._interest.note(current.event)
                 return len(told)
             try:
-                taken = await self._ledger.write(step, current, now)
+                taken = await self._ledger.write(step, current, now, rows)
             except ConflictError:
                 continue
             if not taken:
@@ -146,11 +152,13 @@ class Handlers:
         now, opened = self._now(), await self._ledger.opened()
         try:
             rollout = await self._planned(request, opened, now)
+            around = await self._sites.around(rollout, now)
+            check_sites(rollout, around.surroundings)
         except (PlanRefusedError, MalformedError) as error:
             await self._refuse(request, sequence, str(error), now)
             return
-        step = begun(rollout, now)
-        taken = await self._ledger.begin(step, opened, now)
+        step = begun(rollout, now, around.surroundings)
+        taken = await self._ledger.begin(step, opened, now, around.moved_by(step.rollout))
         if taken:
             reason = f"{taken[0].robot_id} was just given another target by {taken[0].by}."
             await self._refuse(request, sequence, reason, now)

@@ -82,6 +82,10 @@ class RolloutLedger:
         rollouts = [each.event for each in kept if each.event.state not in FINAL_STATES]
         return Opened(tuple(rollouts), sequence)
 
+    async def open_rollouts(self) -> tuple[Rollout, ...]:
+        """Every rollout that is not final."""
+        return (await self.opened()).rollouts
+
     async def _index(self) -> tuple[tuple[RolloutId, ...], int]:
         """The ids of open rollouts, and the sequence of the row that holds them."""
         index = await last_value(self._connection, OpenRollouts)
@@ -94,14 +98,16 @@ class RolloutLedger:
         """The newest target of each robot that has one, as far as it is believed."""
         return await self._targets.newest(robots)
 
-    async def begin(self, step: Step, opened: Opened, now: datetime) -> list[RobotTaken]:
+    async def begin(
+        self, step: Step, opened: Opened, now: datetime, rows: Sequence[Write] = ()
+    ) -> list[RobotTaken]:
         """Write a rollout's first step, if no other began or ended since ``opened`` was read.
 
-        Returns and raises as ``write`` does.
+        Takes, returns and raises as ``write`` does.
         """
         begun = (*(each.rollout_id for each in opened.rollouts), step.rollout.rollout_id)
         index = Write(OpenRollouts(rollouts=tuple(sorted(begun))), opened.sequence)
-        return await self._write(step, None, now, [index])
+        return await self._write(step, None, now, [index, *rows])
 
     async def open_ids(self) -> tuple[RolloutId, ...]:
         """Every rollout that is not final, by id; read from the stream."""
@@ -112,15 +118,18 @@ class RolloutLedger:
         signed = await last_value(self._connection, SignedWithdrawals)
         return decode(signed.event.payload, Withdrawals).reasons if signed else {}
 
-    async def write(self, step: Step, current: KeptRollout, now: datetime) -> list[RobotTaken]:
+    async def write(
+        self, step: Step, current: KeptRollout, now: datetime, rows: Sequence[Write] = ()
+    ) -> list[RobotTaken]:
         """Write a decision on ``current`` if that still stands, then nudge its robots.
 
+        ``rows``: what else changes with it, and must stand as it was when this was decided.
         Returns the robots that somebody else has given a newer target; when there are any,
         nothing was written, and they are facts to decide on. Raises ConflictError, PublishError.
         """
         ended = step.rollout.state in FINAL_STATES
         index = [await self._index_without(step.rollout.rollout_id)] if ended else []
-        return await self._write(step, current, now, index)
+        return await self._write(step, current, now, [*index, *rows])
 
     async def _index_without(self, ended: RolloutId) -> Write:
         ids, sequence = await self._index()
@@ -128,7 +137,7 @@ class RolloutLedger:
         return Write(OpenRollouts(rollouts=left), sequence)
 
     async def _write(
-        self, step: Step, current: KeptRollout | None, now: datetime, index: Sequence[Write]
+        self, step: Step, current: KeptRollout | None, now: datetime, rows: Sequence[Write]
     ) -> list[RobotTaken]:
         known = await self._targets.newest([order.robot_id for order in step.targets])
         here = step.rollout.rollout_id
@@ -137,7 +146,7 @@ class RolloutLedger:
             return taken
         rollout = replace(step.rollout, revision=step.rollout.revision + 1)
         stored = split(rollout, current.event if current else None)
-        writes = [Write(stored.row, current.sequence if current else 0), *index]
+        writes = [Write(stored.row, current.sequence if current else 0), *rows]
         writes += [Write(event) for event in (*stored.shards, *step.events)]
         for order in step.targets:
             sequence = known[order.robot_id].sequence if order.robot_id in known else 0

@@ -24,12 +24,12 @@ from fleetward.contracts.rollouts import (
 )
 from fleetward.contracts.selector_terms import Facts
 from fleetward.contracts.selectors import parse_selector
+from fleetward.contracts.sites import SITE_LABEL
 from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.wave_plan import waves_of
 
-SITE_LABEL = "site"
 HARDWARE_LABEL = "hw"
-"""Labels by whose values robots are compared with their like."""
+"""With the site the label by whose values robots are compared with their like."""
 MAX_ROBOTS_NAMED = 5
 
 

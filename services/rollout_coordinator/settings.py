@@ -31,6 +31,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     gatekeeper: GatekeeperLimits = GatekeeperLimits()
     facts_wait_s: float = 0.1
     """How long facts are gathered before they are folded."""
+    site_policy_age_s: float = 1.0
+    """How old the policy of a site may be that is decided by: it binds so long after it was set."""
+    check_in_age_s: float = 1.0
+    """How old the check-ins may be by which robots of a site with a floor count as in service."""
+    enrolled_age_s: float = 10.0
+    """How old the list of a site's robots may be."""
 
 
 def settings_from(variables: Mapping[str, str]) -> Settings:

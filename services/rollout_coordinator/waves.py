@@ -58,17 +58,24 @@ def targeted(rollout: Rollout, now: datetime, around: Surroundings) -> Step:
     if not who.robots:
         waits_at_gates = bool(rollout.checkpoint) and not due
         return Step(
-            rollout=rollout if waits_at_gates else with_withheld(rollout, who.withheld, now)
+            rollout=rollout
+            if waits_at_gates
+            else with_withheld(rollout, who.withheld, now, is_scheduled=who.is_scheduled)
         )
     step = agreed(rollout, now)
     return step.then(_given(step.rollout, who.robots, now))
 
 
-def with_withheld(rollout: Rollout, reason: str, now: datetime) -> Rollout:
-    """The rollout with why nobody may be given anything; the same object when that was known."""
-    if reason == rollout.withheld:
+def with_withheld(
+    rollout: Rollout, reason: str, now: datetime, *, is_scheduled: bool = False
+) -> Rollout:
+    """The rollout with why nobody may be given anything; the same object when that was known.
+
+    ``is_scheduled``: it passes by itself at a known time, so no clock runs meanwhile.
+    """
+    since = (rollout.withheld_since or now) if reason and not is_scheduled else None
+    if reason == rollout.withheld and since == rollout.withheld_since:
         return rollout
-    since = (rollout.withheld_since or now) if reason else None
     return replace(rollout, withheld=reason, withheld_since=since)
 
 

@@ -48,6 +48,7 @@ class Stored(Struct, frozen=True):
     subject: str
     payload: bytes
     sequence: int
+    stored_at: datetime
 
 
 class Value(Struct, Generic[_E], frozen=True):
@@ -246,7 +247,8 @@ def _value(reply: Msg, event: type[_E]) -> Value[_E]:
 
 
 def _stored(reply: Msg) -> Stored:
-    return Stored(_subject(reply), reply.data, _sequence(reply))
+    stored_at = _stored_at((reply.headers or {})["Nats-Time-Stamp"])
+    return Stored(_subject(reply), reply.data, _sequence(reply), stored_at)
 
 
 def _subject(reply: Msg) -> str:

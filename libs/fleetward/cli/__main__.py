@@ -19,6 +19,7 @@ from fleetward.cli import (
     model_push,
     robot,
     rollout,
+    site,
     telemetry,
 )
 
@@ -55,6 +56,7 @@ robot.app.command("history")(history.robot_history)
 app.add_typer(model.app, name="model")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(robot.app, name="robot")
+app.add_typer(site.app, name="site")
 app.add_typer(alert.app, name="alert")
 app.add_typer(telemetry.app, name="telemetry")
 app.add_typer(keys.app, name="keys")

@@ -24,7 +24,7 @@ def waits_for(rollout: Rollout, now: datetime) -> str:
             f"`fleetward rollout abort {rollout.rollout_id}` takes the model back"
         )
     if rollout.state is RolloutState.REVERTING:
-        return f"taking the model back from {_named(_in_phase(rollout, RobotPhase.REVERTING))}"
+        return _return(rollout)
     if rollout.state is not RolloutState.RUNNING:
         return ""
     return _withheld(rollout, now) or _proof(rollout, now) or _bake(rollout, now)
@@ -32,7 +32,7 @@ def waits_for(rollout: Rollout, now: datetime) -> str:
 
 def _withheld(rollout: Rollout, now: datetime) -> str:
     """Robots whose turn it is, and who may not be given the model now."""
-    if not rollout.withheld or rollout.withheld_since is None:
+    if not rollout.withheld:
         return ""
     waiting = open_approvals(rollout)
     if waiting:
@@ -40,11 +40,19 @@ def _withheld(rollout: Rollout, now: datetime) -> str:
             f"{rollout.withheld}: `fleetward rollout approve {rollout.rollout_id}`, by somebody other "
             f"than {rollout.requested_by or 'who asked for it'}"
         )
+    if rollout.withheld_since is None:
+        return f"may not go on: {rollout.withheld}"
     waited_s, limit_s = _passed_s(rollout.withheld_since, now), rollout.policy.stalled_after_s
     return (
         f"may not go on: {rollout.withheld}; {spoken(waited_s)} of at most {spoken(limit_s)}, "
         "then it pauses"
     )
+
+
+def _return(rollout: Rollout) -> str:
+    """Who is on the way back, and why others are not yet."""
+    back = f"taking the model back from {_named(_in_phase(rollout, RobotPhase.REVERTING))}"
+    return f"{back}; others wait: {rollout.withheld}" if rollout.withheld else back
 
 
 def _proof(rollout: Rollout, now: datetime) -> str:

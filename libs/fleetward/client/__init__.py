@@ -15,6 +15,7 @@ from fleetward.client.errors import (
 )
 from fleetward.client.fleet import Fleet
 from fleetward.client.robots import RobotStatus
+from fleetward.client.sites import SitePolicies, SiteStatus, UnknownSiteError
 from fleetward.client.telemetry import samples_of
 
 __all__ = [
@@ -30,8 +31,11 @@ __all__ = [
     "RobotStatus",
     "RolloutRefusedError",
     "RolloutTimeoutError",
+    "SitePolicies",
+    "SiteStatus",
     "UnknownModelError",
     "UnknownRolloutError",
+    "UnknownSiteError",
     "UploadError",
     "samples_of",
 ]

@@ -23,6 +23,7 @@ from fleetward.client.diffs import ModelDiff
 from fleetward.client.errors import ClientError, NoSystemError
 from fleetward.client.live import live_facts
 from fleetward.client.publishing import MergedFile
+from fleetward.client.sites import SitePolicies
 from fleetward.client.uploads import Progress, open_uploads
 from fleetward.contracts import ids
 from fleetward.contracts.alerts import AlertFired, AlertResolved, Severity
@@ -56,6 +57,7 @@ class Fleet:
     def __init__(self, connection: Client, access: Access) -> None:
         self.connection = connection
         self.curation = Curation(connection)
+        self.sites = SitePolicies(connection)
         self._access = access
 
     @classmethod
@@ -188,9 +190,8 @@ class Fleet:
         requested_by: str = "",
     ) -> None:
         """Ask a rollout to pause, resume or abort."""
-        wanted = ids.rollout_id(rollout)
         await rollouts.control(
-            self.connection, wanted, action, abort=abort, requested_by=requested_by
+            self.connection, ids.rollout_id(rollout), action, abort=abort, requested_by=requested_by
         )
 
     async def rollout(self, rollout: str) -> Rollout:

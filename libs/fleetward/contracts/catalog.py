@@ -85,6 +85,7 @@ from fleetward.contracts.rows import (
     StreamName,
     StreamRow,
 )
+from fleetward.contracts.sites import SiteOccupancy, SitePolicySet
 from fleetward.contracts.telemetry import (
     InferenceSummarized,
     QueryTelemetry,
@@ -456,6 +457,25 @@ EVENTS: tuple[EventRow, ...] = (
         rate="one per rollout",
         readers=_PEOPLE,
         listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=SitePolicySet,
+        subject="site.policy_set.v1.{site}",
+        producers=(_P.OPERATOR,),
+        stream=_S.ROLLOUTS,
+        rate="rare",
+        size_limit_bytes=32 * 1024,
+        readers=(_P.COORDINATOR, *_PEOPLE),
+    ),
+    EventRow(
+        event=SiteOccupancy,
+        subject="site.occupancy.v1.{site}",
+        producers=(_P.COORDINATOR,),
+        stream=_S.ROLLOUTS,
+        rate="as robots of a site with a floor leave service and return to it",
+        size_limit_bytes=1 * MIB,
+        readers=(_P.COORDINATOR, *_PEOPLE),
+        newest_only=True,
     ),
     EventRow(
         event=SignedTarget,

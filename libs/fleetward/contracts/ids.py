@@ -26,6 +26,7 @@ AliasName = NewType("AliasName", Annotated[str, Meta(pattern=ID_PATTERN)])
 Version = NewType("Version", Annotated[str, Meta(pattern=VERSION_PATTERN)])
 BootId = NewType("BootId", Annotated[str, Meta(pattern=ID_PATTERN)])
 Digest = NewType("Digest", Annotated[str, Meta(pattern=DIGEST_PATTERN)])
+SiteName = NewType("SiteName", Annotated[str, Meta(pattern=ID_PATTERN)])
 AlertName = NewType("AlertName", Annotated[str, Meta(pattern=ALERT_NAME_PATTERN)])
 
 _ID_RULE = "1 to 48 of a-z, 0-9, '-' and '_', beginning and ending with a letter or digit"
@@ -64,6 +65,11 @@ def robot_id(text: str) -> RobotId:
 def rollout_id(text: str) -> RolloutId:
     """Check ``text`` as a rollout's id; raises InvalidIdError."""
     return RolloutId(_checked("rollout id", text, ID_PATTERN, _ID_RULE))
+
+
+def site_name(text: str) -> SiteName:
+    """Check ``text`` as a site's name, the value of the label ``site``; raises InvalidIdError."""
+    return SiteName(_checked("site", text, ID_PATTERN, _ID_RULE))
 
 
 def model_name(text: str) -> ModelName:

@@ -202,8 +202,10 @@ class Rollout(Event, frozen=True, kw_only=True):
     switch_at: UtcTime | None = None
     """The agreed instant of the newest switch, by the hub's clock."""
     withheld_since: UtcTime | None = None
-    """Since when robots wait that may not be given the model now; ``withheld`` says why."""
+    """Since when robots wait that may not be given the model now; None while they wait for what comes
+    at a known time, as a window does."""
     withheld: str = ""
+    """Why they may not; empty when nobody waits so."""
     checkpoint: str = ""
     """Where it waits at gates, as ``start`` or ``wave 2``; empty where it does not."""
     checkpoint_since: UtcTime | None = None

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from msgspec import Struct
+
+from fleetward.contracts.ids import RobotId
 
 
 class SiteRoom(Struct, frozen=True, kw_only=True):
     """How far a site may be disturbed at this moment.
 
-    free: how many more of its robots may be out of service, by its floor and by what other rollouts
-    and failures hold already; None: it has no floor. closed: why its window is closed now, for
-    people; empty while it is open or where there is none.
+    floor: how many of its ``robots`` must stay in service; None: any number may be out of it.
+    in_service: who was heard within its lease, serves a model, and is not on its way in another
+    rollout. idle: who is known to serve nothing: to give it a model takes nobody out of service.
+    closed: why its window is closed now, for people; empty while it is open or where there is none.
+    opens_at: when it opens by itself; None: not before a person does something.
     """
 
-    free: int | None = None
+    floor: int | None = None
+    robots: int = 0
+    in_service: frozenset[RobotId] = frozenset()
+    idle: frozenset[RobotId] = frozenset()
     closed: str = ""
+    opens_at: datetime | None = None
 
 
 class Surroundings(Struct, frozen=True, kw_only=True):

@@ -28,6 +28,8 @@ FORBIDDEN = {
     "request_a_rollout": "rollout.requested.v1.mine",
     "abort_a_rollout": "rollout.control_requested.v1.theirs",
     "write_a_rollouts_state": "rollout.state.v1.theirs",
+    "lower_the_floor_of_its_site": "site.policy_set.v1.berlin",
+    "say_who_is_away_at_its_site": "site.occupancy.v1.berlin",
     "write_a_model_record": "model.record.v1.detector",
     "register_a_model": "model.register.v1",
     "move_an_alias": "model.move_alias.v1",

@@ -28,6 +28,7 @@ FORBIDDEN = {
         "rollout.state.v1.r1",
         "rollout.requested.v1.r1",
         "robot.checked_in.v1.robot-a",
+        "site.policy_set.v1.berlin",
         "_INBOX_operator.guess",
     ),
     P.COORDINATOR: (
@@ -36,6 +37,7 @@ FORBIDDEN = {
         "robot.checked_in.v1.robot-a",
         "robot.enrolled.v1.robot-a",
         "alert.fired.v1.robot-a.Hot",
+        "site.policy_set.v1.berlin",
         "$JS.API.CONSUMER.MSG.NEXT.TELEMETRY.ingest-telemetry",
         "$JS.ACK.TELEMETRY.ingest-telemetry.1.1.1.1.0",
     ),
@@ -57,17 +59,25 @@ FORBIDDEN = {
         "model.record.v1.detector",
         "robot.enrolled.v1.robot-a",
         "robot.nudged.v1.robot-a",
+        "site.occupancy.v1.berlin",
         "robot.grant_fetch.v1.robot-a",
     ),
     P.APPLICATION: (
         "rollout.control_requested.v1.r1",
+        "site.policy_set.v1.berlin",
+        "site.occupancy.v1.berlin",
         "model.register.v1",
         "model.move_alias.v1",
         "robot.target.v1.robot-a",
         "robot.telemetry.v1.robot-a",
         "alert.became_unknown.v1.robot-a.Hot",
     ),
-    P.ENROLLER: ("robot.target.v1.robot-a", "robot.telemetry.v1.robot-a", "model.register.v1"),
+    P.ENROLLER: (
+        "robot.target.v1.robot-a",
+        "robot.telemetry.v1.robot-a",
+        "model.register.v1",
+        "site.policy_set.v1.berlin",
+    ),
 }
 STORAGE = (
     "$JS.API.STREAM.CREATE.MINE",

@@ -57,6 +57,7 @@ def test_every_promised_command_is_there() -> None:
         *("keys publish-root", "keys export-root"),
         *(f"rollout {verb}" for verb in ("quote", "start", "watch", "status", "list", "wait")),
         *(f"rollout {verb}" for verb in ("pause", "resume", "abort", "approve", "reject")),
+        *(f"site {verb}" for verb in ("list", "show", "set", "remove")),
     }
     assert {" ".join(words) for words in EVERY_COMMAND} == promised
 
