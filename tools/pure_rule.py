@@ -23,6 +23,7 @@ PURE = (
     "alerting.rules",
     "alerting.silence",
     "alerting.vectors",
+    "edge_bridge.comparison",
     "edge_bridge.confidence",
     "edge_bridge.converge",
     "edge_bridge.green_deaths",

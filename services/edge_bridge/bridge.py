@@ -91,7 +91,7 @@ class Bridge:
 
     @property
     def worker_pids(self) -> dict[str, int]:
-        """The live workers' processes by their part, "active", "warm" or "staged", to be watched."""
+        """The live workers' processes by their part, "active", "warm", "staged", "shadow"; for monitors."""
         return self._slots.worker_pids
 
     @property
@@ -233,6 +233,7 @@ class Bridge:
             on_result=self._inferred,
             on_fallback=self._fell_back,
             on_green_lost=self._green_lost,
+            on_shadowed=self._shadowed,
         )
         self._watch = InferenceWatch(self._settings.health)
 
@@ -262,6 +263,11 @@ class Bridge:
         self._measuring.inferred(done)
         if self._on_result is not None:
             self._on_result(done)
+
+    def _shadowed(self, done: InferenceDone) -> None:
+        """What a shadow answers is measured and compared, and goes to nobody."""
+        self._watch.count(done.digest, done.latency_s, done.error)
+        self._measuring.shadowed(done)
 
     def _fell_back(self, fall: FellBack) -> None:
         self._converger.fell_back(fall)

@@ -15,7 +15,7 @@ from edge_bridge.trust import Trust
 from fleetward.contracts.ids import BootId, RobotId
 from fleetward.contracts.robots import RobotCheckedIn, TargetMode
 
-MODES = (TargetMode.STAGE,)
+MODES = (TargetMode.STAGE, TargetMode.SHADOW)
 """What this bridge can do with a model beside serving it."""
 
 
@@ -42,6 +42,7 @@ class Speaker(Struct, frozen=True, kw_only=True):
             active_digest=slots.active.digest if slots.active else None,
             warm_digest=slots.warm.digest if slots.warm else None,
             staged_model=slots.staged.model if slots.staged else None,
+            shadow_model=slots.shadow.model.model if slots.shadow.model else None,
             cached_digests=tuple(sorted(self.store.digests())),
             frames_served=ledger.frames_served,
             frames_dropped=ledger.frames_dropped,

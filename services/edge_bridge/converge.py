@@ -10,6 +10,23 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
+from edge_bridge.actions import (
+    Action,
+    AwaitSwap,
+    Compare,
+    DiscardStaged,
+    EndShadow,
+    Fetch,
+    Prove,
+    Refuse,
+    ReportStaged,
+    Rest,
+    RetireWarm,
+    Stage,
+    StartShadow,
+    Swap,
+    SwapBack,
+)
 from fleetward.contracts.ids import Digest, ModelName, ModelRef, RobotId
 from fleetward.contracts.robots import RobotTarget, TargetMode
 
@@ -72,68 +89,10 @@ class Slotted(Struct, frozen=True, kw_only=True):
     active: Digest | None = None
     warm: Digest | None = None
     staged: Digest | None = None
+    shadow: Digest | None = None
     may_swap: bool = True
     stored: frozenset[Digest] = frozenset()
     withdrawn: frozenset[Digest] = frozenset()
-
-
-class Rest(Struct, frozen=True):
-    """Nothing to do until something changes."""
-
-
-class Fetch(Struct, frozen=True):
-    """Bring the target's bytes into the store."""
-
-
-class Stage(Struct, frozen=True):
-    """Verify the stored bytes, start a green worker with them and warm it up."""
-
-
-class DiscardStaged(Struct, frozen=True):
-    """A green worker waits with a model that is no longer wanted: end it."""
-
-
-class Refuse(Struct, frozen=True):
-    """The target names withdrawn bytes: report that, and try this generation never again."""
-
-
-class RetireWarm(Struct, frozen=True):
-    """The warm model was withdrawn: end it, so that nothing can fall back to it."""
-
-
-class ReportStaged(Struct, frozen=True):
-    """Green is warm, and the target wants no more than that for now: say so once."""
-
-
-class AwaitSwap(Struct, frozen=True):
-    """The wanted model is warm and may not serve yet: wait for its instant and its interlocks."""
-
-
-class Swap(Struct, frozen=True):
-    """Let the warm green worker serve."""
-
-
-class SwapBack(Struct, frozen=True):
-    """Return to the warm model, moving no bytes: it is wanted, or what serves was never proved."""
-
-
-class Prove(Struct, frozen=True):
-    """The wanted model serves: count good inferences, then commit and report."""
-
-
-Action = (
-    Rest
-    | Fetch
-    | Stage
-    | ReportStaged
-    | DiscardStaged
-    | Refuse
-    | RetireWarm
-    | AwaitSwap
-    | Swap
-    | SwapBack
-    | Prove
-)
 
 
 def refusal_reason(robot_id: RobotId, target: RobotTarget, memory: Memory) -> str | None:
@@ -182,21 +141,39 @@ def next_action(memory: Memory, slotted: Slotted) -> Action:
     Withdrawn bytes are never a step's goal, wherever they lie. What serves already serves on
     until it is given something else: a robot is not left without a model from afar.
     """
-    wanted = _open_digest(memory)
-    serves = wanted is not None and _mode(memory) is TargetMode.SERVE
-    if slotted.staged is not None and (slotted.staged != wanted or _is_served(wanted, slotted)):
-        return DiscardStaged()
-    if wanted in slotted.withdrawn:
-        return Refuse()
-    if slotted.warm in slotted.withdrawn:
-        return RetireWarm()
+    wanted, mode = _open_digest(memory), _mode(memory)
+    serves = wanted is not None and mode is TargetMode.SERVE
+    ending = _ending(wanted, mode, slotted)
+    if ending is not None:
+        return ending
     if serves and slotted.active == wanted:
         return Prove()
     if _is_unproved(memory, slotted):
         return SwapBack()
     if wanted is None:
         return Rest()
+    if mode is TargetMode.SHADOW:
+        return _to_shadow(wanted, memory, slotted)
     return _to_serve(wanted, slotted) if serves else _to_hold(wanted, memory, slotted)
+
+
+def _ending(wanted: Digest | None, mode: TargetMode, slotted: Slotted) -> Action | None:
+    """What must end before anything begins."""
+    if _has_needless_green(wanted, mode, slotted):
+        return DiscardStaged()
+    if slotted.shadow is not None and (slotted.shadow != wanted or mode is not TargetMode.SHADOW):
+        return EndShadow()
+    if wanted in slotted.withdrawn:
+        return Refuse()
+    return RetireWarm() if slotted.warm in slotted.withdrawn else None
+
+
+def _has_needless_green(wanted: Digest | None, mode: TargetMode, slotted: Slotted) -> bool:
+    """Whether a green worker waits that no step leads to; a shadow's is one of another kind."""
+    if slotted.staged is None:
+        return False
+    is_other = slotted.staged != wanted or mode is TargetMode.SHADOW
+    return is_other or _is_served(wanted, slotted)
 
 
 def _to_serve(wanted: Digest, slotted: Slotted) -> Action:
@@ -214,6 +191,15 @@ def _to_hold(wanted: Digest, memory: Memory, slotted: Slotted) -> Action:
     if slotted.staged == wanted or _is_served(wanted, slotted):
         return Rest() if memory.held_generation == memory.generation else ReportStaged()
     return Stage() if wanted in slotted.stored else Fetch()
+
+
+def _to_shadow(wanted: Digest, memory: Memory, slotted: Slotted) -> Action:
+    """What serves already has nothing to be compared with, and ``Compare`` says so."""
+    if slotted.warm == wanted:
+        return RetireWarm()
+    if wanted in {slotted.shadow, slotted.active}:
+        return Rest() if memory.held_generation == memory.generation else Compare()
+    return StartShadow() if wanted in slotted.stored else Fetch()
 
 
 def _mode(memory: Memory) -> TargetMode:

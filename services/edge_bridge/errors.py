@@ -93,6 +93,12 @@ class WarmUpFailedError(ActivationError):
     stage = ActivationStage.WARM_UP
 
 
+class ShadowFailedError(ActivationError):
+    """The model cannot be compared with what serves: it fails, or it is the same."""
+
+    stage = ActivationStage.SHADOW
+
+
 class ProofFailedError(ActivationError):
     """The model was swapped in and did not serve enough good inferences."""
 

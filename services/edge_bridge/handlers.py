@@ -8,8 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
 
-from edge_bridge import converge, outcome
-from edge_bridge.converge import Action, Memory, next_action, refusal_reason
+from edge_bridge import actions, converge, outcome
+from edge_bridge.actions import Action
+from edge_bridge.converge import Memory, next_action, refusal_reason
 from edge_bridge.errors import ActivationError, TransientError
 from edge_bridge.health_window import HealthWindow
 from edge_bridge.interrupting import unless
@@ -134,7 +135,7 @@ class Converger:
 
     async def _converge(self) -> None:
         await self._take_offer()
-        if isinstance(self._next(), converge.Rest):
+        if isinstance(self._next(), actions.Rest):
             self._hold_back("")
             return
         target = self.memory.target
@@ -145,7 +146,7 @@ class Converger:
             digest=target.digest if target else "",
             generation=self.memory.generation,
         ):
-            while not isinstance(action := self._next(), converge.Rest):
+            while not isinstance(action := self._next(), actions.Rest):
                 if self._superseded.is_set():
                     self._changed.set()
                     return
@@ -158,13 +159,13 @@ class Converger:
             await self._perform(action)
         except ActivationError as problem:
             await self._give_up(problem)
-        if not isinstance(action, converge.AwaitSwap):
+        if not isinstance(action, actions.AwaitSwap):
             self._on_change()
 
     def _tell(self, action: Action) -> None:
         """Say once what is under way, and what the robot waits for when it waits."""
         target, reason = self.memory.target, ""
-        if isinstance(action, converge.AwaitSwap) and target is not None:
+        if isinstance(action, actions.AwaitSwap) and target is not None:
             reason = self._steps.gate.held_back(target)
         step = (type(action).__name__.lower(), self.memory.generation, reason)
         if step != self._last_step:
@@ -179,33 +180,39 @@ class Converger:
 
     async def _perform(self, action: Action) -> None:
         target = self.memory.target
-        if isinstance(action, converge.DiscardStaged):
+        if isinstance(action, actions.DiscardStaged):
             await self._steps.slots.discard_staged()
-        elif isinstance(action, converge.RetireWarm):
+        elif isinstance(action, actions.EndShadow):
+            await self._steps.slots.shadow.stop()
+        elif isinstance(action, actions.RetireWarm):
             await self._steps.slots.retire_warm()
-        elif isinstance(action, converge.SwapBack):
+        elif isinstance(action, actions.SwapBack):
             self._window.stop()
             reason = f"generation {self.memory.generation} asks for it"
             await self._steps.swap_back(reason, self._wants_warm())
         elif target is None:
             raise AssertionError("only an accepted target has further steps")
-        elif isinstance(action, converge.Refuse):
+        elif isinstance(action, actions.Refuse):
             self._steps.withdrawn.refuse(target)
-        elif isinstance(action, converge.Swap):
+        elif isinstance(action, actions.Swap):
             self._window.stop()
             await self._steps.swap(target)
-        elif isinstance(action, converge.ReportStaged):
+        elif isinstance(action, actions.ReportStaged):
             await self._report_staged(target)
         else:
             await unless(self._superseded, self._long_step(action, target))
 
     async def _long_step(self, action: Action, target: RobotTarget) -> None:
         """What takes its time, and is given up at any moment for something newer."""
-        if isinstance(action, converge.Fetch):
+        if isinstance(action, actions.Fetch):
             await self._fetch(target)
-        elif isinstance(action, converge.Stage):
+        elif isinstance(action, actions.Stage):
             await self._steps.stage(target, self.memory)
-        elif isinstance(action, converge.AwaitSwap):
+        elif isinstance(action, actions.StartShadow):
+            await self._steps.start_shadow(target, self.memory)
+        elif isinstance(action, actions.Compare):
+            await self._compare(target)
+        elif isinstance(action, actions.AwaitSwap):
             await self._steps.await_swap(target)
         else:
             await self._prove(target)
@@ -220,6 +227,12 @@ class Converger:
         offset_s = self._steps.gate.clock_offset_s()
         report = outcome.staged(target, warm_up_ms, self.memory, offset_s, _now())
         await self._remembered.change(converge.hold, [report])
+
+    async def _compare(self, target: RobotTarget) -> None:
+        seen = await self._steps.compare(target)
+        if seen is not None:
+            report = outcome.shadowed(target, seen, _now())
+            await self._remembered.change(converge.hold, [report])
 
     async def _fetch(self, target: RobotTarget) -> None:
         cost = await self._steps.fetch(target, self.memory)

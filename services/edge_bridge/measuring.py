@@ -65,9 +65,13 @@ class Measuring:
 
     def inferred(self, done: InferenceDone) -> None:
         """Samples of one inference, with the digest of the model that made it."""
+        self._recorder.record(signals.PERCEPTION_DURATION.name, done.perception_s)
+        self.shadowed(done)
+
+    def shadowed(self, done: InferenceDone) -> None:
+        """The same of an inference that nobody gets: what it says of the model, and nothing else."""
         of_model = {DIGEST_ATTRIBUTE: done.digest}
         record = self._recorder.record
-        record(signals.PERCEPTION_DURATION.name, done.perception_s)
         if done.error is not None:
             record(signals.INFERENCE_ERRORS.name, 1.0, of_model)
             return

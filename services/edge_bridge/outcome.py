@@ -6,6 +6,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from edge_bridge.comparison import Comparison
 from edge_bridge.converge import Memory
 from edge_bridge.slots import FellBack
 from fleetward.contracts.robots import (
@@ -13,6 +14,7 @@ from fleetward.contracts.robots import (
     ActivationStage,
     ModelActivated,
     ModelFellBack,
+    ModelShadowed,
     ModelStaged,
     RobotTarget,
 )
@@ -66,6 +68,23 @@ def staged(
         bytes_planned=memory.bytes_planned,
         clock_offset_s=clock_offset_s,
         staged_at=now,
+    )
+
+
+def shadowed(target: RobotTarget, seen: Comparison, now: datetime) -> ModelShadowed:
+    """The target's model saw enough frames beside the one that serves."""
+    return ModelShadowed(
+        robot_id=target.robot_id,
+        rollout_id=target.rollout_id,
+        generation=target.generation,
+        model=target.model,
+        digest=target.digest,
+        frames=seen.frames,
+        errors=seen.errors,
+        divergence=seen.divergence(),
+        latency_ms_mean=seen.latency_ms_mean,
+        serving_latency_ms_mean=seen.serving_latency_ms_mean,
+        shadowed_at=now,
     )
 
 

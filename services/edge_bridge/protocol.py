@@ -45,11 +45,15 @@ class WorkerArguments(Struct, frozen=True, kw_only=True):
 
 
 class Load(Struct, frozen=True, kw_only=True, tag=True):
-    """Become the worker of this file, if its bytes have this digest. gentle: under SCHED_IDLE."""
+    """Become the worker of this file, if its bytes have this digest. gentle: under SCHED_IDLE.
+
+    idle: infer under SCHED_IDLE too, for good, and count latencies in processor time.
+    """
 
     path: str
     digest: Digest
     gentle: bool
+    idle: bool = False
 
 
 class Hasten(Struct, frozen=True, tag=True):
@@ -57,13 +61,17 @@ class Hasten(Struct, frozen=True, tag=True):
 
 
 class Infer(Struct, frozen=True, kw_only=True, tag=True):
-    """Answer the frame at ``offset`` bytes of the ring. captured_ns: CLOCK_MONOTONIC."""
+    """Answer the frame at ``offset`` bytes of the ring. captured_ns: CLOCK_MONOTONIC.
+
+    sampled: of outputs too large to travel whole, send a sample.
+    """
 
     frame: int
     offset: int
     shape: tuple[int, ...]
     dtype: FrameType
     captured_ns: int
+    sampled: bool = False
 
 
 class Ready(Struct, frozen=True, kw_only=True, tag=True):
@@ -84,6 +92,7 @@ class Refused(Struct, frozen=True, kw_only=True, tag=True):
 class Output(Struct, frozen=True, kw_only=True):
     """One output of a model. content: its bytes in row order when small, else None.
 
+    sample: of one that is not small, evenly spaced elements in row order, where asked for.
     minimum, mean and maximum are None for an empty output and for one that is not numeric.
     """
 
@@ -93,6 +102,7 @@ class Output(Struct, frozen=True, kw_only=True):
     mean: float | None = None
     maximum: float | None = None
     content: bytes | None = None
+    sample: bytes | None = None
 
 
 class Inferred(Struct, frozen=True, kw_only=True, tag=True):

@@ -10,36 +10,19 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from msgspec import Struct
-
 from edge_bridge.frames import Frame
+from edge_bridge.inference_done import InferenceDone, done_by
 from edge_bridge.ledger import Ledger
-from edge_bridge.protocol import Inferred, Output
+from edge_bridge.protocol import Inferred
 from edge_bridge.ring import FrameRing
+from edge_bridge.shadow import Shadow
 from edge_bridge.slot import Ticket, WorkerSlot
 from edge_bridge.slot_settings import SlotSettings
-from fleetward.contracts.ids import Digest
-
-
-class InferenceDone(Struct, frozen=True, kw_only=True):
-    """One frame's result. captured_ns counts since the epoch; confidence is 0..1 or None.
-
-    latency_s: in the worker, pick-up to result. perception_s: capture to the worker's pick-up.
-    """
-
-    frame: int
-    digest: Digest
-    captured_ns: int
-    latency_s: float
-    perception_s: float
-    confidence: float | None
-    error: str | None
-    outputs_summary: dict[str, Output]
 
 
 def places_for(settings: SlotSettings) -> int:
-    """Two workers' frames, the one that waits, and the one being written."""
-    return 2 * settings.in_flight_limit + 2
+    """The frames of two workers and of a shadow, the one that waits, and the one being written."""
+    return 3 * settings.in_flight_limit + 2
 
 
 class FramePump:
@@ -51,11 +34,13 @@ class FramePump:
         ring: FrameRing,
         ledger: Ledger,
         on_result: Callable[[InferenceDone], None],
+        shadow: Shadow,
     ) -> None:
         self._settings = settings
         self._ring = ring
         self._ledger = ledger
         self._on_result = on_result
+        self._shadow = shadow
         self._target: WorkerSlot | None = None
         self._began = False
         self._reissued: deque[Ticket] = deque()
@@ -84,6 +69,7 @@ class FramePump:
         """
         self._began = self._began or slot is not None
         self._target = slot
+        self._shadow.begin_anew()
         first = self._first_undelivered()
         if slot is None:
             self._drop_undelivered()
@@ -96,7 +82,8 @@ class FramePump:
         end = self._ledger.serve if inferred.error is None else self._ledger.fail
         end(ticket.frame)
         self._dispatch()
-        self._on_result(_done(slot, ticket, inferred))
+        self._on_result(done_by(slot, ticket, inferred))
+        self._shadow.served(ticket, inferred)
 
     def reissue(self, slot: WorkerSlot) -> int:
         """Give the frames of a lost worker to the one that serves; returns how many went there.
@@ -141,7 +128,10 @@ class FramePump:
             ticket = self._next()
             if ticket is None:
                 return
+            ticket.compared = self._shadow.wants(ticket)
             self._target.give(ticket)
+            if ticket.compared:
+                self._shadow.show(ticket)
 
     def _next(self) -> Ticket | None:
         if self._reissued:
@@ -161,16 +151,3 @@ class FramePump:
     def _drop(self, ticket: Ticket) -> None:
         self._ring.release(ticket.offset)
         self._ledger.drop(ticket.frame)
-
-
-def _done(slot: WorkerSlot, ticket: Ticket, inferred: Inferred) -> InferenceDone:
-    return InferenceDone(
-        frame=ticket.frame,
-        digest=slot.staged.digest,
-        captured_ns=ticket.captured_ns,
-        latency_s=inferred.latency_s,
-        perception_s=inferred.perception_s,
-        confidence=inferred.confidence,
-        error=inferred.error,
-        outputs_summary=inferred.outputs,
-    )

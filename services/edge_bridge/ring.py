@@ -22,6 +22,7 @@ class FrameRing:
         self.place_bytes = place_bytes
         self.size_bytes = places * place_bytes
         self._free = list(range(places))
+        self._holders = [0] * places
         self._writable = os.memfd_create("fleetward-frames", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(self._writable, self.size_bytes)
         seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
@@ -30,13 +31,29 @@ class FrameRing:
         """The descriptor workers inherit."""
         self._memory = mmap.mmap(self._writable, self.size_bytes)
 
+    @property
+    def held(self) -> int:
+        """Places that hold an open frame."""
+        return len(self._holders) - len(self._free)
+
     def claim(self) -> int | None:
         """The offset in bytes of a free place, or None when every place holds an open frame."""
-        return self._free.pop() * self.place_bytes if self._free else None
+        if not self._free:
+            return None
+        place = self._free.pop()
+        self._holders[place] = 1
+        return place * self.place_bytes
+
+    def retain(self, offset: int) -> None:
+        """Somebody else reads a claimed place too, and releases it once more."""
+        self._holders[offset // self.place_bytes] += 1
 
     def release(self, offset: int) -> None:
-        """Give a place back; its frame ended."""
-        self._free.append(offset // self.place_bytes)
+        """Be done with a place; it is free when nobody holds it."""
+        place = offset // self.place_bytes
+        self._holders[place] -= 1
+        if not self._holders[place]:
+            self._free.append(place)
 
     def write(self, offset: int, frame: Frame) -> None:
         """Copy a frame into its place; raises FrameRefusedError."""

@@ -59,6 +59,8 @@ class Ticket(Struct, kw_only=True):
     captured_ns: int
     captured_monotonic_ns: int
     reissues: int = 0
+    compared: bool = False
+    """Another model is shown this frame too."""
 
 
 class SlotOwner(Protocol):
@@ -106,9 +108,13 @@ class WorkerSlot:
     def has_room(self) -> bool:
         return self.alive and len(self.in_flight) < self._settings.in_flight_limit
 
-    async def load(self, *, gentle: bool) -> Ready:
-        """Load and warm up; raises LoadFailedError, WarmUpFailedError, and is then stopped."""
-        self._send(Load(path=str(self.staged.path), digest=self.staged.digest, gentle=gentle))
+    async def load(self, *, gentle: bool, idle: bool = False) -> Ready:
+        """Load and warm up; raises LoadFailedError, WarmUpFailedError, and is then stopped.
+
+        gentle: without competing for the processor. idle: so for as long as it lives.
+        """
+        path, digest = str(self.staged.path), self.staged.digest
+        self._send(Load(path=path, digest=digest, gentle=gentle, idle=idle))
         hasten = self._loop.call_later(self._settings.gentle_load_s, self._send, Hasten())
         try:
             return await asyncio.wait_for(self._ready, self._settings.load_timeout_s)
@@ -135,6 +141,7 @@ class WorkerSlot:
                 shape=ticket.shape,
                 dtype=ticket.dtype,
                 captured_ns=ticket.captured_monotonic_ns,
+                sampled=ticket.compared,
             )
         )
 

@@ -15,6 +15,8 @@ class SlotSettings(Struct, frozen=True, kw_only=True):
     """Frames at one worker at a time. One keeps the waiting frame the newest there is."""
     frame_deadline_s: float = 5.0
     """A worker that holds a frame and answers nothing for so long is hung, and is killed."""
+    shadow_deadline_s: float = 30.0
+    """The same for a shadow, which infers only while the processor is idle."""
     reissue_limit: int = 1
     """How often a frame is tried again: one that kills two workers is not given to a third."""
     gentle_load_s: float = 10.0

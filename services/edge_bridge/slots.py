@@ -19,10 +19,12 @@ from edge_bridge.errors import (
     NothingWarmError,
     WarmUpFailedError,
 )
+from edge_bridge.inference_done import InferenceDone
 from edge_bridge.ledger import Ledger
 from edge_bridge.protocol import Inferred
-from edge_bridge.pump import FramePump, InferenceDone, places_for
+from edge_bridge.pump import FramePump, places_for
 from edge_bridge.ring import FrameRing
+from edge_bridge.shadow import Shadow
 from edge_bridge.slot import StagedModel, Ticket, WorkerSlot
 from edge_bridge.slot_settings import SlotSettings
 from edge_bridge.sources import Source
@@ -74,6 +76,7 @@ class Slots:
         on_result: Callable[[InferenceDone], None],
         on_fallback: Callable[[FellBack], None],
         on_green_lost: Callable[[str], None] = lambda reason: None,
+        on_shadowed: Callable[[InferenceDone], None] = lambda done: None,
     ) -> None:
         self.ledger = Ledger()
         self.restarts = 0
@@ -83,7 +86,9 @@ class Slots:
         self._on_fallback = on_fallback
         self._on_green_lost = on_green_lost
         self._ring = FrameRing(places_for(settings), settings.frame_limit_bytes)
-        self._pump = FramePump(settings, self._ring, self.ledger, on_result)
+        self.shadow = Shadow(settings, self._ring, on_inferred=on_shadowed, on_lost=on_green_lost)
+        """What sees the frames too and serves nobody: ``on_shadowed`` hears of each of its answers."""
+        self._pump = FramePump(settings, self._ring, self.ledger, on_result, self.shadow)
         self._active: WorkerSlot | None = None
         self._warm: WorkerSlot | None = None
         self._staged: WorkerSlot | None = None
@@ -105,15 +110,21 @@ class Slots:
         return self._staged.staged if self._staged else None
 
     @property
+    def frames_held(self) -> int:
+        """Frames that wait, or that some worker still reads."""
+        return self._ring.held
+
+    @property
     def serving(self) -> bool:
         """False before the first model and while a dead worker is being restarted."""
         return self._active is not None and self._active.alive
 
     @property
     def worker_pids(self) -> dict[str, int]:
-        """The live workers' processes, by "active", "warm" and "staged"."""
+        """The live workers' processes, by "active", "warm", "staged" and "shadow"."""
         slots = {"active": self._active, "warm": self._warm, "staged": self._staged}
-        return {role: slot.pid for role, slot in slots.items() if slot and slot.alive}
+        pids = {role: slot.pid for role, slot in slots.items() if slot and slot.alive}
+        return pids if self.shadow.pid is None else {**pids, "shadow": self.shadow.pid}
 
     async def run(self) -> None:
         """Pump the source's frames until cancelled or until the source ends."""
@@ -185,6 +196,7 @@ class Slots:
         self._forget_restart()
         await asyncio.gather(*[restart] if restart else [], return_exceptions=True)
         await self.discard_staged()
+        await self.shadow.stop()
         slots = [slot for slot in (self._active, self._warm) if slot]
         self._active = self._warm = None
         self._pump.stop()

@@ -5,8 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 
+from edge_bridge.comparison import Comparison
 from edge_bridge.converge import Cost, Memory, Placed, Slotted, pinned
-from edge_bridge.errors import DigestMismatchError, ProofFailedError, TransientError
+from edge_bridge.errors import (
+    DigestMismatchError,
+    ProofFailedError,
+    ShadowFailedError,
+    TransientError,
+)
 from edge_bridge.fetch import Fetcher
 from edge_bridge.green_deaths import GreenDeaths
 from edge_bridge.outcome import Proof
@@ -67,6 +73,7 @@ class Steps:
             active=_digest(self.slots.active),
             warm=_digest(self.slots.warm),
             staged=_digest(self.slots.staged),
+            shadow=_digest(self.slots.shadow.model),
             stored=self.store.digests(),
             withdrawn=self.withdrawn.digests,
             may_swap=target is None or self.gate.is_open(target),
@@ -81,11 +88,32 @@ class Steps:
     async def stage(self, target: RobotTarget, memory: Memory) -> None:
         """Verify what is stored and warm a green worker up with it."""
         with span("bridge.stage", **self._attributes(target)):
-            self.deaths.refuse(target)
-            await self._trust.permit(target, memory)
-            await self._verify_stored(target, memory)
+            await self._permit_stored(target, memory)
             warm_up = await self._load(Placed(target.model, target.digest))
         self._warm_up_ms = warm_up.warm_up_ms
+
+    async def start_shadow(self, target: RobotTarget, memory: Memory) -> None:
+        """Verify what is stored and show it the frames too."""
+        with span("bridge.shadow", **self._attributes(target)):
+            await self._permit_stored(target, memory)
+            await self.slots.shadow.start(self._stored(Placed(target.model, target.digest)))
+
+    async def compare(self, target: RobotTarget) -> Comparison | None:
+        """Wait for enough compared frames; None when the shadow is gone. Raises ShadowFailedError."""
+        if _digest(self.slots.active) == target.digest:
+            raise ShadowFailedError(f"{target.model} serves here already: compare it elsewhere.")
+        shadow, bounds = self.slots.shadow, self._settings.health
+        while _digest(shadow.model) == target.digest:
+            seen = shadow.comparison
+            if seen.frames >= target.proof_inferences:
+                return seen
+            if seen.errors >= bounds.min_inferences and seen.error_share > bounds.max_error_share:
+                raise ShadowFailedError(
+                    f"{target.model} failed on {seen.errors} frames and answered {seen.frames}; "
+                    f"the last failure: {seen.last_error}"
+                )
+            await self.watch.news(_NEWS_TIMEOUT_S)
+        return None
 
     async def place(self, placed: Placed) -> None:
         """Serve a model of the robot's own that is in the store already."""
@@ -190,11 +218,17 @@ class Steps:
             self.store.remove(target.digest)
             raise TransientError(f"{target.model} must be fetched again: {problem}") from problem
 
+    async def _permit_stored(self, target: RobotTarget, memory: Memory) -> None:
+        self.deaths.refuse(target)
+        await self._trust.permit(target, memory)
+        await self._verify_stored(target, memory)
+
     async def _load(self, placed: Placed) -> WarmUp:
-        staged = StagedModel(
-            model=placed.model, digest=placed.digest, path=self.store.path(placed.digest)
-        )
-        return await self.slots.stage(staged)
+        return await self.slots.stage(self._stored(placed))
+
+    def _stored(self, placed: Placed) -> StagedModel:
+        path = self.store.path(placed.digest)
+        return StagedModel(model=placed.model, digest=placed.digest, path=path)
 
     def _await_first(self, digest: Digest) -> None:
         self._awaited_first = (digest, current_traceparent(), time.time_ns())

@@ -1,7 +1,7 @@
 """One model in one process: it loads without disturbing, answers frames, and dies with its bridge.
 
 The model loads and warms up in a thread under SCHED_IDLE, and the main thread, which was never
-lowered, serves it. Lowering the whole process instead could not be undone: leaving SCHED_IDLE
+lowered, serves it; only a shadow, which serves nobody, is lowered for good. Lowering the whole process instead could not be undone: leaving SCHED_IDLE
 needs RLIMIT_NICE or CAP_SYS_NICE, which a robot's service rarely has.
 
     python -m edge_bridge.worker BACKEND SOCKET_FD RING_FD RING_BYTES WARM_UP_RUNS INLINE_BYTES
@@ -47,6 +47,7 @@ class Worker:
         self._load_ended = os.eventfd(0)
         self._outcome: Ready | Refused | None = None
         self._served: Served | None = None
+        self._idle = False
 
     def run(self) -> None:
         watched = select.poll()
@@ -66,6 +67,7 @@ class Worker:
             return False
         order = protocol.decode_order(message)
         if isinstance(order, Load):
+            self._idle = order.idle
             self._loader = threading.Thread(target=self._load, args=(order,), daemon=True)
             self._loader.start()
         elif isinstance(order, Hasten):
@@ -98,6 +100,8 @@ class Worker:
         self._loader.join()
         if self._outcome is None:
             sys.exit("the loader failed as no model makes it fail; its traceback is above")
+        if self._idle:
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         self._send(self._outcome)
 
     def _hasten(self) -> None:

@@ -119,6 +119,7 @@ class ModelShadowed(Event, frozen=True, kw_only=True):
 
     frames: compared ones. divergence: by output name, the mean absolute difference to what the
     serving model answered, relative to its range; empty where the outputs cannot be compared.
+    latency_ms_mean is processor time: a shadow infers only while nobody else wants the processor.
     """
 
     robot_id: RobotId
@@ -191,6 +192,8 @@ class RobotCheckedIn(Event, frozen=True, kw_only=True):
     warm_digest: Digest | None = None
     staged_model: ModelRef | None = None
     """What it holds warm in its green slot, to serve when its target says so."""
+    shadow_model: ModelRef | None = None
+    """What sees its frames beside the model that serves, and answers nobody."""
     cached_digests: tuple[Digest, ...] = ()
     frames_served: int = 0
     frames_dropped: int = 0

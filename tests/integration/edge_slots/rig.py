@@ -23,10 +23,17 @@ class Rig:
         self.source = PushSource()
         self.results: list[InferenceDone] = []
         self.fallbacks: list[FellBack] = []
+        self.shadowed: list[InferenceDone] = []
+        self.green_losses: list[str] = []
         self.on_result: Callable[[], None] = lambda: None
         self._reported = asyncio.Event()
         self.slots = Slots(
-            settings, self.source, on_result=self._result, on_fallback=self._fallback
+            settings,
+            self.source,
+            on_result=self._result,
+            on_fallback=self._fallback,
+            on_green_lost=self._green_lost,
+            on_shadowed=self._shadowed,
         )
 
     def push(self, brightness: int = 128) -> None:
@@ -47,6 +54,19 @@ class Rig:
         await self._until(lambda: bool(self.fallbacks))
         return self.fallbacks[0]
 
+    async def until_compared(self, frames: int) -> None:
+        """Wait until so many frames were answered by both, showing one after the other."""
+        while self.slots.shadow.comparison.frames < frames:
+            await self.show(brightness=255 * (len(self.results) % 2))
+
+    async def show(self, brightness: int = 128) -> None:
+        """One frame, until the model that serves answered it and a shadow is idle again."""
+        served, shadowed = len(self.results), len(self.shadowed)
+        self.push(brightness)
+        await self.until_results(served + 1)
+        if self.slots.shadow.model is not None:
+            await self._until(lambda: len(self.shadowed) > shadowed or bool(self.green_losses))
+
     async def until(self, holds: Callable[[], bool]) -> None:
         """For what no callback tells: look every few milliseconds."""
 
@@ -65,6 +85,14 @@ class Rig:
         self.results.append(done)
         self._reported.set()
         self.on_result()
+
+    def _shadowed(self, done: InferenceDone) -> None:
+        self.shadowed.append(done)
+        self._reported.set()
+
+    def _green_lost(self, reason: str) -> None:
+        self.green_losses.append(reason)
+        self._reported.set()
 
     def _fallback(self, fell_back: FellBack) -> None:
         self.fallbacks.append(fell_back)

@@ -24,6 +24,18 @@ def ring() -> Iterator[FrameRing]:
     ring.close()
 
 
+def test_a_place_is_free_when_everybody_who_reads_it_is_done() -> None:
+    ring = FrameRing(1, PLACE_BYTES)
+    offset = ring.claim()
+    assert offset is not None
+    ring.retain(offset)
+    ring.release(offset)
+    assert ring.claim() is None
+    ring.release(offset)
+    assert ring.claim() == offset
+    ring.close()
+
+
 def test_every_place_is_lent_once_until_it_is_released(ring: FrameRing) -> None:
     lent = {ring.claim() for _ in range(3)}
     assert lent == {0, PLACE_BYTES, 2 * PLACE_BYTES}

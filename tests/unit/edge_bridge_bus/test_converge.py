@@ -8,17 +8,11 @@ from datetime import datetime, timezone
 import pytest
 from msgspec.structs import replace
 
+from edge_bridge.actions import DiscardStaged, Fetch, Prove, Rest, Stage, Swap, SwapBack
 from edge_bridge.converge import (
-    DiscardStaged,
-    Fetch,
     Memory,
     Placed,
-    Prove,
-    Rest,
     Slotted,
-    Stage,
-    Swap,
-    SwapBack,
     accept,
     commit,
     forget_own,

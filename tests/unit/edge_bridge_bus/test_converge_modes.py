@@ -8,26 +8,23 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from edge_bridge.converge import (
+from edge_bridge.actions import (
     AwaitSwap,
+    Compare,
     DiscardStaged,
+    EndShadow,
     Fetch,
-    Memory,
-    Placed,
     Prove,
     Refuse,
     ReportStaged,
     Rest,
-    Slotted,
+    RetireWarm,
     Stage,
+    StartShadow,
     Swap,
     SwapBack,
-    accept,
-    commit,
-    give_up,
-    hold,
-    next_action,
 )
+from edge_bridge.converge import Memory, Placed, Slotted, accept, commit, give_up, hold, next_action
 from fleetward.contracts.codec import decode, encode
 from fleetward.contracts.robots import RobotTarget, TargetMode
 from tests.unit.edge_bridge_bus.test_converge import (
@@ -44,11 +41,15 @@ def to_stage(letter: str, generation: int) -> RobotTarget:
     return replace(target(letter, generation), mode=TargetMode.STAGE)
 
 
-def every_memory() -> list[Memory]:
+def to_shadow(letter: str, generation: int) -> RobotTarget:
+    return replace(target(letter, generation), mode=TargetMode.SHADOW)
+
+
+def every_memory(wanted: RobotTarget) -> list[Memory]:
     placings = [None, *PLACED.values()]
     return [
         Memory(
-            target=to_stage("b", 5),
+            target=wanted,
             settled_generation=4,
             held_generation=held,
             active=active,
@@ -61,12 +62,19 @@ def every_memory() -> list[Memory]:
 
 
 def after(action: object, memory: Memory, slotted: Slotted) -> tuple[Memory, Slotted]:
-    if isinstance(action, ReportStaged):
+    wanted = memory.target.digest if memory.target else None
+    if isinstance(action, ReportStaged | Compare):
         return hold(memory), slotted
+    if isinstance(action, StartShadow):
+        return memory, replace(slotted, shadow=wanted)
+    if isinstance(action, EndShadow):
+        return memory, replace(slotted, shadow=None)
+    if isinstance(action, RetireWarm):
+        return memory, replace(slotted, warm=None)
     return perform(action, memory, slotted)
 
 
-@pytest.mark.parametrize("memory", every_memory(), ids=repr)
+@pytest.mark.parametrize("memory", every_memory(to_stage("b", 5)), ids=repr)
 def test_a_model_to_stage_ends_warm_reported_once_and_what_served_serves(memory: Memory) -> None:
     for start in every_slotted():
         now, slotted, reports = memory, start, 0
@@ -83,6 +91,40 @@ def test_a_model_to_stage_ends_warm_reported_once_and_what_served_serves(memory:
         assert now.held_generation == 5
         assert reports == (memory.held_generation != 5)
         assert now.active == memory.active
+
+
+@pytest.mark.parametrize("memory", every_memory(to_shadow("b", 5)), ids=repr)
+def test_a_model_to_shadow_ends_beside_what_serves_and_is_reported_once(memory: Memory) -> None:
+    for start, shadow in itertools.product(every_slotted(), [None, *DIGESTS.values()]):
+        now, slotted, reports = memory, replace(start, shadow=shadow), 0
+        for _ in range(MAX_STEPS):
+            action = next_action(now, slotted)
+            if isinstance(action, Rest):
+                break
+            assert not isinstance(action, Swap | Prove | AwaitSwap | Stage), "nothing is to serve"
+            reports += isinstance(action, Compare)
+            now, slotted = after(action, now, slotted)
+        else:
+            pytest.fail(f"never rests from {start}")
+        assert DIGESTS["b"] in {slotted.active, slotted.shadow}
+        assert (slotted.staged, now.active) == (None, memory.active)
+        assert reports == (memory.held_generation != 5)
+
+
+@pytest.mark.parametrize("mode", [TargetMode.SERVE, TargetMode.STAGE])
+def test_a_shadow_ends_before_its_model_is_staged_to_serve(mode: TargetMode) -> None:
+    shadowed = hold(Memory(target=to_shadow("b", 5), active=PLACED["a"]))
+    memory = accept(shadowed, replace(target("b", 6), mode=mode), "trace")
+    slotted = Slotted(active=DIGESTS["a"], shadow=DIGESTS["b"], stored=frozenset({DIGESTS["b"]}))
+    assert next_action(memory, slotted) == EndShadow()
+    assert next_action(memory, replace(slotted, shadow=None)) == Stage()
+
+
+def test_a_shadow_whose_worker_died_is_started_again_and_not_reported_again() -> None:
+    memory = hold(Memory(target=to_shadow("b", 5), settled_generation=4, active=PLACED["a"]))
+    slotted = Slotted(active=DIGESTS["a"], stored=frozenset({DIGESTS["b"]}))
+    assert next_action(memory, slotted) == StartShadow()
+    assert next_action(memory, replace(slotted, shadow=DIGESTS["b"])) == Rest()
 
 
 @pytest.mark.parametrize("letter", ["b", "c"])

@@ -7,19 +7,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from edge_bridge.converge import (
-    Fetch,
-    Memory,
-    Placed,
-    Prove,
-    Refuse,
-    RetireWarm,
-    Slotted,
-    Stage,
-    Swap,
-    SwapBack,
-    next_action,
-)
+from edge_bridge.actions import Fetch, Prove, Refuse, RetireWarm, Stage, Swap, SwapBack
+from edge_bridge.converge import Memory, Placed, Slotted, next_action
 from edge_bridge.errors import WithdrawnError
 from edge_bridge.withdrawals import WithdrawnDigests
 from fleetward.contracts.codec import encode
