@@ -78,6 +78,10 @@ class Measuring:
         record(signals.INFERENCE_DURATION.name, done.latency_s, of_model)
         if done.confidence is not None:
             record(signals.INFERENCE_CONFIDENCE.name, done.confidence, of_model)
+        means = (output.mean for output in done.outputs_summary.values())
+        first = next((mean for mean in means if mean is not None), None)
+        if first is not None:
+            record(signals.OUTPUT_MEAN.name, first, of_model)
 
     async def _spool_frames(self) -> None:
         while True:

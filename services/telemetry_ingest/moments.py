@@ -11,11 +11,20 @@ from numpy.typing import NDArray
 
 from fleetward.contracts import signals
 from fleetward.contracts.ids import DIGEST_PATTERN
-from fleetward.contracts.telemetry import DIGEST_ATTRIBUTE
+from fleetward.contracts.telemetry import (
+    DIGEST_ATTRIBUTE,
+    MAX_SUMMARY_SIGNALS,
+    Series,
+    SignalMoments,
+)
 from telemetry_ingest.columns import Columns
 
 WINDOW_NS = 1_000_000_000
+NO_MODEL = ""
+"""The digest of a robot's own signals, until their second is over and its model known."""
 _MS_PER_S = 1_000.0
+_DIGEST = frozenset({DIGEST_ATTRIBUTE})
+_SILENCE = SignalMoments()
 _MEANINGFUL = (
     signals.INFERENCE_DURATION.name,
     signals.INFERENCE_ERRORS.name,
@@ -26,7 +35,10 @@ _Values = NDArray[np.float64]
 
 
 class Moments(Struct, frozen=True, kw_only=True):
-    """One model's inferences in the second that begins at ``start_ns`` of the robot's clock."""
+    """One model's inferences in the second that begins at ``start_ns`` of the robot's clock.
+
+    ``signals``: what else was recorded of it; under the digest NO_MODEL, of the robot as a whole.
+    """
 
     start_ns: int
     digest: str
@@ -38,6 +50,7 @@ class Moments(Struct, frozen=True, kw_only=True):
     confidence_count: int = 0
     confidence_sum: float = 0.0
     confidence_sum_of_squares: float = 0.0
+    signals: dict[str, SignalMoments] = {}
 
     def plus(self, other: Moments) -> Moments:
         """Both together; they must be of the same second and model."""
@@ -54,6 +67,7 @@ class Moments(Struct, frozen=True, kw_only=True):
             confidence_sum=self.confidence_sum + other.confidence_sum,
             confidence_sum_of_squares=self.confidence_sum_of_squares
             + other.confidence_sum_of_squares,
+            signals=_merged(self.signals, other.signals),
         )
 
 
@@ -69,11 +83,11 @@ class FrameMoments(Struct, frozen=True, kw_only=True):
 
 
 def moments_of(columns: Columns) -> FrameMoments:
-    """The frame's moments; a series without a well-formed ``digest`` belongs to no model."""
+    """The frame's moments; an inference without a well-formed ``digest`` belongs to no model."""
     windows: dict[tuple[int, str], Moments] = {}
     for index, series in enumerate(columns.frame.series):
-        digest = series.attributes.get(DIGEST_ATTRIBUTE, "")
-        if series.signal not in _MEANINGFUL or re.match(DIGEST_PATTERN, digest) is None:
+        digest = series.attributes.get(DIGEST_ATTRIBUTE, NO_MODEL)
+        if not _counts(series, digest):
             continue
         chosen = columns.series_index == index
         for part in _by_second(
@@ -85,6 +99,33 @@ def moments_of(columns: Columns) -> FrameMoments:
         sequence=columns.frame.sequence,
         started_at_ns=columns.frame.started_at_ns,
         windows=tuple(windows[key] for key in sorted(windows)),
+    )
+
+
+def _counts(series: Series, digest: str) -> bool:
+    """What tells of an inference names its model; further signals have no attribute but that."""
+    if digest != NO_MODEL and re.match(DIGEST_PATTERN, digest) is None:
+        return False
+    if series.signal in _MEANINGFUL:
+        return digest != NO_MODEL
+    return series.signal not in signals.NOT_SUMMARIZED and not series.attributes.keys() - _DIGEST
+
+
+def _merged(
+    some: dict[str, SignalMoments], more: dict[str, SignalMoments]
+) -> dict[str, SignalMoments]:
+    """Sums by name, of the first names in order: the same ones in whatever order frames come."""
+    if not some or not more:
+        return some or more
+    names = sorted(some.keys() | more.keys())[:MAX_SUMMARY_SIGNALS]
+    return {name: _sum(some.get(name, _SILENCE), more.get(name, _SILENCE)) for name in names}
+
+
+def _sum(some: SignalMoments, more: SignalMoments) -> SignalMoments:
+    return SignalMoments(
+        some.count + more.count,
+        some.total + more.total,
+        some.total_of_squares + more.total_of_squares,
     )
 
 
@@ -110,6 +151,10 @@ def _sums(signal: str, values: _Values) -> dict[str, Any]:
             "confidence_sum": float(inside.sum()),
             "confidence_sum_of_squares": float(np.square(inside).sum()),
         }
+    if signal != signals.INFERENCE_DURATION.name:
+        bounded = np.clip(values, -_LARGEST, _LARGEST)
+        squares = float(np.square(bounded).sum())
+        return {"signals": {signal: SignalMoments(len(bounded), float(bounded.sum()), squares)}}
     latency_ms = np.clip(values, 0.0, _LONGEST_S) * _MS_PER_S
     return {
         "inferences": len(latency_ms),
@@ -119,5 +164,7 @@ def _sums(signal: str, values: _Values) -> dict[str, Any]:
     }
 
 
+_LARGEST = 1e12
+"""A value past this says no more than 'very large', and squares stay finite."""
 _LONGEST_S = 3_600.0
 """A duration past this says no more than 'an hour or longer', and squares stay finite."""

@@ -7,6 +7,7 @@ frame that comes before its predecessor is held as moments (a few floats), never
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 from fleetward.contracts.ids import BootId, Digest, RobotId
 from fleetward.contracts.telemetry import InferenceSummarized
 from telemetry_ingest.columns import MAX_FRAME_S
-from telemetry_ingest.moments import WINDOW_NS, FrameMoments, Moments
+from telemetry_ingest.moments import NO_MODEL, WINDOW_NS, FrameMoments, Moments
 
 MAX_HELD_FRAMES = 128
 """Frames held for a missing predecessor; past that the gap is skipped, and its frames, should
@@ -76,6 +77,7 @@ def summary_of(
         confidence_count=moments.confidence_count,
         confidence_sum=moments.confidence_sum,
         confidence_sum_of_squares=moments.confidence_sum_of_squares,
+        signals=moments.signals,
     )
 
 
@@ -94,7 +96,7 @@ def _ready(folded: int, waiting: dict[int, FrameMoments]) -> list[FrameMoments]:
 def _step(
     state: BootWindows, frame: FrameMoments
 ) -> tuple[BootWindows, tuple[tuple[int, Moments], ...]]:
-    done = tuple(window for window in state.open if _is_over(window, frame))
+    done = _of_models(tuple(window for window in state.open if _is_over(window, frame)))
     still = tuple(window for window in state.open if not _is_over(window, frame))
     numbered = tuple((state.closed + 1 + place, window) for place, window in enumerate(done))
     after = replace(
@@ -104,6 +106,19 @@ def _step(
         open=_merged(still, frame.windows),
     )
     return after, numbered
+
+
+def _of_models(done: Windows) -> Windows:
+    """Each model's seconds, with the robot's own signals where one model alone served in them."""
+    models = Counter(window.start_ns for window in done if window.digest != NO_MODEL)
+    own = {window.start_ns: window for window in done if window.digest == NO_MODEL}
+    return tuple(
+        window.plus(own[window.start_ns])
+        if window.start_ns in own and models[window.start_ns] == 1
+        else window
+        for window in done
+        if window.digest != NO_MODEL
+    )
 
 
 def _is_over(window: Moments, frame: FrameMoments) -> bool:

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from fleetward.contracts.event import UtcTime
 from fleetward.contracts.ids import RobotId
+from fleetward.contracts.signals import OUTPUT_MEAN
 
 MAX_STRATA = 16
 """Strata told apart in one wave, first come first served; the robots of further ones are OTHER."""
@@ -20,8 +21,8 @@ OTHER = "other"
 """The stratum of robots that have no place among the first MAX_STRATA."""
 MAX_SIGNAL_GUARDS = 4
 """Signals that one policy may name: each is compared in every stratum and kept for every robot."""
-OUTPUT_MEAN_SIGNAL = "model.output.mean"
-"""What drift is judged by; ``contracts.signals`` describes it."""
+OUTPUT_MEAN_SIGNAL = OUTPUT_MEAN.name
+"""What drift is judged by."""
 
 
 class Worse(str, enum.Enum):

@@ -29,6 +29,9 @@ INFERENCE_ERRORS = Signal("model.inference.errors", "1", "inference", "1 for eac
 INFERENCE_CONFIDENCE = Signal(
     "model.inference.confidence", "1", "inference", "the model's own certainty, 0 to 1"
 )
+OUTPUT_MEAN = Signal(
+    "model.output.mean", "1", "inference", "mean over one answer's first numeric output"
+)
 PERCEPTION_DURATION = Signal(
     "robot.perception.duration", "s", "inference", "frame captured to frame in the worker's hands"
 )
@@ -54,6 +57,7 @@ SIGNALS: tuple[Signal, ...] = (
     INFERENCE_DURATION,
     INFERENCE_ERRORS,
     INFERENCE_CONFIDENCE,
+    OUTPUT_MEAN,
     PERCEPTION_DURATION,
     CONTROL_LOOP_DURATION,
     CLOUD_ROUND_TRIP,
@@ -74,3 +78,12 @@ LATENCY_BUDGETS_S: dict[str, float] = {
     INFERENCE_DURATION.name: 0.100,
     CLOUD_ROUND_TRIP.name: 0.500,
 }
+
+NOT_SUMMARIZED = frozenset(
+    signal.name
+    for signal in (
+        *(SYSTEM_UPTIME, PROCESS_UPTIME, SENSOR_RATE_TARGET),
+        *(SENSOR_DROPPED, LINK_RECONNECTS, BUFFER_OLDEST_AGE),
+    )
+)
+"""Counters since boot, and what is set or says how things lay before: a mean of it judges no model."""

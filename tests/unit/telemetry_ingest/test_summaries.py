@@ -9,14 +9,20 @@ from datetime import datetime, timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleetward.contracts.catalog import row_of
 from fleetward.contracts.codec import decode, encode
 from fleetward.contracts.ids import BootId, RobotId
-from fleetward.contracts.telemetry import InferenceSummarized
+from fleetward.contracts.telemetry import (
+    MAX_SUMMARY_SIGNALS,
+    InferenceSummarized,
+    Series,
+    SignalMoments,
+)
 from telemetry_ingest.boots import MAX_INTERVALS, BootRecord, absorb
 from telemetry_ingest.columns import columns_of
 from telemetry_ingest.moments import FrameMoments, moments_of
 from telemetry_ingest.summaries import MAX_HELD_FRAMES, summary_of
-from testkit.telemetry import digest_of, frame, inference_frames
+from testkit.telemetry import digest_of, frame, frame_of_series, inference_frames
 
 START = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 A, B = digest_of("a"), digest_of("b")
@@ -147,3 +153,61 @@ def test_a_robot_that_sends_every_other_frame_is_refused_at_the_limit_of_gaps() 
     further = absorb(gapped.record, [FrameMoments(sequence=2 * MAX_INTERVALS + 2)])
     assert further.refused == {2 * MAX_INTERVALS + 2}
     assert further.record == gapped.record
+
+
+def window_of(
+    points: dict[str, list[tuple[float, float]]], attributes: dict[str, dict[str, str]]
+) -> list[InferenceSummarized]:
+    """The summaries of one second with these points."""
+    measured = frame("r1", "b1", 1, START, points, attributes)
+    later = frame("r1", "b1", 2, START + timedelta(seconds=1), {})
+    return summaries([[moments_of(columns_of(one)) for one in (measured, later)]])
+
+
+DURATION = "model.inference.duration"
+
+
+def test_further_signals_of_the_robot_and_of_its_model_ride_along() -> None:
+    (summary,) = window_of(
+        {
+            DURATION: [(0.0, 0.01)],
+            "model.output.mean": [(0.0, 3.0), (0.2, 5.0)],
+            "hw.temperature": [(0.5, 50.0)],
+            "system.uptime": [(0.5, 1e6)],
+            "hw.fan": [(0.5, 1.0)],
+        },
+        {
+            DURATION: {"digest": A},
+            "model.output.mean": {"digest": A},
+            "hw.fan": {"place": "left"},
+        },
+    )
+    assert summary.signals == {
+        "hw.temperature": SignalMoments(1, 50.0, 2500.0),
+        "model.output.mean": SignalMoments(2, 8.0, 34.0),
+    }
+
+
+def test_in_the_second_of_a_swap_the_robots_own_signals_tell_of_neither_model() -> None:
+    series = [Series(signal=DURATION, attributes={"digest": digest}) for digest in (A, B)]
+    swap = frame_of_series(
+        *("r1", "b1", 1, START, [*series, Series(signal="hw.temperature")]),
+        [[(0.0, 0.01)], [(0.5, 0.01)], [(0.2, 50.0)]],
+    )
+    later = frame("r1", "b1", 2, START + timedelta(seconds=1), {})
+    both = summaries([[moments_of(columns_of(one)) for one in (swap, later)]])
+    assert [(one.digest, one.signals) for one in both] == [(A, {}), (B, {})]
+    assert [one.window for one in both] == [1, 2]
+
+
+def test_a_robot_without_a_model_makes_no_summaries() -> None:
+    assert window_of({"hw.temperature": [(0.0, 50.0)]}, {}) == []
+
+
+def test_a_summary_carries_a_bounded_number_of_signals_and_fits_its_message() -> None:
+    names = [f"{'s' * 125}{number:02}" for number in range(2 * MAX_SUMMARY_SIGNALS)]
+    points = {DURATION: [(0.0, 0.01)], **{name: [(0.0, 1e300)] for name in reversed(names)}}
+    (summary,) = window_of(points, {DURATION: {"digest": A}})
+    assert list(summary.signals) == names[:MAX_SUMMARY_SIGNALS]
+    assert len(encode(summary)) <= row_of(InferenceSummarized).size_limit_bytes
+    assert all(math.isfinite(one.total_of_squares) for one in summary.signals.values())
