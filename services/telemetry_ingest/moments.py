@@ -132,7 +132,12 @@ def _sum(some: SignalMoments, more: SignalMoments) -> SignalMoments:
 def _by_second(
     digest: str, signal: str, at_ns: NDArray[np.int64], values: _Values
 ) -> list[Moments]:
+    if not len(at_ns):
+        return []
     seconds = at_ns - at_ns % WINDOW_NS
+    first = int(seconds[0])
+    if bool((seconds == first).all()):  # nearly every frame lies within one second
+        return [Moments(start_ns=first, digest=digest, **_sums(signal, values))]
     return [
         Moments(start_ns=int(start), digest=digest, **_sums(signal, values[seconds == start]))
         for start in np.unique(seconds)
@@ -152,9 +157,9 @@ def _sums(signal: str, values: _Values) -> dict[str, Any]:
             "confidence_sum_of_squares": float(np.square(inside).sum()),
         }
     if signal != signals.INFERENCE_DURATION.name:
-        bounded = np.clip(values, -_LARGEST, _LARGEST)
-        squares = float(np.square(bounded).sum())
-        return {"signals": {signal: SignalMoments(len(bounded), float(bounded.sum()), squares)}}
+        bounded = [min(max(value, -_LARGEST), _LARGEST) for value in values.tolist()]
+        squares = sum(value * value for value in bounded)
+        return {"signals": {signal: SignalMoments(len(bounded), sum(bounded), squares)}}
     latency_ms = np.clip(values, 0.0, _LONGEST_S) * _MS_PER_S
     return {
         "inferences": len(latency_ms),

@@ -7,7 +7,8 @@ from typing import Any
 
 from fleetward.client.alerts import AlertStatus
 from fleetward.client.robots import RobotStatus
-from fleetward.contracts.evidence import CohortEvidence
+from fleetward.contracts.compared import compared
+from fleetward.contracts.evidence import CohortEvidence, Spread, Stratum
 from fleetward.contracts.gates import GateState
 from fleetward.contracts.registry import AliasMoved, ModelRecord, ModelVersion, TensorSpec
 from fleetward.contracts.robots import Fetching
@@ -83,6 +84,7 @@ def rollout(rollout: Rollout) -> Plain:
         "robots": {robot: _progress(held) for robot, held in sorted(rollout.robots.items())},
         "canary": _cohort(rollout.evidence.canary),
         "control": _cohort(rollout.evidence.control),
+        "strata": [_stratum(rollout, each) for each in rollout.evidence.strata.values()],
         "started_at": _time(rollout.started_at),
         "ended_at": _time(rollout.ended_at),
         "revision": rollout.revision,
@@ -177,6 +179,29 @@ def _cohort(cohort: CohortEvidence) -> Plain:
         "errors": cohort.errors,
         "latency_ms_mean": latency.total / latency.count if latency.count else None,
         "confidence_mean": confidence.total / confidence.count if confidence.count else None,
+        "signals_mean": {
+            name: signal.total / signal.count
+            for name, signal in cohort.signals.items()
+            if signal.count
+        },
+    }
+
+
+def _stratum(rollout: Rollout, stratum: Stratum) -> Plain:
+    """Each compared metric of one site and hardware: robots and mean of both cohorts."""
+    metrics = compared(rollout.policy)
+    return {
+        "site": stratum.site,
+        "hardware": stratum.hardware,
+        "canary": {m.name: _spread(one) for m, one in zip(metrics, stratum.canary, strict=False)},
+        "control": {m.name: _spread(one) for m, one in zip(metrics, stratum.control, strict=False)},
+    }
+
+
+def _spread(spread: Spread) -> Plain:
+    return {
+        "robots": spread.robots,
+        "mean": spread.total / spread.count if spread.count else None,
     }
 
 

@@ -21,6 +21,7 @@ _NAMED = (
     "max_error_percent",
     "byte_cap",
     "gates",
+    "signals",
 )
 _FURTHER = ", ".join(name for name in RolloutPolicy.__struct_fields__ if name not in _NAMED)
 

@@ -24,6 +24,7 @@ from fleetward.cli.policy import (
 )
 from fleetward.cli.quote import quote
 from fleetward.cli.rollout_gates import Gates, approve, gates_of, reject
+from fleetward.cli.rollout_signals import Signals, signals_of
 from fleetward.cli.session import DEFAULT_HOME, Home, Json, show_json, with_fleet
 from fleetward.contracts.rollouts import AbortMode, ControlAction, Strategy
 
@@ -84,6 +85,7 @@ def start(
     max_errors: MaxErrors = None,
     byte_cap: ByteCap = None,
     gates: Gates = None,
+    signals: Signals = None,
     further: Further = None,
     rollout_id: ChosenId = None,
     wait: Annotated[bool, typer.Option("--wait", help="Return when it ended.")] = False,
@@ -103,7 +105,7 @@ def start(
         "byte_cap": byte_cap,
     }
     policy = policy_of(waves, numbers, pairs_of("--set", further or []))
-    policy = replace(policy, gates=gates_of(gates or []))
+    policy = replace(policy, gates=gates_of(gates or []), signals=signals_of(signals or []))
 
     async def work(fleet: Fleet) -> Exit | None:
         from fleetward.cli.rollout_control import asking

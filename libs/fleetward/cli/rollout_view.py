@@ -9,11 +9,10 @@ from types import MappingProxyType
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
+from fleetward.cli.evidence_view import evidence_tables
 from fleetward.cli.rollout_waits import waits_for
-from fleetward.contracts.evidence import CohortEvidence, Moments
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import Fetching
 from fleetward.contracts.rollouts import (
@@ -70,7 +69,7 @@ def view(
     for number in range(len(rollout.waves)):
         parts += _wave(rollout, number, fetching)
     if rollout.evidence.canary.inferences or rollout.evidence.control.inferences:
-        parts.append(_evidence(rollout))
+        parts += evidence_tables(rollout)
     if rollout.reason:
         parts.append(_indented(Text(rollout.reason, style="yellow"), 2))
     waiting = waits_for(rollout, now)
@@ -145,29 +144,6 @@ def _counted(rollout: Rollout, robots: list[RobotId]) -> str:
 
 def _indented(text: Text, columns: int) -> Padding:
     return Padding(text, (0, 0, 0, columns), expand=False)
-
-
-def _evidence(rollout: Rollout) -> Table:
-    table = Table("", "inferences", "errors", "latency ms", "confidence", box=None)
-    for name, cohort in (
-        ("    canary", rollout.evidence.canary),
-        ("    control", rollout.evidence.control),
-    ):
-        table.add_row(name, *_cells(cohort))
-    return table
-
-
-def _cells(cohort: CohortEvidence) -> tuple[str, str, str, str]:
-    return (
-        str(cohort.inferences),
-        str(cohort.errors),
-        _mean(cohort.latency_ms),
-        _mean(cohort.confidence),
-    )
-
-
-def _mean(moments: Moments) -> str:
-    return f"{moments.total / moments.count:.2f}" if moments.count else "-"
 
 
 def _in_phase(rollout: Rollout, phase: RobotPhase) -> int:

@@ -134,4 +134,5 @@ def test_json_of_a_rollout_has_every_key_even_where_a_field_has_its_default() ->
         "errors": 0,
         "latency_ms_mean": None,
         "confidence_mean": None,
+        "signals_mean": {},
     }
