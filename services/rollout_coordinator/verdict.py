@@ -3,7 +3,7 @@
 An anytime-valid sequential test: looks are rationed and each spends its share of alpha
 (``rollout_coordinator.looks``); at a look, robots are compared with robots of the same site and
 hardware, and with themselves before (``rollout_coordinator.comparison``). Why not by inferences:
-docs/adr, "A robot is one voice".
+docs/adr/0008-a-robot-is-one-voice.md.
 
 Alpha is divided among waves, metrics and looks; half of what is left is for the effect over all
 strata, half for the strata one by one, so that a model that is bad on one hardware is found too.

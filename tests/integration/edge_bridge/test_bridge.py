@@ -222,7 +222,10 @@ async def test_samples_arrive_stored_once_and_the_spool_is_trimmed(fleet: Fleet)
         await fleet.stored(lambda frames: max(number for _, number in frames) >= 8)
         seen = {series.signal for frame in fleet.frames.values() for series in frame.series}
         assert seen <= {signal.name for signal in SIGNALS}
-        assert {"model.inference.duration", "link.rtt", "robot.control_loop.duration"} <= seen
+        assert {
+            *("model.inference.duration", "model.output.mean"),
+            *("link.rtt", "robot.control_loop.duration"),
+        } <= seen
         digests = {
             series.attributes.get("digest")
             for frame in fleet.frames.values()
