@@ -10,6 +10,7 @@ export ORT_DISABLE_TELEMETRY := 1
 ONLY ?=
 TESTS ?= tests
 WORKERS ?= 2
+SECONDS ?= 60
 STAMP := .venv/setup.stamp
 PROJECTS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 
@@ -47,6 +48,10 @@ check: setup ## style, types, imports, subjects, sizes: all that needs no server
 .PHONY: bench
 bench: models ## measure (ONLY=core for one area)
 	@.venv/bin/python -m tests.bench --only "$(ONLY)"
+
+.PHONY: fuzz
+fuzz: setup setup-uv ## fuzz the parsers of foreign bytes (SECONDS=60 for each, ONLY=manifest for one)
+	@sh tools/fuzz.sh "$(SECONDS)" "$(ONLY)"
 
 .PHONY: lock
 lock: setup-uv ## write requirements.lock from every pyproject.toml (UPGRADE=1: newest)
