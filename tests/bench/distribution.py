@@ -6,7 +6,12 @@ import asyncio
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.bench import distribution_bytes, distribution_fetch, distribution_speed
+from tests.bench import (
+    distribution_bytes,
+    distribution_fetch,
+    distribution_publish,
+    distribution_speed,
+)
 from tests.bench.distribution_models import FULL_LAYERS, build_updates
 from tests.bench.measurement import RESULTS, Measurement
 
@@ -16,7 +21,7 @@ SMALL_LAYERS = 2
 async def measure(layers: int = FULL_LAYERS) -> list[Measurement]:
     """Everything of the area, one after the other so that nothing disturbs a measurement."""
     rows = await asyncio.to_thread(_of_files, layers)
-    return [*rows, *await distribution_fetch.measure()]
+    return [*rows, *await distribution_publish.measure(), *await distribution_fetch.measure()]
 
 
 def _of_files(layers: int) -> list[Measurement]:

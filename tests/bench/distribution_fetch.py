@@ -1,6 +1,6 @@
 """A cold fetch from the real store against curl and sha256sum, and fifty robots behind one cache.
 
-python -m tests.bench.distribution_fetch [--gigabytes 4]
+python -m tests.bench.distribution_fetch [--gigabytes 1]
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tests.bench.measurement import RESULTS, Measurement, table
 
 MEGABYTE = 1_000_000
 ROUNDS = 3
-COLD_MEGABYTES = 1000
+COLD_MEGABYTES = 4000
 COLD_GOAL = 0.7
 MEMORY_GOAL_MB = 150
 ROBOTS = 50
@@ -47,7 +47,7 @@ async def measure(
     robots: int = ROBOTS,
     update_megabytes: int = UPDATE_MEGABYTES,
 ) -> list[Measurement]:
-    """Both, one after the other; needs some 20 GB of disk for the robots."""
+    """Both, one after the other; needs some 20 GB of disk, for the large model and then for the robots."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=RESULTS, prefix="fetch-") as name:
         folder = Path(name).absolute()

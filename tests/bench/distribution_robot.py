@@ -86,12 +86,15 @@ def main() -> None:
     began = time.perf_counter()
     asyncio.run(fetch(Path(sys.argv[1]), published, FetchLimits()))
     seconds = time.perf_counter() - began
-    sys.stdout.buffer.write(msgspec.json.encode(Arrived(seconds=seconds, peak_bytes=_peak_bytes())))
+    sys.stdout.buffer.write(msgspec.json.encode(Arrived(seconds=seconds, peak_bytes=peak_bytes())))
 
 
-def _peak_bytes() -> int:
-    """VmHWM: what getrusage says includes the process that started this one."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
+def peak_bytes(pid: int | None = None) -> int:
+    """The most that was resident of a process (None: this one), as VmHWM says.
+
+    What getrusage says includes the process that started this one.
+    """
+    status = Path(f"/proc/{pid or 'self'}/status").read_text(encoding="ascii")
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024
 
