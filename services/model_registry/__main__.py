@@ -27,6 +27,7 @@ from fleetward.contracts.judgements import (
 )
 from fleetward.contracts.quotes import QuoteUpdate
 from fleetward.contracts.registry import GrantFetch, ListChunks, MoveAlias, RegisterModel
+from fleetward.contracts.repairs import CheckPacks, RepairPacks
 from fleetward.contracts.rows import Principal
 from fleetward.contracts.trust import PublishRoot, RefreshTrust
 from fleetward.trust.online_keys import OnlineKeys
@@ -36,10 +37,12 @@ from model_registry.curation import Curator
 from model_registry.curations import Curations
 from model_registry.deltas import DeltaPreparer
 from model_registry.handlers import Registry
+from model_registry.intake import Intake
 from model_registry.objects import ModelObjects, open_objects
 from model_registry.pruning import Pruner
 from model_registry.quotes import Quotes
 from model_registry.records import Records
+from model_registry.repairing import Repairer
 from model_registry.reporters import Reporters
 from model_registry.scratch import Scratch
 from model_registry.settings import Settings, settings_from
@@ -80,6 +83,8 @@ async def _answer_all(
     """Build the parts and answer every request; what runs in the background is handed back."""
     changes = Changes()
     records, curations = Records(connection, ledger, changes), Curations(connection, ledger)
+    scratch = Scratch(settings.incoming_dir)
+    intake = Intake(objects, scratch)
     registry = Registry(
         connection=connection,
         objects=objects,
@@ -87,7 +92,8 @@ async def _answer_all(
         records=records,
         ledger=ledger,
         settings=settings,
-        scratch=Scratch(settings.incoming_dir),
+        intake=intake,
+        scratch=scratch,
         now=_now,
     )
     curator = Curator(
@@ -95,8 +101,8 @@ async def _answer_all(
     )
     await _answer_publishing(connection, registry)
     await _answer_curation(connection, curator)
-    await answer(connection, CompareVersions, Comparer(records, objects).compare)
-    await answer(connection, QuoteUpdate, Quotes(connection, objects).quote)
+    await _answer_repairs(connection, Repairer(records, objects, intake))
+    await _answer_questions(connection, Comparer(records, objects), Quotes(connection, objects))
     await answer(connection, RefreshTrust, ledger.refresh)
     await answer(connection, PublishRoot, ledger.publish_root)
     pruner = await answer_upkeep(connection, objects, records, curations, settings, _now)
@@ -121,6 +127,16 @@ async def _answer_publishing(connection: Client, registry: Registry) -> None:
     await answer(connection, ListChunks, registry.list_chunks)
     await answer(connection, RegisterModel, registry.register_model)
     await answer(connection, GrantFetch, registry.grant_fetch)
+
+
+async def _answer_questions(connection: Client, comparer: Comparer, quotes: Quotes) -> None:
+    await answer(connection, CompareVersions, comparer.compare)
+    await answer(connection, QuoteUpdate, quotes.quote)
+
+
+async def _answer_repairs(connection: Client, repairer: Repairer) -> None:
+    await answer(connection, CheckPacks, repairer.check)
+    await answer(connection, RepairPacks, repairer.repair)
 
 
 async def _answer_curation(connection: Client, curator: Curator) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,7 +15,6 @@ from fleetward.bus.logs import log
 from fleetward.contracts.codec import encode
 from fleetward.contracts.ids import ModelRef, model_name, version
 from fleetward.contracts.registry import (
-    UPLOADS_PREFIX,
     ChunksListed,
     DeltaGranted,
     FetchGranted,
@@ -35,9 +33,9 @@ from fleetward.trust.signing import MANIFEST
 from model_registry import description, grants, publication, verification
 from model_registry.chunk_manifests import ChunkManifests
 from model_registry.curations import Curations
-from model_registry.errors import ObjectStoreError, PassingError, RegistryError, UploadKeyError
+from model_registry.errors import ObjectStoreError, PassingError, RegistryError
 from model_registry.inspection import InspectionLimits, inspect
-from model_registry.intake import Intake
+from model_registry.intake import Intake, refuse_foreign_key
 from model_registry.judgement import refuse_withdrawn
 from model_registry.keys import pack_key
 from model_registry.merging import keep_adapter
@@ -50,7 +48,6 @@ from model_registry.trust_ledger import TrustLedger
 from model_registry.verdicts import Inspection
 
 _logger = logging.getLogger(__name__)
-_UPLOAD_KEY = re.compile(rf"\A{UPLOADS_PREFIX}[a-z0-9-]{{1,64}}\Z")
 
 Inspect = Callable[[Path, InspectionLimits], Awaitable[Inspection]]
 """What says what a file is; raises ModelRefusedError, InspectionFailedError."""
@@ -68,6 +65,7 @@ class Registry:
         records: Records,
         ledger: TrustLedger,
         settings: Settings,
+        intake: Intake,
         scratch: Scratch,
         now: Callable[[], datetime],
         inspect: Inspect = inspect,
@@ -78,7 +76,7 @@ class Registry:
         self._curations = curations
         self._scratch = scratch
         self._inspect = inspect
-        self._intake = Intake(objects, scratch)
+        self._intake = intake
         self._manifests = ChunkManifests(objects)
         self._ledger = ledger
         self._settings = settings
@@ -88,7 +86,7 @@ class Registry:
     async def register_model(self, request: RegisterModel) -> ModelRegistered:
         """Adopt an upload as a version; it is gone afterwards, unless only we stood in its way."""
         model = ModelRef(model_name(request.name), version(request.version))
-        _refuse_foreign_key(request.upload_key)
+        refuse_foreign_key(request.upload_key)
         try:
             registered = await self._register(model, request)
         except PassingError:
@@ -219,11 +217,3 @@ def _registered(step: RecordStep, candidate: Candidate) -> ModelRegistered:
         already_published=not step.facts,
     )
     return ModelRegistered(version=version, already_published=not step.facts)
-
-
-def _refuse_foreign_key(upload_key: str) -> None:
-    if _UPLOAD_KEY.match(upload_key) is None:
-        raise UploadKeyError(
-            f"{upload_key!r} is not the key of an upload. Upload to {UPLOADS_PREFIX}<token>/ and "
-            "name that."
-        )

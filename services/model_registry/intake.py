@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from fleetward.contracts.ids import Digest
-from fleetward.contracts.registry import RegisterModel, StoredObject
+from fleetward.contracts.registry import UPLOADS_PREFIX, RegisterModel, StoredObject
 from fleetward.delivery.errors import LayoutError, ManifestError
 from fleetward.delivery.layout import layout_of
 from fleetward.delivery.manifest import (
@@ -34,6 +34,7 @@ from model_registry.objects import ModelObjects, SeenObject
 from model_registry.rebuilding import rebuild
 from model_registry.scratch import Scratch
 
+_UPLOAD_KEY = re.compile(rf"\A{UPLOADS_PREFIX}[a-z0-9-]{{1,64}}\Z")
 _OBJECT_NAME = re.compile(r"\A[a-z0-9]{1,64}\Z")
 
 
@@ -74,12 +75,13 @@ class Intake:
                 f"{request.name}:{request.version} was uploaded without a chunk manifest. Push it "
                 "with a fleetward as new as the registry's."
             )
-        seen = await self.seen(request, request.chunks, MAX_MANIFEST_BYTES)
+        seen = await self.seen(request.upload_key, request.chunks, MAX_MANIFEST_BYTES)
         content = await self._objects.read(seen)
         verification.refuse_other(request.chunks, manifest_digest(content))
         manifest = await asyncio.to_thread(_decoded, content)
         packs = {
-            pack.digest: await self.seen(request, pack, MAX_PACK_BYTES) for pack in request.packs
+            pack.digest: await self.seen(request.upload_key, pack, MAX_PACK_BYTES)
+            for pack in request.packs
         }
         needed = frozenset(manifest.packs())
         return Upload(manifest, {digest: packs[digest] for digest in packs if digest in needed})
@@ -102,17 +104,15 @@ class Intake:
             await self._objects.adopt(seen, pack_key(digest))
         await self._objects.keep(upload.chunks.key, upload.encoded)
 
-    async def seen(
-        self, request: RegisterModel, claimed: StoredObject, limit_bytes: int
-    ) -> SeenObject:
+    async def seen(self, upload_key: str, claimed: StoredObject, limit_bytes: int) -> SeenObject:
         """An uploaded object as it stands, when it lies and is as large as the client says.
 
         Raises UploadKeyError, UploadMissingError, UploadIncompleteError.
         """
         folder, _, name = claimed.key.rpartition("/")
-        if folder != request.upload_key or _OBJECT_NAME.match(name) is None:
+        if folder != upload_key or _OBJECT_NAME.match(name) is None:
             raise UploadKeyError(
-                f"{claimed.key!r} is not below the upload {request.upload_key}. Push the file again."
+                f"{claimed.key!r} is not below the upload {upload_key}. Push the file again."
             )
         try:
             seen = await self._objects.look(claimed.key)
@@ -147,3 +147,12 @@ def _encoded(manifest: ChunkManifest, digest: Digest, path: Path) -> bytes:
         return encode_manifest(ChunkManifest(header, manifest.chunks))
     except (LayoutError, ManifestError) as error:
         raise ModelRefusedError(f"The file is refused: {error}") from error
+
+
+def refuse_foreign_key(upload_key: str) -> None:
+    """Raises UploadKeyError unless uploads may lie there."""
+    if _UPLOAD_KEY.match(upload_key) is None:
+        raise UploadKeyError(
+            f"{upload_key!r} is not the key of an upload. Upload to {UPLOADS_PREFIX}<token>/ and "
+            "name that."
+        )

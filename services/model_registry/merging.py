@@ -38,7 +38,7 @@ async def keep_adapter(
             f"{request.name}:{merged.base} is not published, so nothing was merged into it. "
             "Publish it first, or push without --base."
         )
-    seen = await intake.seen(request, merged.stored, MAX_ADAPTER_FILE_BYTES)
+    seen = await intake.seen(request.upload_key, merged.stored, MAX_ADAPTER_FILE_BYTES)
     content = await objects.read(seen)
     digest = Digest(f"sha256:{(await asyncio.to_thread(hashlib.sha256, content)).hexdigest()}")
     verification.refuse_other(merged.stored, digest)

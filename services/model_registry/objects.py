@@ -118,6 +118,13 @@ class ModelObjects:
         except _FAILURES as error:
             raise _failure(f"write {key}", error) from error
 
+    async def replace(self, key: str, content: bytes) -> None:
+        """Write an object whose key names its content over whatever lies there."""
+        try:
+            await self._inner.put_object(Bucket=self._bucket, Key=key, Body=content)
+        except _FAILURES as error:
+            raise _failure(f"write {key}", error) from error
+
     async def keep_file(self, key: str, path: Path) -> None:
         """Write a file's bytes to a key that names them, unless they are there."""
         try:

@@ -17,6 +17,7 @@ from fleetward.cli import (
     model_diff,
     model_judge,
     model_push,
+    model_repair,
     robot,
     rollout,
     site,
@@ -52,6 +53,7 @@ model.app.command("history")(history.model_history)
 model.app.command("export")(model_archive.export)
 model.app.command("import")(model_archive.import_version)
 model.app.command("prune")(model_archive.prune)
+model.app.command("repair")(model_repair.repair)
 robot.app.command("history")(history.robot_history)
 app.add_typer(model.app, name="model")
 app.add_typer(rollout.app, name="rollout")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -20,11 +20,11 @@ from fleetward.client.access import DEFAULT_HOME, Access, read_access
 from fleetward.client.curation import Curation
 from fleetward.client.descriptions import NOTHING_SAID, Description
 from fleetward.client.diffs import ModelDiff
-from fleetward.client.errors import ClientError, NoSystemError
+from fleetward.client.errors import NoSystemError
 from fleetward.client.live import live_facts
 from fleetward.client.publishing import MergedFile
 from fleetward.client.sites import SitePolicies
-from fleetward.client.uploads import Progress, open_uploads
+from fleetward.client.uploads import Progress, Uploads, open_uploads
 from fleetward.contracts import ids
 from fleetward.contracts.alerts import AlertFired, AlertResolved, Severity
 from fleetward.contracts.ids import ModelRef, ModelSelector, RobotId
@@ -98,12 +98,7 @@ class Fleet:
     ) -> ModelRegistered:
         """Upload, verify, sign and announce ``name:version``; the same bytes again are fine."""
         model = ModelRef(ids.model_name(name), ids.version(version))
-        if self._access.store is None:
-            raise ClientError(
-                "Nothing says where to upload. Set FLEETWARD_S3_ENDPOINT, FLEETWARD_S3_ACCESS_KEY "
-                "and FLEETWARD_S3_SECRET_KEY, or connect to a home directory."
-            )
-        async with open_uploads(self._access.store) as uploads:
+        async with self.uploads() as uploads:
             return await publishing.push(
                 self.connection,
                 uploads,
@@ -114,6 +109,10 @@ class Fleet:
                 description,
                 merged,
             )
+
+    def uploads(self) -> AbstractAsyncContextManager[Uploads]:
+        """A way to send objects to the store, for as long as a block runs."""
+        return open_uploads(self._access.store)
 
     async def models(self) -> list[ModelRecord]:
         """Every model with its versions and aliases, by name."""

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from fleetward.client.access import StoreAccess
-from fleetward.client.errors import UploadError
+from fleetward.client.errors import ClientError, UploadError
 from fleetward.contracts.ids import Digest
 from fleetward.contracts.registry import StoredObject
 
@@ -70,8 +70,13 @@ class Uploads:
 
 
 @asynccontextmanager
-async def open_uploads(access: StoreAccess) -> AsyncIterator[Uploads]:
-    """Connect to the object store for as long as the block runs."""
+async def open_uploads(access: StoreAccess | None) -> AsyncIterator[Uploads]:
+    """Connect to the object store for as long as the block runs; raises ClientError without one."""
+    if access is None:
+        raise ClientError(
+            "Nothing says where to upload. Set FLEETWARD_S3_ENDPOINT, FLEETWARD_S3_ACCESS_KEY "
+            "and FLEETWARD_S3_SECRET_KEY, or connect to a home directory."
+        )
     import aioboto3
     from aiobotocore.config import AioConfig
 

@@ -47,6 +47,7 @@ from fleetward.contracts.registry import (
     MoveAlias,
     RegisterModel,
 )
+from fleetward.contracts.repairs import CheckPacks, PacksChecked, PacksRepaired, RepairPacks
 from fleetward.contracts.robots import (
     CHECK_IN_S,
     ActivationFailed,
@@ -702,6 +703,22 @@ REQUESTS: tuple[RequestRow, ...] = (
         subject="model.list_chunks.v1",
         responder=_P.REGISTRY,
         callers=(_P.OPERATOR,),
+    ),
+    RequestRow(
+        request=CheckPacks,
+        reply=PacksChecked,
+        subject="model.check_packs.v1",
+        responder=_P.REGISTRY,
+        callers=(_P.OPERATOR,),
+        timeout_s=600.0,
+    ),
+    RequestRow(
+        request=RepairPacks,
+        reply=PacksRepaired,
+        subject="model.repair_packs.v1",
+        responder=_P.REGISTRY,
+        callers=(_P.OPERATOR,),
+        timeout_s=600.0,
     ),
     RequestRow(
         request=CompareVersions,

@@ -67,6 +67,12 @@ async def put(store: ObjectStore, key: str, contents: bytes) -> None:
         await client.put_object(Bucket=store.bucket, Key=key, Body=contents)
 
 
+async def remove(store: ObjectStore, key: str) -> None:
+    """Remove one object."""
+    async with _client(store) as client:
+        await client.delete_object(Bucket=store.bucket, Key=key)
+
+
 async def begin_upload(store: ObjectStore, key: str) -> None:
     """Send the first part of an upload, and never come back."""
     async with _client(store) as client:

@@ -37,6 +37,7 @@ from model_registry.curations import Curations
 from model_registry.errors import ModelRefusedError
 from model_registry.handlers import Registry
 from model_registry.inspection import InspectionLimits
+from model_registry.intake import Intake
 from model_registry.objects import open_objects
 from model_registry.pruning import Pruner
 from model_registry.records import Records
@@ -159,37 +160,43 @@ async def failing_publishes(
     """A registry for each name, whose versions are published by an operator."""
     operator = await system.connect(Principal.OPERATOR)
     connection = await system.connect(Principal.REGISTRY)
-    keys = OnlineKeys.load(Path(environment["FLEETWARD_ONLINE_KEYS"]))
     root = Path(environment["FLEETWARD_ROOT"])
-    ledger = TrustLedger(connection, keys, _now)
-    await ledger.begin(read_first_root(root))
+    ledger = await _ledger(connection, Path(environment["FLEETWARD_ONLINE_KEYS"]), root)
     registries: dict[ModelName, Registry] = {}
-    direct = _settings(system, object_store, object_store.endpoint, directory, root)
-    publishes = FailingPublishes(connection, ledger, direct.store)
+    store_settings = _settings(system, object_store, object_store.endpoint, directory, root).store
+    publishes = FailingPublishes(connection, ledger, store_settings)
+    curations, records = Curations(connection, ledger), Records(connection, ledger)
     async with AsyncExitStack() as stack:
         for name in names:
             store = await stack.enter_async_context(failing_store(object_store.endpoint))
             settings = _settings(system, object_store, store.endpoint, directory / name, root)
             settings.incoming_dir.mkdir(parents=True)
             scratch = FailingScratch(settings.incoming_dir)
+            objects = await stack.enter_async_context(open_objects(settings.store))
             registries[name] = Registry(
                 connection=connection,
-                objects=await stack.enter_async_context(open_objects(settings.store)),
-                curations=Curations(connection, ledger),
-                records=Records(connection, ledger),
+                objects=objects,
+                curations=curations,
+                records=records,
                 ledger=ledger,
                 settings=settings,
+                intake=Intake(objects, scratch),
                 scratch=scratch,
                 now=_now,
                 inspect=_inspected_here,
             )
-            access = _access(object_store, store.endpoint)
-            uploads = await stack.enter_async_context(open_uploads(access))
+            uploads = await _uploads(stack, object_store, store.endpoint)
             publishes.rigs.append(
                 FailingPublish(name, operator, uploads, directory / name, store, scratch)
             )
         await _answer(connection, registries)
         yield publishes
+
+
+async def _ledger(connection: Client, online_keys: Path, root: Path) -> TrustLedger:
+    ledger = TrustLedger(connection, OnlineKeys.load(online_keys), _now)
+    await ledger.begin(read_first_root(root))
+    return ledger
 
 
 async def _answer(connection: Client, registries: Mapping[ModelName, Registry]) -> None:
@@ -231,14 +238,15 @@ def _settings(
     )
 
 
-def _access(object_store: ObjectStore, endpoint: str) -> StoreAccess:
+async def _uploads(stack: AsyncExitStack, object_store: ObjectStore, endpoint: str) -> Uploads:
     key = object_store.keys.operator
-    return StoreAccess(
+    access = StoreAccess(
         endpoint=endpoint,
         access_key=key.access_key,
         secret_key=key.secret_key,
         bucket=object_store.bucket,
     )
+    return await stack.enter_async_context(open_uploads(access))
 
 
 def _now() -> datetime:

@@ -50,7 +50,16 @@ def test_every_promised_command_is_there() -> None:
         *(f"model {verb}" for verb in ("deprecate", "withdraw", "approve")),
         *(
             f"model {verb}"
-            for verb in ("preflight", "report", "gates", "history", "export", "import", "prune")
+            for verb in (
+                "preflight",
+                "report",
+                "gates",
+                "history",
+                "export",
+                "import",
+                "prune",
+                "repair",
+            )
         ),
         "robot history",
         *(f"keys {verb}" for verb in ("create", "init", "list", "sign-root", "rotate")),
