@@ -94,10 +94,8 @@ def condemned_at(said: Said, world: World, policy: RolloutPolicy, waves: int) ->
             continue
         at_look = replace(at_look, looks=at_look.looks + 1, looked_at_windows=at_look.windows)
         looked = replace(at_look, is_look=True)
-        for rollout, strata in enumerate(_strata(said, world, window)):
-            if found[rollout] is None and condemnation(
-                replace(looked, strata=strata), policy, waves
-            ):
+        for rollout, each in enumerate(strata(said, world, window)):
+            if found[rollout] is None and condemnation(replace(looked, strata=each), policy, waves):
                 found[rollout] = window
     return found
 
@@ -113,7 +111,7 @@ def _with_totals(evidence: Evidence, said: Said, world: World, window: int) -> E
     )
 
 
-def _strata(said: Said, world: World, window: int) -> Iterator[dict[str, Stratum]]:
+def strata(said: Said, world: World, window: int) -> Iterator[dict[str, Stratum]]:
     """Each rollout's strata as they stand ``window`` windows after the swap."""
     columns = {
         (site, canary): [

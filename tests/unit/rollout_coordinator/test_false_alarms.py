@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from fleetward.contracts.rollouts import RolloutPolicy
-from tests.unit.rollout_coordinator.same_model import Said, World, condemned_at, said
+from fleetward.contracts.evidence import Evidence, Spread
+from fleetward.contracts.rollouts import RobotPhase, RolloutPolicy
+from rollout_coordinator.evidence import with_summary
+from tests.unit.rollout_coordinator.same_model import Said, World, condemned_at, said, strata
+from tests.unit.rollout_coordinator.scenes import NEW, OLD, at, planned, robot, summary
 
 EXACT = RolloutPolicy(latency_tolerance=0, confidence_tolerance=0, max_added_error_rate=0)
 """No tolerance hides a false alarm."""
@@ -72,3 +75,55 @@ def test_regression_on_twenty_robots_is_found_in_nearly_all_rollouts(
     spoken = said(np.random.default_rng(13), world, 40)
     found = condemned_at(spoken, world, RolloutPolicy(), waves=3)
     assert sum(at is not None and at <= within for at in found) >= 38
+
+
+def test_numbers_that_are_judged_at_once_are_those_of_windows_told_one_by_one() -> None:
+    """What the simulation hands to the verdict is what the real evidence makes of its windows."""
+    spoken = said(np.random.default_rng(14), SMALL, 1)
+    evidence = told_one_by_one(spoken)
+    (at_once,) = strata(spoken, SMALL, SMALL.windows)
+    assert evidence.strata.keys() == at_once.keys()
+    for key, stratum in at_once.items():
+        sides = (
+            (stratum.canary, evidence.strata[key].canary),
+            (stratum.control, evidence.strata[key].control),
+        )
+        for wanted, seen in sides:
+            for one, other in zip(wanted, seen, strict=True):
+                for field in Spread.__struct_fields__:
+                    assert getattr(other, field) == pytest.approx(getattr(one, field), rel=1e-6)
+
+
+SMALL = World(sites=((2, 3), (1, 2)), before_windows=3, windows=4)
+
+
+def told_one_by_one(spoken: Said) -> Evidence:
+    """The real evidence of the first rollout's windows, in the order of time."""
+    canary, control = np.flatnonzero(spoken.is_canary), np.flatnonzero(~spoken.is_canary)
+    numbers = {int(place): number for number, place in enumerate([*canary, *control], 1)}
+    rollout = planned(len(canary), len(control))
+    robots = {
+        robot(number): replace(
+            rollout.robots[robot(number)],
+            site=str(spoken.site[place]),
+            phase=RobotPhase.TARGETED if spoken.is_canary[place] else RobotPhase.WAITING,
+        )
+        for place, number in numbers.items()
+    }
+    rollout = replace(rollout, robots=robots)
+    for turn in range(SMALL.before_windows + SMALL.windows):
+        for place, number in numbers.items():  # the canary first, as it begins the comparison
+            swapped = turn >= SMALL.before_windows and bool(spoken.is_canary[place])
+            counts, totals = (
+                [float(of[0, place, turn]) for of in each]
+                for each in (spoken.counts, spoken.totals)
+            )
+            window = replace(
+                summary(
+                    number, turn, NEW if swapped else OLD, int(counts[1]), errors=int(totals[1])
+                ),
+                latency_ms_sum=totals[0],
+                confidence_sum=totals[2],
+            )
+            rollout = replace(rollout, evidence=with_summary(rollout, window, at(turn)))
+    return rollout.evidence
