@@ -58,6 +58,7 @@ PURE = (
     "rollout_coordinator.looks",
     "rollout_coordinator.observation",
     "rollout_coordinator.plan",
+    "rollout_coordinator.preview",
     "rollout_coordinator.rates",
     "rollout_coordinator.site_plan",
     "rollout_coordinator.verdict",

@@ -6,13 +6,17 @@ import asyncio
 import os
 import sys
 
+from faststream.nats import NatsBroker
+
 from fleetward.bus.connection import close
 from fleetward.bus.listen import connect_broker, listen
 from fleetward.bus.process import exit_status, stop_signal, unless_stopped
 from fleetward.bus.pull import Pull
 from fleetward.bus.readiness import notify_ready
+from fleetward.bus.requests import answer
 from fleetward.bus.tracing import setup_tracing
 from fleetward.contracts.catalog import consumers_of
+from fleetward.contracts.rollout_plans import PlanRollout
 from fleetward.contracts.rollouts import RolloutRequested
 from fleetward.contracts.rows import Principal
 from fleetward.trust.signing import SigningKey, TrustedKeys
@@ -20,6 +24,7 @@ from rollout_coordinator.gatekeeper import Gatekeeper
 from rollout_coordinator.handlers import Handlers
 from rollout_coordinator.interest import Interest
 from rollout_coordinator.ledger import RolloutLedger
+from rollout_coordinator.planner import Planner
 from rollout_coordinator.settings import Settings, settings_from
 from rollout_coordinator.sites import Sites
 from rollout_coordinator.watch import keep_time, utc_now, watch_rollouts
@@ -38,23 +43,12 @@ async def serve(settings: Settings) -> None:
     ledger = RolloutLedger(connection, key, trusted)
     interest = Interest()
     sites = Sites(connection, ledger.open_rollouts, settings)
-    handlers = Handlers(connection, ledger, interest, sites, settings, utc_now)
+    planner = Planner(connection, ledger, utc_now)
+    handlers = Handlers(connection, ledger, interest, sites, planner, settings, utc_now)
     await watch_rollouts(connection, ledger, interest)
-    pulls: list[Pull] = []
-    for consumer in consumers_of(Principal.COORDINATOR):
-        if RolloutRequested in consumer.events:
-            listen(broker, consumer, handlers.on_request)
-        else:
-            pulls.append(
-                Pull(
-                    connection,
-                    consumer,
-                    handlers.on_facts,
-                    batch=settings.facts_per_write,
-                    max_wait_s=settings.facts_wait_s,
-                )
-            )
+    pulls = _consumers(broker, handlers, settings)
     await broker.start()
+    await answer(connection, PlanRollout, planner.previewed)
     for pull in pulls:
         await pull.start()
     notify_ready()
@@ -67,6 +61,25 @@ async def serve(settings: Settings) -> None:
         await pull.stop()
     await broker.stop()
     await close(connection)
+
+
+def _consumers(broker: NatsBroker, handlers: Handlers, settings: Settings) -> list[Pull]:
+    """Requests are listened to one by one; what comes in bulk is pulled, and not started yet."""
+    pulls: list[Pull] = []
+    for consumer in consumers_of(Principal.COORDINATOR):
+        if RolloutRequested in consumer.events:
+            listen(broker, consumer, handlers.on_request)
+        else:
+            pulls.append(
+                Pull(
+                    broker.connection,
+                    consumer,
+                    handlers.on_facts,
+                    batch=settings.facts_per_write,
+                    max_wait_s=settings.facts_wait_s,
+                )
+            )
+    return pulls
 
 
 def main() -> int:

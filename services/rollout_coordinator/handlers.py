@@ -58,6 +58,7 @@ class Handlers:
         ledger: RolloutLedger,
         interest: Interest,
         sites: Sites,
+        planner: Planner,
         settings: Settings,
         now: Callable[[], datetime],
     ) -> None:
@@ -67,7 +68,7 @@ class Handlers:
         self._sites = sites
         self._settings = settings
         self._now = now
-        self._planner = Planner(connection, ledger)
+        self._planner = planner
         self._turns: WeakValueDictionary[RolloutId, asyncio.Lock] = WeakValueDictionary()
 
     async def on_request(self, event: Event, kept: Kept) -> None:

@@ -80,7 +80,7 @@ def planned(
             f"{MAX_OPEN_ROLLOUTS} rollouts are open, no more may be. End some: "
             "`fleetward rollout list` shows them."
         )
-    manifest = _manifest(request.model, record)
+    manifest = manifest_of(request.model, record)
     _refuse_withdrawn(manifest, fleet)
     check_policy(request.policy)
     selected = _selected(request.selector, fleet, now)
@@ -105,7 +105,8 @@ def planned(
     )
 
 
-def _manifest(wanted: ModelSelector, record: ModelRecord | None) -> ModelManifest:
+def manifest_of(wanted: ModelSelector, record: ModelRecord | None) -> ModelManifest:
+    """The version that is wanted; raises PlanRefusedError."""
     if record is None:
         raise PlanRefusedError(
             f"no model is called {wanted.name!r}. `fleetward model list` shows what exists; "
@@ -133,9 +134,14 @@ def _version(wanted: ModelSelector, record: ModelRecord) -> Version | None:
     return record.aliases[wanted.alias]
 
 
-def _selected(selector: str, fleet: Fleet, now: datetime) -> tuple[RobotId, ...]:
+def matching(selector: str, fleet: Fleet, now: datetime) -> tuple[RobotEnrolled, ...]:
+    """The robots that a selector names; raises SelectorError."""
     matches = parse_selector(selector)
-    selected = [robot.robot_id for robot in fleet.robots if matches(fleet.facts(robot, now))]
+    return tuple(robot for robot in fleet.robots if matches(fleet.facts(robot, now)))
+
+
+def _selected(selector: str, fleet: Fleet, now: datetime) -> tuple[RobotId, ...]:
+    selected = [robot.robot_id for robot in matching(selector, fleet, now)]
     if not selected:
         raise PlanRefusedError(
             f"the selector {selector!r} matches none of {len(fleet.robots)} robots. "
@@ -166,11 +172,16 @@ def _without_up_to_date(
     return behind
 
 
+def owners(fleet: Fleet) -> dict[RobotId, Rollout]:
+    """Which open rollout each robot belongs to, if to any."""
+    return {robot: rollout for rollout in fleet.open_rollouts for robot in rollout.robots}
+
+
 def _check_owners(robots: Sequence[RobotId], fleet: Fleet) -> None:
     """A robot belongs to an open rollout from its start, also while it waits for its wave."""
-    owners = {robot: rollout for rollout in fleet.open_rollouts for robot in rollout.robots}
+    owned = owners(fleet)
     for robot in robots:
-        owner = owners.get(robot)
+        owner = owned.get(robot)
         if owner is not None:
             raise PlanRefusedError(
                 f"{robot} belongs to rollout {owner.rollout_id}, which is {owner.state.value}. "
@@ -181,12 +192,18 @@ def _check_owners(robots: Sequence[RobotId], fleet: Fleet) -> None:
 NEEDS_MODE = {Strategy.BLUE_GREEN: TargetMode.STAGE, Strategy.SHADOW: TargetMode.SHADOW}
 
 
+def mode_lacked(strategy: Strategy, robot: RobotId, fleet: Fleet) -> TargetMode | None:
+    """What the robot's bridge would have to understand for this strategy, and did not say that it does."""
+    mode = NEEDS_MODE.get(strategy)
+    return mode if mode is not None and mode not in fleet.modes(robot) else None
+
+
 def _check_modes(strategy: Strategy, robots: Sequence[RobotId], fleet: Fleet) -> None:
     """An old bridge knows no modes and would serve at once; to shadow, something must serve."""
     mode = NEEDS_MODE.get(strategy)
     if mode is None:
         return
-    unable = [robot for robot in robots if mode not in fleet.modes(robot)]
+    unable = [robot for robot in robots if mode_lacked(strategy, robot, fleet)]
     if unable:
         raise PlanRefusedError(
             f"{_named(unable)} did not say that its bridge can {mode.value} a model. Start it, bring "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from nats.aio.client import Client
@@ -9,25 +10,39 @@ from nats.aio.client import Client
 from fleetward.bus.last_values import last_value, last_values
 from fleetward.contracts.registry import ModelRecord
 from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
+from fleetward.contracts.rollout_plans import PlanRollout, RolloutPlanned
 from fleetward.contracts.rollouts import Rollout, RolloutRequested
 from rollout_coordinator.ledger import Opened, RolloutLedger
 from rollout_coordinator.plan import Fleet, Heard, planned
+from rollout_coordinator.preview import previewed
 
 
 class Planner:
     """Plans on what the streams hold at the moment it is asked."""
 
-    def __init__(self, connection: Client, ledger: RolloutLedger) -> None:
+    def __init__(
+        self, connection: Client, ledger: RolloutLedger, now: Callable[[], datetime]
+    ) -> None:
         self._connection = connection
         self._ledger = ledger
+        self._now = now
 
     async def planned(
         self, request: RolloutRequested, opened: Opened, now: datetime, traceparent: str = ""
     ) -> Rollout:
         """The rollout that is asked for; raises PlanRefusedError, MalformedError, BusError."""
+        record = await self._record(request)
+        return planned(request, record, await self.fleet(opened), now, traceparent)
+
+    async def previewed(self, asked: PlanRollout) -> RolloutPlanned:
+        """What would become of a request now; nothing is kept of it. Raises BusError."""
+        request = asked.request
+        fleet = await self.fleet(await self._ledger.opened())
+        return previewed(request, await self._record(request), fleet, self._now())
+
+    async def _record(self, request: RolloutRequested) -> ModelRecord | None:
         record = await last_value(self._connection, ModelRecord, name=request.model.name)
-        fleet = await self.fleet(opened)
-        return planned(request, record.event if record else None, fleet, now, traceparent)
+        return record.event if record else None
 
     async def fleet(self, opened: Opened) -> Fleet:
         """Every robot with what it was given and what it said last."""

@@ -6,27 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from msgspec.structs import replace
 
 from fleetward.cli.choices import one_of, words_of
-from fleetward.cli.durations import seconds
-from fleetward.cli.exits import Exit, tell
-from fleetward.cli.pairs import pairs_of
-from fleetward.cli.policy import (
-    Bake,
-    ByteCap,
-    Further,
-    MaxErrors,
-    MinSuccess,
-    SilentAfter,
-    Waves,
-    policy_of,
-)
+from fleetward.cli.exits import Exit
 from fleetward.cli.quote import quote
-from fleetward.cli.rollout_gates import Gates, approve, gates_of, reject
-from fleetward.cli.rollout_signals import Signals, signals_of
+from fleetward.cli.rollout_gates import approve, reject
+from fleetward.cli.rollout_start import Timeout, plan, start
 from fleetward.cli.session import DEFAULT_HOME, Home, Json, show_json, with_fleet
-from fleetward.contracts.rollouts import AbortMode, ControlAction, Strategy
+from fleetward.contracts.rollouts import AbortMode, ControlAction
 
 if TYPE_CHECKING:
     from fleetward.client import Fleet
@@ -35,31 +22,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Start rollouts, follow them, steer them.", no_args_is_help=True)
 
 RolloutArgument = Annotated[str, typer.Argument(metavar="ROLLOUT", help="The rollout's id.")]
-Timeout = Annotated[
-    float | None,
-    typer.Option("--timeout", parser=seconds, metavar="DURATION", help="Give up waiting after."),
-]
-ChosenId = Annotated[
-    str | None, typer.Option("--id", help="Choose the id, and asking twice is harmless.")
-]
-To = Annotated[
-    str,
-    typer.Option(
-        "--to",
-        help="Which robots: all, or labels and live facts, as 'site=berlin and hw in (orin-nx, thor) "
-        "and not tag=demo and online and battery>=0.4'; 'robot=arm-7' is one robot.",
-    ),
-]
-HowItReaches = Annotated[
-    Strategy,
-    typer.Option(
-        "--strategy",
-        parser=one_of(Strategy),
-        metavar=words_of(Strategy),
-        show_default=Strategy.CANARY.value,
-        help="How it reaches them.",
-    ),
-]
 Mode = Annotated[
     AbortMode,
     typer.Option(
@@ -72,69 +34,8 @@ Mode = Annotated[
 ]
 
 
-@app.command("start")
-def start(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="name:version or name@alias.")],
-    *,
-    to: To,
-    strategy: HowItReaches = Strategy.CANARY,
-    waves: Waves = None,
-    bake: Bake = None,
-    silent_after: SilentAfter = None,
-    min_success: MinSuccess = None,
-    max_errors: MaxErrors = None,
-    byte_cap: ByteCap = None,
-    gates: Gates = None,
-    signals: Signals = None,
-    further: Further = None,
-    rollout_id: ChosenId = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Return when it ended.")] = False,
-    timeout: Timeout = None,
-    home: Home = DEFAULT_HOME,
-    as_json: Json = False,
-) -> None:
-    """Roll MODEL out to the robots that --to selects.
-
-    With --wait: 0 succeeded, 4 reverted, 5 aborted, 6 timed out.
-    """
-    numbers = {
-        "bake_s": bake,
-        "silent_after_s": silent_after,
-        "min_success_percent": min_success,
-        "max_error_percent": max_errors,
-        "byte_cap": byte_cap,
-    }
-    policy = policy_of(waves, numbers, pairs_of("--set", further or []))
-    policy = replace(policy, gates=gates_of(gates or []), signals=signals_of(signals or []))
-
-    async def work(fleet: Fleet) -> Exit | None:
-        from fleetward.cli.rollout_control import asking
-
-        started = await fleet.start_rollout(
-            model, to, strategy=strategy, policy=policy, rollout=rollout_id, requested_by=asking()
-        )
-        return await _after_start(fleet, started, timeout, wait=wait, as_json=as_json)
-
-    with_fleet(home, work)
-
-
-async def _after_start(
-    fleet: Fleet, started: Rollout, timeout: float | None, *, wait: bool, as_json: bool
-) -> Exit | None:
-    """Name the id first: who is interrupted while waiting needs it."""
-    from fleetward.cli import rollout_follow
-
-    wanted = started.rollout_id
-    follow = f"Follow it with `fleetward rollout watch {wanted}`."
-    if wait:
-        tell(f"{wanted} has started. {follow}")
-        return await rollout_follow.wait(fleet, wanted, timeout, as_json=as_json)
-    rollout_follow.show_rollout(started, as_json=as_json)
-    if not as_json:
-        print(follow)
-    return None
-
-
+app.command("start")(start)
+app.command("plan")(plan)
 app.command("quote")(quote)
 app.command("approve")(approve)
 app.command("reject")(reject)

@@ -68,7 +68,7 @@ async def quote(connection: Client, model: str, selector: str) -> RolloutQuote:
         raise NothingSelectedError(
             f"The selector {selector!r} matches no robot. `fleetward robot list` shows their labels."
         )
-    held = sorted({_held(robot) for robot in selected})
+    held = sorted({held_by(robot) for robot in selected})
     named = version.manifest.model
     answer: UpdateQuoted = await ask(
         connection, QuoteUpdate(name=named.name, version=named.version, held=tuple(held))
@@ -88,7 +88,7 @@ def _cohorts(
     for robot in selected:
         labels = robot.enrolled.labels
         kind = tuple((name, labels[name]) for name in COHORT_LABELS if name in labels)
-        members.setdefault((_held(robot), kind), []).append(robot.enrolled.robot_id)
+        members.setdefault((held_by(robot), kind), []).append(robot.enrolled.robot_id)
     cohorts = [
         Cohort(robots=tuple(sorted(ids)), labels=dict(kind), held=held, quote=quotes[held])
         for (held, kind), ids in members.items()
@@ -96,6 +96,6 @@ def _cohorts(
     return tuple(sorted(cohorts, key=lambda one: (-one.quote.fetch_bytes, one.robots)))
 
 
-def _held(robot: RobotStatus) -> tuple[Digest, ...]:
+def held_by(robot: RobotStatus) -> tuple[Digest, ...]:
     """What it said last; a robot that never checked in holds nothing."""
     return tuple(sorted(robot.last.cached_digests)) if robot.last else ()

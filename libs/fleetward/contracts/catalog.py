@@ -70,6 +70,7 @@ from fleetward.contracts.rollout_events import (
     WaveCompleted,
     WaveStarted,
 )
+from fleetward.contracts.rollout_plans import PlanRollout, RolloutPlanned
 from fleetward.contracts.rollout_rows import RolloutCounted, RolloutProgress
 from fleetward.contracts.rollouts import (
     OpenRollouts,
@@ -820,6 +821,14 @@ REQUESTS: tuple[RequestRow, ...] = (
         reply=UpdateQuoted,
         subject="model.quote_update.v1",
         responder=_P.REGISTRY,
+        callers=_PEOPLE,
+        timeout_s=30.0,
+    ),
+    RequestRow(
+        request=PlanRollout,
+        reply=RolloutPlanned,
+        subject="rollout.plan.v1",
+        responder=_P.COORDINATOR,
         callers=_PEOPLE,
         timeout_s=30.0,
     ),

@@ -64,7 +64,10 @@ def test_every_promised_command_is_there() -> None:
         "robot history",
         *(f"keys {verb}" for verb in ("create", "init", "list", "sign-root", "rotate")),
         *("keys publish-root", "keys export-root"),
-        *(f"rollout {verb}" for verb in ("quote", "start", "watch", "status", "list", "wait")),
+        *(
+            f"rollout {verb}"
+            for verb in ("quote", "plan", "start", "watch", "status", "list", "wait")
+        ),
         *(f"rollout {verb}" for verb in ("pause", "resume", "abort", "approve", "reject")),
         *(f"site {verb}" for verb in ("list", "show", "set", "remove")),
     }

@@ -1,0 +1,90 @@
+"""What a rollout would be before it starts: the coordinator's plan, and the registry's price of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+from msgspec import Struct
+from nats.aio.client import Client
+
+from fleetward.bus.requests import ask
+from fleetward.client import robots
+from fleetward.client.forecast import Forecast, Pace, forecast
+from fleetward.client.quotes import held_by
+from fleetward.client.robots import RobotStatus
+from fleetward.client.rollouts import new_rollout_id
+from fleetward.contracts.ids import RobotId, model_selector
+from fleetward.contracts.policies import check_policy
+from fleetward.contracts.quotes import QuoteUpdate, UpdateQuoted
+from fleetward.contracts.robots import ModelActivated
+from fleetward.contracts.rollout_plans import PlanRollout, RolloutPlanned
+from fleetward.contracts.rollouts import RolloutPolicy, RolloutRequested, Strategy
+from fleetward.contracts.selectors import parse_selector
+
+_MS_PER_S = 1000
+
+
+class RolloutPreview(Struct, frozen=True, kw_only=True):
+    """The plan as the coordinator would start it now; ``forecast`` is None when it would refuse."""
+
+    plan: RolloutPlanned
+    forecast: Forecast | None
+
+
+async def preview(
+    connection: Client,
+    model: str,
+    to: str,
+    *,
+    strategy: Strategy = Strategy.CANARY,
+    policy: RolloutPolicy = RolloutPolicy(),  # noqa: B008 (a frozen Struct)
+    link_mbps: float,
+) -> RolloutPreview:
+    """Ask what would become of a rollout asked for now; nothing starts and nothing moves.
+
+    Raises MalformedError before anybody is asked, NoAnswerError without coordinator or registry.
+    """
+    parse_selector(to)
+    check_policy(policy)
+    request = RolloutRequested(
+        rollout_id=new_rollout_id(),
+        model=model_selector(model),
+        selector=to,
+        strategy=strategy,
+        policy=policy,
+        requested_at=datetime.now(timezone.utc),
+    )
+    plan: RolloutPlanned = await ask(connection, PlanRollout(request=request))
+    if plan.refusal or plan.model is None:
+        return RolloutPreview(plan=plan, forecast=None)
+    reached = {robot for wave in plan.waves for robot in wave.robots}
+    known = [
+        status
+        for status in await robots.statuses(connection)
+        if status.enrolled.robot_id in reached
+    ]
+    fetches = await _fetches(connection, plan, known)
+    pace = Pace(link_mbps=link_mbps, warm_up_s=_warm_ups_s(known))
+    return RolloutPreview(plan=plan, forecast=forecast(plan, fetches, pace))
+
+
+async def _fetches(
+    connection: Client, plan: RolloutPlanned, known: Sequence[RobotStatus]
+) -> dict[RobotId, int]:
+    """What each robot would fetch, priced once for those that hold the same."""
+    assert plan.model is not None
+    held = sorted({held_by(status) for status in known})
+    question = QuoteUpdate(name=plan.model.name, version=plan.model.version, held=tuple(held))
+    answer: UpdateQuoted = await ask(connection, question)
+    price = dict(zip(held, answer.quotes, strict=True))
+    return {status.enrolled.robot_id: price[held_by(status)].fetch_bytes for status in known}
+
+
+def _warm_ups_s(known: Sequence[RobotStatus]) -> tuple[float, ...]:
+    """How long each robot took at its last activation, as far as it was the last thing that happened."""
+    return tuple(
+        status.outcome.warm_up_ms / _MS_PER_S
+        for status in known
+        if isinstance(status.outcome, ModelActivated)
+    )

@@ -1,0 +1,127 @@
+"""The plan of a request as people see it beforehand: its waves, who is left out, what is doubtful. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from fleetward.contracts.errors import MalformedError
+from fleetward.contracts.fleet_facts import is_online
+from fleetward.contracts.ids import RobotId
+from fleetward.contracts.registry import ModelManifest, ModelRecord
+from fleetward.contracts.robots import RobotEnrolled
+from fleetward.contracts.rollout_plans import (
+    MAX_ROBOTS_NAMED,
+    PlannedWave,
+    RobotGroup,
+    RolloutPlanned,
+)
+from fleetward.contracts.rollouts import Rollout, RolloutRequested
+from rollout_coordinator.errors import PlanRefusedError
+from rollout_coordinator.plan import Fleet, manifest_of, matching, mode_lacked, owners, planned
+
+_Said = Iterable[tuple[RobotId, str]]
+
+
+def previewed(
+    request: RolloutRequested, record: ModelRecord | None, fleet: Fleet, now: datetime
+) -> RolloutPlanned:
+    """What ``planned`` makes of the request now, or why it refuses it."""
+    asked = RolloutPlanned(
+        strategy=request.strategy, policy=request.policy, enrolled=len(fleet.robots)
+    )
+    try:
+        rollout = planned(request, record, fleet, now)
+    except (PlanRefusedError, MalformedError) as refused:
+        return _refused(replace(asked, refusal=str(refused)), request, record, fleet, now)
+    selected = matching(request.selector, fleet, now)
+    reached = [each for each in selected if each.robot_id in rollout.robots]
+    others = [each.robot_id for each in selected if each.robot_id not in rollout.robots]
+    return replace(
+        asked,
+        model=rollout.model,
+        digest=rollout.digest,
+        selected=len(selected),
+        waves=tuple(_wave(rollout, wave) for wave in rollout.waves),
+        left_out=_groups((robot, _already_given(robot, fleet)) for robot in others),
+        doubtful=_groups(_doubts(reached, rollout, fleet, now)),
+    )
+
+
+def _refused(
+    asked: RolloutPlanned,
+    request: RolloutRequested,
+    record: ModelRecord | None,
+    fleet: Fleet,
+    now: datetime,
+) -> RolloutPlanned:
+    """As much as is known of a request that is refused: what stands in the way of which robot."""
+    try:
+        manifest = manifest_of(request.model, record)
+        selected = matching(request.selector, fleet, now)
+    except (PlanRefusedError, MalformedError):
+        return asked
+    return replace(
+        asked,
+        model=manifest.model,
+        digest=manifest.digest,
+        selected=len(selected),
+        left_out=_groups(_obstacles(selected, request, manifest, fleet)),
+    )
+
+
+def _obstacles(
+    selected: Sequence[RobotEnrolled],
+    request: RolloutRequested,
+    manifest: ModelManifest,
+    fleet: Fleet,
+) -> _Said:
+    owned = owners(fleet)
+    for robot in (each.robot_id for each in selected):
+        target, owner = fleet.targets.get(robot), owned.get(robot)
+        lacked = mode_lacked(request.strategy, robot, fleet)
+        if target is not None and target.digest == manifest.digest:
+            yield robot, _already_given(robot, fleet)
+        elif owner is not None:
+            yield robot, f"belongs to rollout {owner.rollout_id}, which is {owner.state.value}"
+        elif lacked is not None:
+            yield robot, f"its bridge did not say that it can {lacked.value} a model"
+
+
+def _already_given(robot: RobotId, fleet: Fleet) -> str:
+    return f"was already given {fleet.targets[robot].model}"
+
+
+def _doubts(
+    reached: Sequence[RobotEnrolled], rollout: Rollout, fleet: Fleet, now: datetime
+) -> _Said:
+    for each in reached:
+        heard = fleet.heard.get(each.robot_id)
+        if not is_online(each, heard.at if heard else None, now):
+            silent_after_s = rollout.policy.silent_after_s
+            yield (
+                each.robot_id,
+                f"silent now; counts as unknown {silent_after_s:g} s after its turn",
+            )
+        if rollout.robots[each.robot_id].previous is None:
+            yield each.robot_id, "has nothing to return to; a revert leaves it what it has"
+
+
+def _wave(rollout: Rollout, robots: Sequence[RobotId]) -> PlannedWave:
+    sites = Counter(rollout.robots[robot].site for robot in robots)
+    return PlannedWave(robots=tuple(robots), sites=dict(sorted(sites.items())))
+
+
+def _groups(said: _Said) -> tuple[RobotGroup, ...]:
+    """The largest group first."""
+    grouped: dict[str, list[RobotId]] = defaultdict(list)
+    for robot, reason in said:
+        grouped[reason].append(robot)
+    groups = [
+        RobotGroup(reason=reason, robots=len(of), named=tuple(sorted(of)[:MAX_ROBOTS_NAMED]))
+        for reason, of in grouped.items()
+    ]
+    return tuple(sorted(groups, key=lambda group: (-group.robots, group.reason)))
