@@ -18,7 +18,7 @@ Facts = Mapping[str, Fact]
 
 KEYWORDS = frozenset({"and", "or", "not", "in", "all"})
 WORD = r"[A-Za-z0-9_.\-/:+@]+"
-NUMBER = r"-?\d{1,20}(?:\.\d{1,20})?(?:[eE][+-]?\d{1,2})?"
+NUMBER = r"-?\d{1,20}(?:\.\d{1,20})?(?:[eE][+-]?\d{1,3})?"
 _BARE = re.compile(rf"\A(?=[A-Za-z0-9]){WORD}\Z")
 _NUMBER = re.compile(rf"\A{NUMBER}\Z")
 _UNTRUE = frozenset({"", "false", "no", "0"})
@@ -92,7 +92,8 @@ Term = Everybody | Stated | Equals | Differs | OneOf | Compared | Not | Both | E
 
 def number(text: str) -> float | None:
     """The finite number that ``text`` is, if it is one."""
-    return float(text) if _NUMBER.match(text) else None
+    found = float(text) if _NUMBER.match(text) else math.inf
+    return found if math.isfinite(found) else None
 
 
 def holds(term: Term, facts: Facts) -> bool:

@@ -6,7 +6,7 @@ import contextlib
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
 from fleetward.contracts.selector_terms import (
@@ -187,6 +187,7 @@ terms: some.SearchStrategy[Term] = some.recursive(
 
 @settings(max_examples=60, deadline=None)
 @given(terms)
+@example(Compared("slip", "<", 5e-324))
 def test_a_selector_that_is_written_down_reads_as_it_was_meant(term: Term) -> None:
     text = str(Selector(term))
     assert parse_selector(text) == Selector(term), text
