@@ -6,12 +6,16 @@ cd "$(dirname "$0")/.."
 uv=.uv/venv/bin/uv
 export UV_PYTHON_DOWNLOADS=never
 
+# Every extra but model-registry's "tensorrt": 230 MB for one CPU and one system, wanted by few.
+extras='--extra service --extra client --extra local'
+
 compile() { # LOCK ARGUMENTS...: resolve, refuse host names, then replace the lock at once
     lock=$1
     shift
     [ ! -f "$lock" ] || cp "$lock" "$lock.new"
+    # shellcheck disable=SC2086 # the names of extras: split on purpose
     "$uv" pip compile --quiet --universal --generate-hashes --python-version 3.11 \
-        --all-extras --no-header --no-annotate --no-emit-index-url --output-file "$lock.new" \
+        $extras --no-header --no-annotate --no-emit-index-url --output-file "$lock.new" \
         "$@" >/dev/null
     if grep -n '://' "$lock.new"; then
         rm -f "$lock.new"

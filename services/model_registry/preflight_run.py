@@ -25,6 +25,8 @@ FREE_SIZES = (1, 32, 64, 224, 640)
 """Tried in turn for the dimensions that a model leaves free; the first axis is 1."""
 MAX_REASON_CHARS = 300
 WORKSPACE_BYTES = 1024**3
+INSTALL = "pip install tensorrt-rtx-cu13-bindings==1.7.1.116 tensorrt-rtx-cu13-libs==1.7.1.116"
+"""What the extra ``model-registry[tensorrt]`` names."""
 COMPUTE_CAPABILITY = "SM86"
 """A build needs one to build for; no GPU has to be there."""
 
@@ -142,9 +144,9 @@ def _build(
 ) -> None:
     """Build an engine as a robot would; what builds here is never shipped."""
     try:
-        import tensorrt_rtx as trt  # type: ignore[import-not-found]  # an optional extra
+        import tensorrt_rtx_bindings as trt  # an optional extra
     except ImportError:
-        skipped["tensorrt_rtx"] = "it is not installed (pip install tensorrt-rtx-cu13)"
+        skipped["tensorrt_rtx"] = f"it is not installed ({INSTALL})"
         return
     tools["tensorrt_rtx"] = trt.__version__
     logger = trt.Logger(trt.Logger.ERROR)
@@ -152,7 +154,8 @@ def _build(
     network = builder.create_network(0)
     parser = trt.OnnxParser(network, logger)
     if not parser.parse_from_file(str(path)):
-        errors = [parser.get_error(number).desc() for number in range(parser.num_errors)]
+        # An error's own text names node, operator and kind; its desc() may be as bare as "false".
+        errors = [str(parser.get_error(number)) for number in range(parser.num_errors)]
         raise _Failed(f"TensorRT does not parse it: {_first_line((errors or ['no reason'])[0])}")
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import tomllib
 from pathlib import Path
 
 import msgspec
@@ -10,11 +11,12 @@ import pytest
 from onnx import ModelProto, TensorProto, helper
 
 from model_registry.preflight import LIMITS
-from model_registry.preflight_run import Verdict
+from model_registry.preflight_run import INSTALL, Verdict
 from model_registry.sandbox import NoAnswer, SandboxLimits, answer_of
 from tests.integration.model_registry import graphs
 
-HAS_TENSORRT = importlib.util.find_spec("tensorrt_rtx") is not None
+REGISTRY = Path(__file__).parents[3] / "services" / "model_registry"
+HAS_TENSORRT = importlib.util.find_spec("tensorrt_rtx_bindings") is not None
 
 
 def of_nodes(*nodes: tuple[str, list[str], list[str]], shape: list[int | str]) -> ModelProto:
@@ -40,6 +42,38 @@ async def test_a_good_model_runs_and_builds(tmp_path: Path) -> None:
     assert ran.inference_ms > 0
     assert ("tensorrt_rtx" in ran.tools) is HAS_TENSORRT
     assert ("tensorrt_rtx" in ran.skipped) is not HAS_TENSORRT
+
+
+@pytest.mark.skipif(not HAS_TENSORRT, reason=f"TensorRT is not installed: {INSTALL}")
+async def test_tensorrt_refuses_what_it_cannot_build_and_names_the_operator(tmp_path: Path) -> None:
+    ran = await verdict(of_nodes(("Unique", ["x"], ["y"]), shape=[4]), tmp_path)
+
+    assert not ran.passed
+    assert ran.reason.startswith("TensorRT does not parse it")
+    assert "Unique" in ran.reason
+    assert "UNSUPPORTED_NODE" in ran.reason
+
+
+@pytest.mark.skipif(not HAS_TENSORRT, reason=f"TensorRT is not installed: {INSTALL}")
+async def test_tensorrt_builds_for_free_dimensions(tmp_path: Path) -> None:
+    model = of_nodes(("Relu", ["x"], ["y"]), shape=["batch", 3, "height", "width"])
+    ran = await verdict(model, tmp_path)
+
+    assert ran.passed, ran.reason
+    assert "tensorrt_rtx" in ran.tools
+
+
+@pytest.mark.skipif(HAS_TENSORRT, reason="TensorRT is installed")
+async def test_without_tensorrt_the_preflight_says_how_to_get_it(tmp_path: Path) -> None:
+    ran = await verdict(graphs.good_model(), tmp_path)
+
+    assert INSTALL in ran.skipped["tensorrt_rtx"]
+
+
+def test_the_extra_of_the_registry_is_what_the_preflight_names() -> None:
+    project = tomllib.loads((REGISTRY / "pyproject.toml").read_text())
+    wanted = project["project"]["optional-dependencies"]["tensorrt"]
+    assert f"pip install {' '.join(wanted)}" == INSTALL
 
 
 async def test_free_dimensions_are_tried_until_one_runs(tmp_path: Path) -> None:
