@@ -168,7 +168,7 @@ async def root_replaced(home: Home, plan: RootPlan, directory: Path) -> None:
     """Two people make the next root: one root key and every online key is replaced."""
     first, second, words = root_of(home), directory / "2.root.json", list[str]()
     for role in (ROOT, COMMANDS, *ONLINE_ROLES):
-        create_key(directory / f"{role}.key")
+        create_key(directory / f"{role}.key", None)
         words += ["--add", f"{role}={directory / f'{role}.pub'}"]
         words += ["--remove", shown_id(plan.keys[role][0])]
     await keys("rotate", first, "--out", second, *words)

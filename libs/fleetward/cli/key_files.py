@@ -16,11 +16,11 @@ def public_file_of(path: Path) -> Path:
     return path.with_suffix(".pub")
 
 
-def create_key(path: Path) -> SigningKey:
+def create_key(path: Path, passphrase: bytes | None) -> SigningKey:
     """A new key and its public file; raises SigningKeyError when there is one."""
     from fleetward.trust.signing import SigningKey
 
-    key = SigningKey.create(path)
+    key = SigningKey.create(path, passphrase)
     write_public(path, key)
     return key
 

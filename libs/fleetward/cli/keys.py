@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fleetward.cli.passphrases import (
+    NoPassphrase,
+    PassphraseFile,
+    known_passphrase,
+    new_passphrase,
+)
 from fleetward.cli.session import DEFAULT_HOME, Home, Json, end_with, show_json, with_fleet
 
 if TYPE_CHECKING:
@@ -33,14 +39,23 @@ Previous = Annotated[
 
 
 @app.command("create")
-def create(file: KeyFile, as_json: Json = False) -> None:
-    """Make one key: the private half into FILE, the public half beside it (.pub)."""
+def create(
+    file: KeyFile,
+    passphrase_file: PassphraseFile = None,
+    no_passphrase: NoPassphrase = False,
+    as_json: Json = False,
+) -> None:
+    """Make one key: the private half into FILE, the public half beside it (.pub).
+
+    A root key is sealed with a passphrase; services read keys that are not.
+    """
+    passphrase = new_passphrase(passphrase_file, no_passphrase)
 
     async def work() -> Exit | None:
         from fleetward.cli.key_files import create_key, public_file_of
         from fleetward.trust.rotation import shown_id
 
-        key = create_key(file)
+        key = create_key(file, passphrase)
         made = {"key_id": shown_id(key.public_bytes), "public": str(public_file_of(file))}
         if as_json:
             show_json(made)
@@ -60,13 +75,17 @@ def init(
     threshold: Annotated[
         int, typer.Option("--threshold", min=1, help="How many of them must sign.")
     ] = 2,
+    passphrase_file: PassphraseFile = None,
+    no_passphrase: NoPassphrase = False,
     as_json: Json = False,
 ) -> None:
     """Make every key of a new system and its first root, signed.
 
+    The root keys are sealed with a passphrase, the others are not: services read them unattended.
     Then take root-*.key to places apart, give online/ to the registry, commands.key to the
     coordinator, and root.json to the registry and to every robot.
     """
+    passphrase = new_passphrase(passphrase_file, no_passphrase)
 
     async def work() -> Exit | None:
         from datetime import datetime, timezone
@@ -78,10 +97,17 @@ def init(
         make_private_dir(directory)
         commands, now = key_at(directory / "commands.key"), datetime.now(timezone.utc)
         root = first_signed_root(
-            directory, directory / "online", commands, now, count=root_keys, threshold=threshold
+            directory,
+            directory / "online",
+            commands,
+            now,
+            count=root_keys,
+            threshold=threshold,
+            passphrase=passphrase,
         )
-        for path in (directory / "commands.key", *root_key_paths(directory, root_keys)):
-            write_public(path, key_at(path))
+        write_public(directory / "commands.key", commands)
+        for path in root_key_paths(directory, root_keys):
+            write_public(path, key_at(path, passphrase))
         write_root_file(directory / "root.json", root)
         _show(described(root), as_json)
         return None
@@ -94,9 +120,11 @@ def sign_root(
     root: RootFile,
     key: Annotated[list[Path], typer.Option("--key", help="A private root key; may repeat.")],
     previous: Previous = None,
+    passphrase_file: PassphraseFile = None,
     as_json: Json = False,
 ) -> None:
     """Add signatures to a root, in place, and say which are missing."""
+    passphrase = known_passphrase(passphrase_file)
 
     async def work() -> Exit | None:
         from fleetward.cli.key_files import described, read_root_file, write_root_file
@@ -105,7 +133,7 @@ def sign_root(
 
         signed = read_root_file(root)
         for path in key:
-            signed = roots.sign_root(signed, SigningKey.load(path))
+            signed = roots.sign_root(signed, SigningKey.load(path, passphrase))
         write_root_file(root, signed)
         _show(described(signed, read_root_file(previous) if previous else None), as_json)
         return None

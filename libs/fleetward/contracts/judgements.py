@@ -126,7 +126,10 @@ class AttachReport(Event, frozen=True, kw_only=True):
 
 
 class ApproveModel(Event, frozen=True, kw_only=True):
-    """Asks that somebody's yes count for a version; ``digest`` is what they looked at."""
+    """Asks that somebody's yes count for a version; ``digest`` is what they looked at.
+
+    ``by`` is believed: all operators share one set of credentials, which does not say who asks.
+    """
 
     name: ModelName
     version: Version

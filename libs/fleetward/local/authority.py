@@ -1,6 +1,6 @@
 """A system on one machine gets a root of its own: fine to try things out, not to run a fleet on.
 
-All its root keys lie on this machine, in a directory that says so. A fleet's root keys are made
+All its root keys lie on this machine, in plain text, in a directory that says so. A fleet's root keys are made
 apart (``fleetward keys init``), and its ``root.json`` is put in the place of this one before the
 first start.
 """

@@ -18,9 +18,11 @@ ROOT_KEYS = 3
 THRESHOLD = 2
 
 
-def key_at(path: Path) -> SigningKey:
+def key_at(path: Path, passphrase: bytes | None = None) -> SigningKey:
     """The key in ``path``, made now if there is none; raises SigningKeyError."""
-    return SigningKey.load(path) if path.exists() else SigningKey.create(path)
+    if not path.exists():
+        return SigningKey.create(path, passphrase)
+    return SigningKey.load(path, (lambda _: passphrase) if passphrase is not None else None)
 
 
 def root_key_paths(directory: Path, count: int = ROOT_KEYS) -> list[Path]:
@@ -41,14 +43,16 @@ def first_signed_root(
     *,
     count: int = ROOT_KEYS,
     threshold: int = THRESHOLD,
+    passphrase: bytes | None = None,
 ) -> bytes:
     """A first root with ``count`` root keys, signed by as many as it asks for; makes missing keys.
 
-    ``commands`` is the coordinator's key. Raises SigningKeyError, RootRefusedError.
+    ``commands`` is the coordinator's key. Root keys are sealed with ``passphrase``; without one
+    they are as plain as those of the services, which must read theirs unattended. Raises SigningKeyError, RootRefusedError.
     """
     make_private_dir(root_keys)
     make_private_dir(online_keys)
-    owners = [key_at(path) for path in root_key_paths(root_keys, count)]
+    owners = [key_at(path, passphrase) for path in root_key_paths(root_keys, count)]
     online = {role: key_at(online_key_path(online_keys, role)) for role in ONLINE_ROLES}
     plan = RootPlan(
         keys={

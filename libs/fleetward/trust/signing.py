@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from nacl.signing import SigningKey as Ed25519Key
 from nacl.signing import VerifyKey
 
 from fleetward.contracts.errors import FleetwardError
+from fleetward.trust.sealed_keys import SealedKeyError, is_sealed, sealed, unsealed
 
 MANIFEST = "manifest"
 """Signed by the model registry: exactly which bytes are a version."""
@@ -54,9 +55,13 @@ class SigningKey:
         self.key_id = key_id_of(self.public_bytes)
 
     @classmethod
-    def create(cls, path: Path) -> SigningKey:
-        """A new key, written to ``path`` (0600, 64 hex digits); raises SigningKeyError if it exists."""
+    def create(cls, path: Path, passphrase: bytes | None = None) -> SigningKey:
+        """A new key, written to ``path`` (0600): 64 hex digits, or sealed with a passphrase.
+
+        Raises SigningKeyError if the file exists.
+        """
         key = Ed25519Key.generate()
+        text = bytes(key).hex() if passphrase is None else sealed(bytes(key), passphrase)
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError as error:
@@ -64,14 +69,17 @@ class SigningKey:
                 f"{path} already holds a signing key. Load it, or move it away first."
             ) from error
         with os.fdopen(descriptor, "wb") as file:
-            file.write(bytes(key).hex().encode() + b"\n")
+            file.write(text.encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
         return cls(key)
 
     @classmethod
-    def load(cls, path: Path) -> SigningKey:
-        """The key in ``path``; raises SigningKeyError when it is missing, broken or readable by others."""
+    def load(cls, path: Path, passphrase: Callable[[Path], bytes] | None = None) -> SigningKey:
+        """The key in ``path``; ``passphrase`` is asked for what opens a sealed one.
+
+        Raises SigningKeyError when it is missing, broken, readable by others or cannot be opened.
+        """
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
             text = path.read_text(encoding="ascii").strip()
@@ -81,6 +89,8 @@ class SigningKey:
             raise SigningKeyError(
                 f"the signing key {path} is open to others (mode {mode:o}). Run: chmod 600 {path}"
             )
+        if is_sealed(text):
+            text = _opened(path, text, passphrase)
         return cls(Ed25519Key(_key_bytes(path, text)))
 
     def sign(self, purpose: str, payload: bytes) -> Signature:
@@ -179,6 +189,18 @@ def _public_keys(path: Path) -> dict[str, VerifyKey]:
     lines = (line.strip() for line in path.read_text(encoding="ascii").splitlines())
     raw = [_key_bytes(path, line) for line in lines if line and not line.startswith("#")]
     return {key_id_of(public): VerifyKey(public) for public in raw}
+
+
+def _opened(path: Path, text: str, passphrase: Callable[[Path], bytes] | None) -> str:
+    if passphrase is None:
+        raise SigningKeyError(
+            f"the signing key {path} is sealed with a passphrase. A service reads plain keys only: "
+            "make it one with fleetward keys create --no-passphrase."
+        )
+    try:
+        return unsealed(text, passphrase(path)).hex()
+    except SealedKeyError as error:
+        raise SigningKeyError(f"the signing key {path} cannot be opened: {error}") from error
 
 
 def _key_bytes(path: Path, text: str) -> bytes:

@@ -13,7 +13,12 @@ from fleetward.cli.exits import Exit
 
 
 def keys(*words: str | Path, code: Exit = Exit.OK) -> dict[str, Any]:
-    """Run a command with --json; what it printed."""
+    """Run a command with --json, and new keys in plain text; what it printed."""
+    plain = ("--no-passphrase",) if words[0] in ("init", "create") else ()
+    return run(*words, *plain, code=code)
+
+
+def run(*words: str | Path, code: Exit = Exit.OK) -> dict[str, Any]:
     result = CliRunner().invoke(app, ["keys", *map(str, words), "--json"])
     assert result.exit_code == code, result.output
     return json.loads(result.stdout) if code == Exit.OK else {"error": result.output}
@@ -91,3 +96,27 @@ def test_what_cannot_be_is_refused_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "no.json").write_text("{}")
     assert "no root" in keys("list", tmp_path / "no.json", code=Exit.FAILED)["error"]
     assert "already holds" in keys("create", home / "commands.key", code=Exit.FAILED)["error"]
+
+
+def test_root_keys_are_sealed_and_open_with_their_passphrase_alone(tmp_path: Path) -> None:
+    home, secret, wrong = tmp_path / "ceremony", tmp_path / "secret", tmp_path / "wrong"
+    secret.write_text("correct horse\n")
+    wrong.write_text("battery staple\n")
+    root = home / "root.json"
+    run("init", home, "--root-keys", "2", "--threshold", "1", "--passphrase-file", secret)
+    before = root.read_bytes()
+    second = home / "root-2.key"
+
+    assert second.read_text().startswith("fleetward-sealed-1 ")
+    assert len((home / "online" / "targets.key").read_text().strip()) == 64
+    refused = run("sign-root", root, "--key", second, "--passphrase-file", wrong, code=Exit.FAILED)
+    assert "the passphrase is wrong" in refused["error"]
+    assert root.read_bytes() == before
+    signed = run("sign-root", root, "--key", second, "--passphrase-file", secret)
+    assert len(signed["signed_by"]) == 2
+
+
+def test_without_a_terminal_somebody_says_how_a_key_is_kept(tmp_path: Path) -> None:
+    refused = run("create", tmp_path / "root.key", code=Exit.USAGE)
+    assert "--passphrase-file" in refused["error"]
+    assert list(tmp_path.iterdir()) == []
