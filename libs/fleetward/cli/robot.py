@@ -175,8 +175,15 @@ def row_of(robot: RobotStatus, now: datetime) -> list[str]:
         str(last.frames_served),
         str(last.frames_dropped),
         labels,
-        f"✗ {shortened(robot.failure, FAILURE_CHARACTERS)}" if robot.failure else "",
+        _trouble(robot, last),
     ]
+
+
+def _trouble(robot: RobotStatus, last: RobotCheckedIn) -> str:
+    """Why it failed, or else why it waits although it could serve what it was given."""
+    if robot.failure:
+        return f"✗ {shortened(robot.failure, FAILURE_CHARACTERS)}"
+    return f"held back: {shortened(last.held_back, FAILURE_CHARACTERS)}" if last.held_back else ""
 
 
 def spoken_labels(labels: Mapping[str, str]) -> str:
@@ -185,10 +192,14 @@ def spoken_labels(labels: Mapping[str, str]) -> str:
 
 
 def _model(last: RobotCheckedIn) -> str:
-    """What it serves, and what is on its way to it."""
+    """What it serves, what it holds warm or shows its frames beside that, and what is on its way."""
     from fleetward.cli.rollout_view import fetched_so_far
 
     active = str(last.active_model or "")
+    if last.staged_model is not None:
+        active = f"{active} (staged {last.staged_model})".lstrip()
+    if last.shadow_model is not None:
+        active = f"{active} (shadow {last.shadow_model})".lstrip()
     if last.fetching is None:
         return active
     return f"{active} ← {last.fetching.model} {fetched_so_far(last.fetching)}".lstrip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import typer
+from msgspec.structs import replace
 
 from fleetward.bus.errors import NoAnswerError, RefusedError
 from fleetward.cli import plain
@@ -120,6 +121,26 @@ def test_a_robot_whose_last_activation_failed_is_marked_with_the_reason() -> Non
     assert trouble[0] == ""
     assert trouble[1].startswith("✗ detector:2.0 failed at load: no such operator no such")
     assert trouble[1].endswith("…")
+
+
+def test_a_robot_says_what_it_holds_beside_the_model_it_serves_and_why_it_waits() -> None:
+    model = rollout().model
+    heard = RobotCheckedIn(
+        robot_id=ARM_1,
+        boot_id=BootId("b"),
+        sequence=1,
+        active_model=model,
+        staged_model=model,
+        held_back="docked: docked is false",
+        checked_in_at=NOW,
+    )
+    enrolled = RobotEnrolled(robot_id=ARM_1, enrolled_at=NOW)
+    row = row_of(RobotStatus(enrolled=enrolled, last=heard, outcome=None), NOW)
+    assert row[2] == f"{model} (staged {model})"
+    assert row[-1] == "held back: docked: docked is false"
+    shadowing = replace(heard, staged_model=None, shadow_model=model, held_back="")
+    row = row_of(RobotStatus(enrolled=enrolled, last=shadowing, outcome=None), NOW)
+    assert (row[2], row[-1]) == (f"{model} (shadow {model})", "")
 
 
 def test_json_of_a_rollout_has_every_key_even_where_a_field_has_its_default() -> None:
