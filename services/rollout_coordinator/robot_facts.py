@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from math import isnan
 
 from msgspec.structs import replace
 
@@ -109,15 +110,27 @@ def _shadowed(
         return None
     if fact.digest != rollout.digest:
         return _failed(progress, f"it shadowed {fact.digest}, not the digest it was given")
-    bound = rollout.policy.max_divergence
-    worst = max(fact.divergence, key=fact.divergence.__getitem__, default="")
-    if bound is not None and worst and not fact.divergence[worst] <= bound:
-        return _failed(
-            progress,
-            f"output {worst} differs by {fact.divergence[worst]:.3g} of its range from what serves, "
-            f"more than {bound:g}",
+    reason = _diverges(fact, rollout.policy.max_divergence)
+    return _failed(progress, reason) if reason else _proved(progress, stored_at)
+
+
+def _diverges(fact: ModelShadowed, bound: float | None) -> str:
+    """Why a shadow differs too much from what serves, or empty; what cannot be compared does."""
+    if bound is None:
+        return ""
+    if not fact.divergence:
+        return (
+            "none of its outputs could be compared with what serves, and the policy says by how much "
+            "they may differ"
         )
-    return _proved(progress, stored_at)
+    beyond = {name: apart for name, apart in fact.divergence.items() if not apart <= bound}
+    if not beyond:
+        return ""
+    worst = max(beyond, key=lambda name: (isnan(beyond[name]), beyond[name]))
+    return (
+        f"output {worst} differs by {beyond[worst]:.3g} of its range from what serves, more than "
+        f"{bound:g}"
+    )
 
 
 def _not_activated(progress: RobotProgress, fact: ActivationFailed) -> RobotProgress | None:
