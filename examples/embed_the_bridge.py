@@ -49,6 +49,7 @@ async def drive(robot: str, home: Path, results_wanted: int, patience_s: float) 
             began = time.monotonic()
             camera.push(picture)  # your camera's newest
             bridge.record(CONTROL_LOOP_DURATION.name, time.monotonic() - began)
+            bridge.report_fact("docked", True)  # for rollouts with the interlock "docked"
             await asyncio.sleep(PERIOD_S)
             if not results and began > give_up_at:
                 sys.exit(f"{robot} got no model within {patience_s:g} s: see its log above")

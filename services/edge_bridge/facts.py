@@ -2,7 +2,8 @@
 
 The file is one JSON object of truths and numbers, ``{"docked": true, "battery": 0.8}``, written whole
 (write another, then rename) at least every ``max_age_s``: its age is the age of what it says. A file
-that is missing, too large, from the future or no such object says nothing.
+that is missing, too large, from the future or no such object says nothing. ``battery`` is what the
+kernel says where nobody else does: the share of its charge that the emptiest battery holds.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from fleetward.contracts.interlocks import FactReported, check_fact_name, reason
 
 MAX_FACTS = 256
 MAX_FILE_BYTES = 64 * 1024
+BATTERY = "battery"
+POWER_SUPPLIES = Path("/sys/class/power_supply")
 
 Value = bool | float
 
@@ -24,9 +27,12 @@ Value = bool | float
 class Facts:
     """The newest word on each fact. ``report`` may be called from any thread."""
 
-    def __init__(self, path: Path | None, max_age_s: float) -> None:
+    def __init__(
+        self, path: Path | None, max_age_s: float, power_supplies: Path = POWER_SUPPLIES
+    ) -> None:
         self._path = path
         self._max_age_s = max_age_s
+        self._power_supplies = power_supplies
         self._lock = threading.Lock()
         self._reported: dict[str, tuple[Value, float]] = {}
 
@@ -55,6 +61,9 @@ class Facts:
         for name, fact in self._in_file().items():
             if name not in known or 0 <= fact.age_s < known[name].age_s:
                 known[name] = fact
+        charge = None if BATTERY in known else battery_charge(self._power_supplies)
+        if charge is not None:
+            known[BATTERY] = FactReported(value=charge, age_s=0.0)
         return known
 
     def _in_file(self) -> dict[str, FactReported]:
@@ -73,3 +82,19 @@ class Facts:
         except msgspec.MsgspecError:
             return {}
         return {name: FactReported(value=value, age_s=age_s) for name, value in said.items()}
+
+
+def battery_charge(power_supplies: Path) -> float | None:
+    """The charge of the emptiest battery that the kernel knows, 0 to 1; None: it knows of none."""
+    try:
+        batteries = [
+            supply
+            for supply in sorted(power_supplies.iterdir())
+            if (supply / "type").read_text(encoding="ascii").strip() == "Battery"
+        ]
+        charges = [
+            int((battery / "capacity").read_text(encoding="ascii")) / 100 for battery in batteries
+        ]
+    except (OSError, ValueError):
+        return None
+    return min(charges, default=None)

@@ -141,3 +141,33 @@ def test_a_fact_without_a_usable_name_is_refused_and_there_are_not_too_many(fact
         facts.report(f"f{number}", True)
     assert gate(facts).is_open(at(-1, f"f{MAX_FACTS - 1}"))
     assert not gate(facts).is_open(at(-1, f"f{MAX_FACTS + 4}"))
+
+
+def supply(directory: Path, name: str, kind: str, capacity: str | None) -> None:
+    (directory / name).mkdir(parents=True)
+    (directory / name / "type").write_text(f"{kind}\n")
+    if capacity is not None:
+        (directory / name / "capacity").write_text(f"{capacity}\n")
+
+
+def test_the_emptiest_battery_counts_where_nobody_else_speaks_of_one(tmp_path: Path) -> None:
+    guarded = at(-1, "battery>=0.3")
+    for name, kind, capacity in (
+        ("AC", "Mains", None),
+        ("BAT0", "Battery", "80"),
+        ("BAT1", "Battery", "25"),
+    ):
+        supply(tmp_path, name, kind, capacity)
+    facts = Facts(None, 60.0, power_supplies=tmp_path)
+    assert gate(facts).held_back(guarded) == "battery>=0.3: battery is 0.25"
+    facts.report("battery", 0.9)
+    assert gate(facts).is_open(guarded)
+
+
+@pytest.mark.parametrize("capacity", [None, "", "full"])
+def test_a_battery_that_cannot_be_read_is_unknown(tmp_path: Path, capacity: str | None) -> None:
+    supply(tmp_path, "BAT0", "Battery", capacity)
+    unread = gate(Facts(None, 60.0, power_supplies=tmp_path))
+    assert "nobody reported battery" in unread.held_back(at(-1, "battery>=0.3"))
+    nowhere = gate(Facts(None, 60.0, power_supplies=tmp_path / "nowhere"))
+    assert not nowhere.is_open(at(-1, "battery>=0.3"))
