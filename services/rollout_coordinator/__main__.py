@@ -45,6 +45,7 @@ async def serve(settings: Settings) -> None:
     sites = Sites(connection, ledger.open_rollouts, settings)
     planner = Planner(connection, ledger, utc_now)
     handlers = Handlers(connection, ledger, interest, sites, planner, settings, utc_now)
+    await sites.listen()
     await watch_rollouts(connection, ledger, interest)
     pulls = _consumers(broker, handlers, settings)
     await broker.start()

@@ -32,7 +32,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     facts_wait_s: float = 0.1
     """How long facts are gathered before they are folded."""
     site_policy_age_s: float = 1.0
-    """How old the policy of a site may be that is decided by: it binds so long after it was set."""
+    """How old the policy of a site may be that is decided by, if nobody heard of a newer one."""
     check_in_age_s: float = 1.0
     """How old the check-ins may be by which robots of a site with a floor count as in service."""
     enrolled_age_s: float = 10.0

@@ -15,6 +15,7 @@ from datetime import datetime
 
 from msgspec import Struct
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from fleetward.bus.batch import Write
 from fleetward.bus.last_values import (
@@ -23,6 +24,7 @@ from fleetward.bus.last_values import (
     last_values,
     last_values_of,
 )
+from fleetward.contracts.catalog import row_of
 from fleetward.contracts.codec import UnreadableMessageError, decode
 from fleetward.contracts.errors import MalformedError
 from fleetward.contracts.ids import ID_PATTERN, RobotId, SiteName
@@ -41,6 +43,8 @@ from rollout_coordinator.capacity import Heard, SiteRobots, occupied, occupied_a
 from rollout_coordinator.settings import Settings
 
 NO_SEQUENCE = 0
+STORED_S = 0.25
+"""Long after it was heard the stream holds a policy, if it took it."""
 
 
 class _Policy(Struct, frozen=True):
@@ -101,6 +105,18 @@ class Sites:
         self._leases_s: dict[SiteName, dict[RobotId, float]] = {}
         self._enrolled_read_s = float("-inf")
 
+    async def listen(self) -> None:
+        """Hear when a policy is set. It may be a moment until the stream holds it."""
+
+        async def was_set(message: Msg) -> None:
+            self._forget()
+            asyncio.get_running_loop().call_later(STORED_S, self._forget)
+
+        await self._connection.subscribe(row_of(SitePolicySet).pattern, cb=was_set)
+
+    def _forget(self) -> None:
+        self._policies.clear()
+
     async def around(self, rollout: Rollout, now: datetime) -> Around:
         """What binds a decision on ``rollout`` now; raises BusError."""
         if rollout.state in FINAL_STATES:
@@ -130,16 +146,16 @@ class Sites:
     async def _known(self, sites: list[SiteName]) -> dict[SiteName, _Policy]:
         """The policy of each of ``sites``, at most ``site_policy_age_s`` old."""
         oldest = _monotonic_s() - self._settings.site_policy_age_s
-        old = [site for site in sites if self._policies.get(site, _NEVER).read_s < oldest]
-        if old:
-            await self._read_policies(old)
-        return {site: self._policies[site] for site in sites}
+        held = {site: self._policies[site] for site in sites if site in self._policies}
+        known = {site: policy for site, policy in held.items() if policy.read_s >= oldest}
+        return {**known, **await self._read([site for site in sites if site not in known])}
 
-    async def _read_policies(self, sites: list[SiteName]) -> None:
+    async def _read(self, sites: list[SiteName]) -> dict[SiteName, _Policy]:
         read_s = _monotonic_s()
         stored = await last_stored_of(self._connection, SitePolicySet, "site", sites)
-        for site in sites:
-            self._policies[site] = _policy(site, stored.get(site), read_s)
+        read = {site: _policy(site, stored.get(site), read_s) for site in sites}
+        self._policies.update(read)
+        return read
 
     async def _rows(self, floored: Mapping[SiteName, _Policy]) -> dict[SiteName, KeptRow]:
         """Who is away at each site with a floor; made anew where its policy was set since."""
@@ -189,9 +205,6 @@ class Sites:
                 by_site[site][value.event.robot_id] = value.event.lease_s
             self._leases_s, self._enrolled_read_s = dict(by_site), read_s
         return self._leases_s
-
-
-_NEVER = _Policy(read_s=float("-inf"))
 
 
 def _policy(site: SiteName, stored: Stored | None, read_s: float) -> _Policy:

@@ -468,6 +468,7 @@ EVENTS: tuple[EventRow, ...] = (
         rate="rare",
         size_limit_bytes=32 * 1024,
         readers=(_P.COORDINATOR, *_PEOPLE),
+        listeners=(_P.COORDINATOR,),
     ),
     EventRow(
         event=SiteOccupancy,

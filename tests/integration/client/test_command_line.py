@@ -235,3 +235,38 @@ async def test_provisioning_again_changes_nothing(home: Path) -> None:
 
     assert ran.code == Exit.OK
     assert "streams and" in ran.output
+
+
+async def test_a_sites_policy_is_set_shown_listed_and_removed(home: Path) -> None:
+    site = f"s-{uuid4().hex[:10]}"
+    window = "mon-fri 02:00+3h Europe/Berlin"
+    setting = ("site", "set", site, "--floor", "3", "--floor-percent", "60", "--window", window)
+
+    done = await fleetward(home, *setting, "--by", "ann", "--json")
+    shown = await fleetward(home, "site", "show", site)
+    listed = await fleetward(home, "site", "list", "--json")
+    removed = await fleetward(home, "site", "remove", site)
+    again = await fleetward(home, "site", "remove", site)
+
+    assert [ran.code for ran in (done, shown, listed, removed)] == [Exit.OK] * 4
+    assert f"No robot has the label site={site} yet" in done.complaint
+    policy = json.loads(done.output)
+    assert (policy["floor"], policy["floor_percent"], policy["set_by"]) == (3, 60.0, "ann")
+    assert policy["windows"][0] == {
+        "days": ["mon", "tue", "wed", "thu", "fri"],
+        "start": "02:00",
+        "duration_s": 10_800.0,
+        "zone": "Europe/Berlin",
+    }
+    assert "window   mon,tue,wed,thu,fri 02:00+3h Europe/Berlin" in shown.output
+    assert site in [each["site"] for each in json.loads(listed.output)]
+    assert (again.code, "has no policy" in again.complaint) == (Exit.FAILED, True)
+
+
+async def test_a_wrong_window_is_pointed_at_and_nothing_is_set(home: Path) -> None:
+    ran = await fleetward(home, "site", "set", "berlin", "--window", "mon-fry 02:00+3h UTC")
+    assert ran.code == Exit.USAGE
+    assert "'fry' is no day" in ran.complaint
+    nothing = await fleetward(home, "site", "set", "berlin")
+    assert nothing.code == Exit.USAGE
+    assert (await fleetward(home, "site", "show", "berlin")).code == Exit.FAILED

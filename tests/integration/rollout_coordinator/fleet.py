@@ -44,6 +44,8 @@ POLICY = RolloutPolicy(wave_percents=(20, 60, 100), bake_s=0.2, silent_after_s=3
 SUMMARY_S = 0.25
 END_TIMEOUT_S = 60.0
 CANCEL_AGAIN_S = 0.5
+LEASE_S = 600.0
+"""These robots check in when something changes, and only then."""
 
 Condition = Callable[[Rollout], bool]
 
@@ -140,7 +142,10 @@ async def running_fleet(
     enroller = await system.connect(Principal.ENROLLER)
     for name in names:
         enrolled = RobotEnrolled(
-            robot_id=RobotId(name), labels={"site": name.split("-")[0]}, enrolled_at=now()
+            robot_id=RobotId(name),
+            labels={"site": name.split("-")[0]},
+            enrolled_at=now(),
+            lease_s=LEASE_S,
         )
         await publish(enroller, enrolled)
     await publish(await system.connect(Principal.REGISTRY), record())
