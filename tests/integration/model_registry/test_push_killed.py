@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import random
 import signal
-import sys
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -19,7 +15,7 @@ from fleetward.client.access import Access
 from fleetward.contracts.registry import ModelVersion
 from fleetward.trust.signing import TrustedKeys
 from testkit.servers import ObjectStore
-from tests.integration.model_registry import bucket
+from tests.integration.model_registry import bucket, command_line
 from tests.integration.model_registry.watched_store import watched
 from tests.integration.model_registry.whole_versions import expect_whole
 from tests.unit.delivery.model_files import safetensors, saved, tensors
@@ -48,25 +44,10 @@ class DyingPush:
     async def die_of(self, fatal: int, path: Path, version: str, access: Access) -> None:
         """Push the file by a process that is killed before the request numbered ``fatal``."""
         self._fatal, self.heard_requests = fatal, []
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "fleetward.cli", "model", "push", str(path)),
-            *("--name", NAME, "--version", version),
-            env={**os.environ, **environment_of(access)},
-            stdout=asyncio.subprocess.DEVNULL,
-        )
+        words = ("model", "push", str(path), "--name", NAME, "--version", version)
+        self._process = await command_line.started(access, *words)
         assert await self._process.wait() == -signal.SIGKILL
         self._fatal, self.heard_requests = NEVER, []
-
-
-def environment_of(access: Access) -> Mapping[str, str]:
-    assert access.store is not None
-    return {
-        "FLEETWARD_NATS_URL": access.bus.url,
-        "FLEETWARD_CREDENTIALS": str(access.bus.credentials),
-        "FLEETWARD_S3_ENDPOINT": access.store.endpoint,
-        "FLEETWARD_S3_ACCESS_KEY": access.store.access_key,
-        "FLEETWARD_S3_SECRET_KEY": access.store.secret_key,
-    }
 
 
 async def test_a_push_killed_at_any_request_is_gone_on_with(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from uuid import uuid4
 
@@ -9,13 +10,15 @@ import pytest
 
 from fleetward.bus.errors import RefusedError
 from fleetward.bus.requests import ask
+from fleetward.cli.exits import Exit
 from fleetward.client import FileRefusedError, Fleet
+from fleetward.client.access import Access
 from fleetward.client.repairs import check, repair
 from fleetward.contracts.ids import Digest
 from fleetward.contracts.registry import ModelVersion, StoredObject
 from fleetward.contracts.repairs import RepairPacks
 from testkit.servers import ObjectStore
-from tests.integration.model_registry import bucket
+from tests.integration.model_registry import bucket, command_line
 from tests.integration.model_registry.whole_versions import expect_whole
 from tests.unit.delivery.model_files import Tensor, safetensors, saved, tensors
 
@@ -107,6 +110,31 @@ async def test_another_file_repairs_nothing(
 
     with pytest.raises(FileRefusedError, match="Name the file that was published"):
         await repair(fleet, versions[0].manifest.model, tmp_path / "1")
+
+
+async def test_the_command_says_what_is_damaged_and_what_was_replaced(
+    fleet: Fleet, operator_access: Access, object_store: ObjectStore, tmp_path: Path, name: str
+) -> None:
+    _, packs = await pushed(fleet, object_store, tmp_path, name)
+    await change(object_store, packs[0], SIZE_BYTES // 2)
+    digest = f"sha256:{packs[0].rpartition('/')[2]}"
+    looked = ("model", "repair", f"{name}:0.0", "--json")
+    assert await told(operator_access, *looked) == (
+        Exit.FAILED,
+        {"model": f"{name}:0.0", "packs": 1, "damaged": [digest]},
+    )
+
+    assert await told(operator_access, *looked, str(tmp_path / "0")) == (
+        Exit.OK,
+        {"model": f"{name}:0.0", "repaired": [digest]},
+    )
+
+
+async def told(access: Access, *words: str) -> tuple[int | None, object]:
+    """A command's exit code, and what it printed."""
+    process = await command_line.started(access, *words)
+    printed, _ = await process.communicate()
+    return process.returncode, json.loads(printed)
 
 
 async def test_no_upload_becomes_a_pack_of_another_name(
