@@ -20,6 +20,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from fleetward.contracts.alerts import AlertFired
+from fleetward.contracts.control import RolloutControlRequested
 from fleetward.contracts.gates import Checkpoint, GateAnswered, RolloutApproved
 from fleetward.contracts.judgements import ModelWithdrawn
 from fleetward.contracts.policies import settled_hold_s
@@ -32,26 +33,24 @@ from fleetward.contracts.robots import (
     RobotCheckedIn,
 )
 from fleetward.contracts.rollout_events import (
-    RolloutResumed,
     RolloutStarted,
     WaveCompleted,
 )
 from fleetward.contracts.rollouts import (
     FINAL_STATES,
-    AbortMode,
-    ControlAction,
     RobotPhase,
     Rollout,
-    RolloutControlRequested,
     RolloutState,
     Strategy,
+    is_open,
 )
 from fleetward.contracts.surroundings import NOTHING_AROUND, Surroundings
 from fleetward.contracts.telemetry import InferenceSummarized
+from rollout_coordinator.aftermath import watched_on
 from rollout_coordinator.checkpoints import at_checkpoint, before
+from rollout_coordinator.control import controlled
 from rollout_coordinator.evidence import with_summary
 from rollout_coordinator.gates import (
-    asked_again,
     is_before_start,
     with_alert,
     with_word,
@@ -59,26 +58,35 @@ from rollout_coordinator.gates import (
 from rollout_coordinator.halting import condemned, halt_reason
 from rollout_coordinator.pausing import paused, unless_stalled
 from rollout_coordinator.recall import recall_reason, without_return
-from rollout_coordinator.revert import ended, halted, reverted_further
+from rollout_coordinator.revert import halted, reverted_further
 from rollout_coordinator.robot_facts import RobotFact, progressed
 from rollout_coordinator.step import (
     RobotTaken,
     Step,
+    Superseded,
     Tick,
     count,
     count_unsettled,
+    counted,
     in_wave,
     reached,
     with_robots,
 )
+from rollout_coordinator.superseding import superseded, taken
+from rollout_coordinator.waiting import is_waiting, waited
 from rollout_coordinator.waves import targeted, with_silent
 
 Report = RobotFact | InferenceSummarized | RolloutApproved | GateAnswered
-Fact = Report | RolloutControlRequested | ModelWithdrawn | RobotTaken | Tick
+Fact = Report | RolloutControlRequested | ModelWithdrawn | RobotTaken | Superseded | Tick
 
 
 def begun(rollout: Rollout, now: datetime, around: Surroundings = NOTHING_AROUND) -> Step:
-    """The first step of a planned rollout: it exists, and its first wave starts, or waits at gates."""
+    """The first step of a planned rollout: it exists, and its first wave starts, or waits at gates.
+
+    One that is scheduled or queued only exists.
+    """
+    if is_waiting(rollout):
+        return Step(rollout=rollout)
     announced = RolloutStarted(
         rollout_id=rollout.rollout_id,
         model=rollout.model,
@@ -104,21 +112,26 @@ def advance(
     ``now`` is when it is decided: deadlines and bake times run from here, so that a fact read
     late, after an outage, starts no clock in the past. ``around`` is what else binds the decision.
     """
-    unchanged = Step(rollout=rollout)
-    if rollout.state in FINAL_STATES:
-        return unchanged
+    if is_waiting(rollout):
+        return waited(rollout, fact, now)
     match fact:
         case RolloutControlRequested():
-            return _controlled(rollout, fact, stored_at, now, around)
+            return _steered(rollout, fact, stored_at, now, around)
+        case Superseded():
+            return superseded(rollout, fact, now) if is_open(rollout) else Step(rollout=rollout)
+        case _ if rollout.state in FINAL_STATES:
+            is_watched = rollout.watched_until is not None
+            watched = watched_on(rollout, fact, stored_at, now, around) if is_watched else None
+            return watched or Step(rollout=rollout)
         case ModelWithdrawn():
             return _recalled(rollout, fact, now, around)
         case RobotTaken():
-            return _taken(rollout, fact)
+            return Step(rollout=taken(rollout, fact))
         case Tick():
             return _judged(with_silent(rollout, fact, now), now, around)
         case _:
             told = _told(rollout, fact, stored_at)
-            return unchanged if told is rollout else _judged(told, now, around)
+            return Step(rollout=rollout) if told is rollout else _judged(told, now, around)
 
 
 def _told(rollout: Rollout, fact: Report, stored_at: datetime) -> Rollout:
@@ -179,9 +192,10 @@ def _baked(rollout: Rollout, now: datetime, around: Surroundings) -> Step:
     if rollout.baking_since is None:
         return Step(rollout=replace(rollout, baking_since=now))
     baked_s = (now - rollout.baking_since).total_seconds()
-    if baked_s < settled_hold_s(rollout):
+    if not rollout.is_promoted and baked_s < settled_hold_s(rollout):
         return Step(rollout=rollout)
-    if rollout.evidence.canary.inferences < rollout.policy.min_inferences:
+    needs_evidence = not rollout.is_promoted and counted(rollout, in_wave(rollout))
+    if needs_evidence and rollout.evidence.canary.inferences < rollout.policy.min_inferences:
         return _without_evidence(rollout, baked_s, now)
     reason = condemned(rollout)
     if reason:
@@ -215,22 +229,6 @@ def _without_evidence(rollout: Rollout, baked_s: float, now: datetime) -> Step:
     )
 
 
-def _taken(rollout: Rollout, fact: RobotTaken) -> Step:
-    """The robot is not ours any more. Judged with whatever comes next: several come together."""
-    progress = rollout.robots.get(fact.robot_id)
-    if progress is None or progress.phase is RobotPhase.UNKNOWN:
-        return Step(rollout=rollout)
-    lost = replace(
-        progress,
-        phase=RobotPhase.UNKNOWN,
-        previous=None,
-        previous_digest=None,
-        targeted_at=None,
-        reason=f"{fact.by} gave it another target first",
-    )
-    return Step(rollout=with_robots(rollout, {fact.robot_id: lost}))
-
-
 def _recalled(rollout: Rollout, fact: ModelWithdrawn, now: datetime, around: Surroundings) -> Step:
     """Revocation beats delivery, and beats a return."""
     reason = recall_reason(rollout, fact)
@@ -240,37 +238,14 @@ def _recalled(rollout: Rollout, fact: ModelWithdrawn, now: datetime, around: Sur
     return Step(rollout=rollout) if kept is rollout else _judged(kept, now, around)
 
 
-def _controlled(
+def _steered(
     rollout: Rollout,
     asked: RolloutControlRequested,
     stored_at: datetime,
     now: datetime,
     around: Surroundings,
 ) -> Step:
-    """An operator's word, heard once and in order: a copy of it is stored at the same instant."""
-    if rollout.controlled_at is not None and stored_at <= rollout.controlled_at:
-        return Step(rollout=rollout)
-    return _obeyed(replace(rollout, controlled_at=stored_at), asked, now, around)
-
-
-def _obeyed(
-    rollout: Rollout, asked: RolloutControlRequested, now: datetime, around: Surroundings
-) -> Step:
-    by = asked.requested_by or "somebody"
-    match asked.action:
-        case ControlAction.PAUSE if rollout.state is RolloutState.RUNNING:
-            return paused(rollout, f"paused by {by}", now)
-        case ControlAction.RESUME if rollout.state is RolloutState.PAUSED:
-            return _resumed(rollout, now, around)
-        case ControlAction.ABORT if asked.abort is AbortMode.KEEP:
-            return ended(rollout, RolloutState.ABORTED, now, f"aborted by {by}, model kept")
-        case ControlAction.ABORT if rollout.state is not RolloutState.REVERTING:
-            return halted(rollout, f"aborted by {by}", now, around, RolloutState.ABORTED)
-        case _:
-            return Step(rollout=rollout)
-
-
-def _resumed(rollout: Rollout, now: datetime, around: Surroundings) -> Step:
-    running = asked_again(replace(rollout, state=RolloutState.RUNNING, reason=""))
-    announced = RolloutResumed(rollout_id=rollout.rollout_id, resumed_at=now)
-    return Step(rollout=running, events=(announced,)).then(_judged(running, now, around))
+    """A person's word, and what it makes possible at once."""
+    step = controlled(rollout, asked, stored_at, now, around)
+    goes_on = bool(step.events) and step.rollout.state is RolloutState.RUNNING
+    return step.then(_judged(step.rollout, now, around)) if goes_on else step

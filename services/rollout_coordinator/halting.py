@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from fleetward.contracts.rollouts import RobotPhase, Rollout, Strategy
-from rollout_coordinator.step import count, count_unsettled, goal_phase, reached
+from rollout_coordinator.step import count, count_unsettled, counted, goal_phase, reached
 from rollout_coordinator.verdict import condemnation
 
 
 def halt_reason(rollout: Rollout) -> str:
     """Why the rollout must be taken back now, or an empty string. Both thresholds bind."""
-    robots, policy = reached(rollout), rollout.policy
+    robots, policy = counted(rollout, reached(rollout)), rollout.policy
     failed = count(rollout, robots, RobotPhase.FAILED)
     if failed * 100 > policy.max_error_percent * len(robots):
         return f"{failed} of {len(robots)} robots failed: {_first_failure(rollout)}"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from weakref import WeakValueDictionary
 
+from msgspec.structs import replace
 from nats.aio.client import Client
 
 from fleetward.bus.dead_letters import bury
@@ -17,30 +19,31 @@ from fleetward.bus.errors import ConflictError
 from fleetward.bus.listen import Kept
 from fleetward.bus.logs import log
 from fleetward.bus.publish import publish
+from fleetward.bus.stored_rollouts import KeptRollout
 from fleetward.bus.tracing import current_traceparent, span
 from fleetward.contracts.codec import UnreadableMessageError
+from fleetward.contracts.control import RolloutControlRequested
 from fleetward.contracts.errors import MalformedError
 from fleetward.contracts.event import Event
 from fleetward.contracts.gates import GateAnswered, RolloutApproved
 from fleetward.contracts.ids import RolloutId
 from fleetward.contracts.judgements import ModelWithdrawn
-from fleetward.contracts.rollouts import (
-    Rollout,
-    RolloutControlRequested,
-    RolloutRefused,
-    RolloutRequested,
-)
+from fleetward.contracts.rollouts import Rollout, RolloutRefused, RolloutRequested
 from rollout_coordinator.advance import begun
+from rollout_coordinator.conflicts import given_since, to_supersede
+from rollout_coordinator.control import NEEDS_FLEET
 from rollout_coordinator.errors import ContestedRolloutError, PlanRefusedError
 from rollout_coordinator.fold import Told, folded
 from rollout_coordinator.interest import Interest
-from rollout_coordinator.ledger import Opened, RolloutLedger
+from rollout_coordinator.ledger import Opened, Other, RolloutLedger
 from rollout_coordinator.planner import Planner
 from rollout_coordinator.recall import recalled
 from rollout_coordinator.settings import Settings
 from rollout_coordinator.site_plan import check_sites
 from rollout_coordinator.sites import Sites
-from rollout_coordinator.step import Step, Tick
+from rollout_coordinator.step import RobotTaken, Step, Tick
+from rollout_coordinator.superseding import superseded
+from rollout_coordinator.waiting import given_up, is_due, is_waiting
 
 _logger = logging.getLogger(__name__)
 
@@ -75,6 +78,8 @@ class Handlers:
         """A RolloutRequested, or a word to a rollout that exists."""
         if isinstance(event, RolloutRequested):
             await self._on_requested(event, kept.sequence)
+        elif isinstance(event, RolloutControlRequested) and event.action in NEEDS_FLEET:
+            await self._reopen(event, kept.stored_at)
         elif isinstance(event, RolloutControlRequested | RolloutApproved | GateAnswered):
             await self.apply(event.rollout_id, [(event, kept.stored_at)])
 
@@ -102,8 +107,11 @@ class Handlers:
         return self._interest.of(fact)
 
     async def on_tick(self, rollout_id: RolloutId, tick: Tick) -> None:
-        """Time passes for an open rollout."""
-        await self.apply(rollout_id, [(tick, self._now())])
+        """Time passes for an open rollout; one that waits begins when it is due."""
+        if self._interest.is_waiting(rollout_id):
+            await self._begin_if_due(rollout_id)
+        else:
+            await self.apply(rollout_id, [(tick, self._now())])
 
     async def apply(self, rollout_id: RolloutId, told: Sequence[Told]) -> None:
         """Fold facts into a rollout, one write after the other."""
@@ -153,19 +161,89 @@ class Handlers:
         now, opened = self._now(), await self._ledger.opened()
         try:
             rollout = await self._planned(request, opened, now)
-            around = await self._sites.around(rollout, now)
-            check_sites(rollout, around.surroundings)
+            taken = await self._written(rollout, opened, now)
         except (PlanRefusedError, MalformedError) as error:
             await self._refuse(request, sequence, str(error), now)
             return
-        step = begun(rollout, now, around.surroundings)
-        taken = await self._ledger.begin(step, opened, now, around.moved_by(step.rollout))
         if taken:
             reason = f"{taken[0].robot_id} was just given another target by {taken[0].by}."
             await self._refuse(request, sequence, reason, now)
             return
-        self._decided(step)
-        await self._recall_if_withdrawn(step.rollout)
+        await self._recall_if_withdrawn(rollout)
+
+    async def _written(
+        self, plan: Rollout, opened: Opened, now: datetime, waited: KeptRollout | None = None
+    ) -> list[RobotTaken]:
+        """Write a rollout's first step with what it does to others; raises PlanRefusedError."""
+        around = await self._sites.around(plan, now)
+        check_sites(plan, around.surroundings)
+        step = begun(plan, now, around.surroundings)
+        told = to_supersede(plan, opened.rollouts)
+        others = [
+            Other(superseded(kept.event, told[kept.event.rollout_id], now), kept)
+            for kept in opened.kept
+            if kept.event.rollout_id in told
+        ]
+        steps = [step, *(other.step for other in others)]
+        rows = around.moved_by(*(each.rollout for each in steps))
+        taken = await self._ledger.begin(step, opened, now, rows, waited, others)
+        for decided in () if taken else steps:
+            self._decided(decided)
+        return taken
+
+    async def _begin_if_due(self, rollout_id: RolloutId) -> None:
+        """Plan a waiting rollout anew, again when something moved meanwhile."""
+        async with self._turns.setdefault(rollout_id, asyncio.Lock()):
+            for _ in range(self._settings.max_conflicts):
+                waiting = await self._ledger.load(rollout_id)
+                if waiting is None:
+                    return
+                if not is_waiting(waiting.event):
+                    self._interest.note(waiting.event)
+                    return
+                open_ids = frozenset(await self._ledger.open_ids())
+                if not is_due(waiting.event, open_ids, self._now()):
+                    return
+                with contextlib.suppress(ConflictError):
+                    if await self._begun_anew(waiting):
+                        return
+
+    async def _begun_anew(self, waiting: KeptRollout) -> bool:
+        """Whether it was decided on: it began, waits on, or cannot begin any more."""
+        now, opened = self._now(), await self._ledger.opened()
+        try:
+            plan = await self._planner.replanned(waiting.event, opened, now)
+            if plan is waiting.event:
+                return True
+            return not await self._written(plan, opened, now, waiting)
+        except (PlanRefusedError, MalformedError) as error:
+            step = given_up(waiting.event, str(error), now)
+            taken = await self._ledger.write(step, waiting, now)
+            self._decided(step)
+            return not taken
+
+    async def _reopen(self, asked: RolloutControlRequested, stored_at: datetime) -> None:
+        """Decide on a word about a rollout that ended, by what its robots were given since."""
+        async with self._turns.setdefault(asked.rollout_id, asyncio.Lock()):
+            for _ in range(self._settings.max_conflicts):
+                current = await self._ledger.load(asked.rollout_id)
+                if current is None:
+                    return
+                now, opened = self._now(), await self._ledger.opened()
+                known = await self._ledger.targets(list(current.event.robots))
+                targets = {robot: held.target for robot, held in known.items() if held.target}
+                since = given_since(current.event, opened.rollouts, targets)
+                around = await self._sites.around(current.event, now)
+                surroundings = replace(around.surroundings, given_since=since)
+                step, _ = folded(current.event, [(asked, stored_at)], now, surroundings)
+                rows = around.moved_by(step.rollout)
+                if step.rollout is current.event:
+                    return
+                with contextlib.suppress(ConflictError):
+                    if not await self._ledger.write(step, current, now, rows, opened):
+                        self._decided(step)
+                        return
+        raise _contested(asked.rollout_id, self._settings.max_conflicts)
 
     async def _recall_if_withdrawn(self, rollout: Rollout) -> None:
         """What was withdrawn between plan and write was told before the rollout was there."""

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import RobotId, RolloutId
-from fleetward.contracts.rollouts import FINAL_STATES, Rollout
+from fleetward.contracts.rollouts import Rollout, is_open
 from rollout_coordinator.gates import Question, questions
+from rollout_coordinator.waiting import is_waiting
 
 
 class Interest:
@@ -15,6 +16,7 @@ class Interest:
 
     def __init__(self) -> None:
         self._open: set[RolloutId] = set()
+        self._waiting: set[RolloutId] = set()
         self._robots: dict[RobotId, set[RolloutId]] = {}
         self._noted: dict[RolloutId, Rollout] = {}
         self._questions: dict[RolloutId, tuple[Question, ...]] = {}
@@ -23,9 +25,13 @@ class Interest:
         """Learn of a rollout's state, from the stream, a peer, or our own decision."""
         self._noted[rollout.rollout_id] = rollout
         self._questions[rollout.rollout_id] = questions(rollout)
-        if rollout.state in FINAL_STATES:
+        waited = rollout.rollout_id in self._waiting
+        self._waiting.discard(rollout.rollout_id)
+        if is_waiting(rollout):
+            self._waiting.add(rollout.rollout_id)
+        if not is_open(rollout):
             self._forget(rollout)
-        elif rollout.rollout_id not in self._open:
+        elif rollout.rollout_id not in self._open or waited:
             self._open.add(rollout.rollout_id)
             for robot in rollout.robots:
                 self._robots.setdefault(robot, set()).add(rollout.rollout_id)
@@ -38,6 +44,7 @@ class Interest:
         """Start over from what the stream held, and from what was noted since ``begin_refresh``."""
         newer = self._noted
         self._open, self._robots, self._noted, self._questions = set(), {}, {}, {}
+        self._waiting = set()
         for rollout in (*rollouts, *newer.values()):
             self.note(rollout)
         self._noted.clear()
@@ -51,6 +58,10 @@ class Interest:
     def knows(self, rollout_id: RolloutId) -> bool:
         """Whether it is open as far as is known here."""
         return rollout_id in self._open
+
+    def is_waiting(self, rollout_id: RolloutId) -> bool:
+        """Whether it is yet to begin, as far as is known here."""
+        return rollout_id in self._waiting
 
     def questions(self) -> tuple[Question, ...]:
         """What web services are to be asked about the open rollouts now."""

@@ -18,8 +18,8 @@ from fleetward.contracts.codec import decode, encode
 from fleetward.contracts.curation import SignedWithdrawals, Withdrawals
 from fleetward.contracts.ids import Digest, RobotId, RolloutId
 from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
-from fleetward.contracts.rollout_rows import split
-from fleetward.contracts.rollouts import FINAL_STATES, OpenRollouts, Rollout, RolloutRefused
+from fleetward.contracts.rollout_rows import Stored, split
+from fleetward.contracts.rollouts import OpenRollouts, Rollout, RolloutRefused, is_open
 from fleetward.trust.signing import TARGET, SigningKey, TrustedKeys
 from rollout_coordinator.step import RobotTaken, Step, TargetOrder
 from rollout_coordinator.stored_targets import Known, StoredTargets
@@ -27,10 +27,22 @@ from rollout_coordinator.switch import warm_s
 
 
 class Opened(Struct, frozen=True):
-    """The rollouts that have not ended, and the sequence of their index to compare and set by."""
+    """The rollouts that facts still change, and the sequence of their index to compare and set by."""
 
-    rollouts: tuple[Rollout, ...]
+    kept: tuple[KeptRollout, ...]
     sequence: int
+
+    @property
+    def rollouts(self) -> tuple[Rollout, ...]:
+        """Without their sequences."""
+        return tuple(each.event for each in self.kept)
+
+
+class Other(Struct, frozen=True):
+    """What a rollout that begins does to another one, which must not have moved meanwhile."""
+
+    step: Step
+    current: KeptRollout
 
 
 class RolloutLedger:
@@ -58,7 +70,7 @@ class RolloutLedger:
 
     def _remembered(self, kept: KeptRollout) -> KeptRollout:
         rollout = kept.event
-        if rollout.sharding is not None and rollout.state not in FINAL_STATES:
+        if rollout.sharding is not None and is_open(rollout):
             self._whole[rollout.rollout_id] = kept
         else:
             self._whole.pop(rollout.rollout_id, None)
@@ -79,8 +91,7 @@ class RolloutLedger:
         """Every rollout that is not final, as the index of them stands."""
         ids, sequence = await self._index()
         kept = await read_rollouts(self._connection, ids)
-        rollouts = [each.event for each in kept if each.event.state not in FINAL_STATES]
-        return Opened(tuple(rollouts), sequence)
+        return Opened(tuple(each for each in kept if is_open(each.event)), sequence)
 
     async def open_rollouts(self) -> tuple[Rollout, ...]:
         """Every rollout that is not final."""
@@ -92,22 +103,34 @@ class RolloutLedger:
         if index is not None:
             return index.event.rollouts, index.sequence
         every = [value.event for value in await last_values(self._connection, Rollout)]
-        return tuple(held.rollout_id for held in every if held.state not in FINAL_STATES), 0
+        return tuple(held.rollout_id for held in every if is_open(held)), 0
 
     async def targets(self, robots: Sequence[RobotId]) -> dict[RobotId, Known]:
         """The newest target of each robot that has one, as far as it is believed."""
         return await self._targets.newest(robots)
 
     async def begin(
-        self, step: Step, opened: Opened, now: datetime, rows: Sequence[Write] = ()
+        self,
+        step: Step,
+        opened: Opened,
+        now: datetime,
+        rows: Sequence[Write] = (),
+        waited: KeptRollout | None = None,
+        others: Sequence[Other] = (),
     ) -> list[RobotTaken]:
         """Write a rollout's first step, if no other began or ended since ``opened`` was read.
 
+        ``waited``: its row from when it was yet to begin. ``others`` are written with it, or nothing.
         Takes, returns and raises as ``write`` does.
         """
-        begun = (*(each.rollout_id for each in opened.rollouts), step.rollout.rollout_id)
-        index = Write(OpenRollouts(rollouts=tuple(sorted(begun))), opened.sequence)
-        return await self._write(step, None, now, [index, *rows])
+        after = {each.rollout_id: each for each in opened.rollouts}
+        after |= {other.step.rollout.rollout_id: other.step.rollout for other in others}
+        after[step.rollout.rollout_id] = step.rollout
+        left = sorted(rollout_id for rollout_id, held in after.items() if is_open(held))
+        beside = [Write(OpenRollouts(rollouts=tuple(left)), opened.sequence), *rows]
+        for other in others:
+            beside += _writes(other.step, other.current)
+        return await self._write(step, waited, None, now, beside)
 
     async def open_ids(self) -> tuple[RolloutId, ...]:
         """Every rollout that is not final, by id; read from the stream."""
@@ -119,25 +142,39 @@ class RolloutLedger:
         return decode(signed.event.payload, Withdrawals).reasons if signed else {}
 
     async def write(
-        self, step: Step, current: KeptRollout, now: datetime, rows: Sequence[Write] = ()
+        self,
+        step: Step,
+        current: KeptRollout,
+        now: datetime,
+        rows: Sequence[Write] = (),
+        seen: Opened | None = None,
     ) -> list[RobotTaken]:
         """Write a decision on ``current`` if that still stands, then nudge its robots.
 
         ``rows``: what else changes with it, and must stand as it was when this was decided.
+        ``seen``: what was open when it was decided to open an ended rollout again.
         Returns the robots that somebody else has given a newer target; when there are any,
         nothing was written, and they are facts to decide on. Raises ConflictError, PublishError.
         """
-        ended = step.rollout.state in FINAL_STATES
-        index = [await self._index_without(step.rollout.rollout_id)] if ended else []
-        return await self._write(step, current, now, [*index, *rows])
+        moved = is_open(step.rollout) is not is_open(current.event)
+        index = [await self._index_with(step.rollout, seen)] if moved else []
+        return await self._write(step, current, current.event, now, [*index, *rows])
 
-    async def _index_without(self, ended: RolloutId) -> Write:
+    async def _index_with(self, rollout: Rollout, seen: Opened | None) -> Write:
+        """The index once ``rollout`` has ended or is open again, as far as ``seen`` is still so."""
         ids, sequence = await self._index()
-        left = tuple(sorted(each for each in ids if each != ended))
-        return Write(OpenRollouts(rollouts=left), sequence)
+        left = {*ids, rollout.rollout_id} if is_open(rollout) else {*ids} - {rollout.rollout_id}
+        return Write(
+            OpenRollouts(rollouts=tuple(sorted(left))), seen.sequence if seen else sequence
+        )
 
     async def _write(
-        self, step: Step, current: KeptRollout | None, now: datetime, rows: Sequence[Write]
+        self,
+        step: Step,
+        current: KeptRollout | None,
+        before: Rollout | None,
+        now: datetime,
+        beside: Sequence[Write],
     ) -> list[RobotTaken]:
         known = await self._targets.newest([order.robot_id for order in step.targets])
         here = step.rollout.rollout_id
@@ -145,9 +182,8 @@ class RolloutLedger:
         if taken:
             return taken
         rollout = replace(step.rollout, revision=step.rollout.revision + 1)
-        stored = split(rollout, current.event if current else None)
-        writes = [Write(stored.row, current.sequence if current else 0), *rows]
-        writes += [Write(event) for event in (*stored.shards, *step.events)]
+        stored = split(rollout, before)
+        writes = [*_writes_of(stored, step, current), *beside]
         for order in step.targets:
             sequence = known[order.robot_id].sequence if order.robot_id in known else 0
             writes.append(Write(self._signed(rollout, order, now), sequence))
@@ -183,6 +219,18 @@ class RolloutLedger:
             signature=signed.signature,
             traceparent=rollout.traceparent,
         )
+
+
+def _writes(step: Step, current: KeptRollout) -> list[Write]:
+    """A decision without targets."""
+    rollout = replace(step.rollout, revision=step.rollout.revision + 1)
+    return _writes_of(split(rollout, current.event), step, current)
+
+
+def _writes_of(stored: Stored, step: Step, current: KeptRollout | None) -> list[Write]:
+    """The row first, which alone is compared and set."""
+    row = Write(stored.row, current.sequence if current else 0)
+    return [row, *(Write(event) for event in (*stored.shards, *step.events))]
 
 
 def _interlocks(rollout: Rollout, order: TargetOrder) -> tuple[str, ...]:

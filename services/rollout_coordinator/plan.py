@@ -10,10 +10,12 @@ from msgspec.structs import replace
 
 from fleetward.contracts.fleet_facts import facts_of
 from fleetward.contracts.ids import Digest, ModelSelector, RobotId, Version
+from fleetward.contracts.ownership import owners
 from fleetward.contracts.policies import check_policy
 from fleetward.contracts.registry import ModelManifest, ModelRecord
 from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled, RobotTarget, TargetMode
 from fleetward.contracts.rollouts import (
+    FINAL_STATES,
     MAX_OPEN_ROLLOUTS,
     MAX_ROBOTS_PER_ROLLOUT,
     RobotProgress,
@@ -25,6 +27,7 @@ from fleetward.contracts.rollouts import (
 from fleetward.contracts.selector_terms import Facts
 from fleetward.contracts.selectors import parse_selector
 from fleetward.contracts.sites import SITE_LABEL
+from rollout_coordinator.conflicts import placed, returns_to
 from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.wave_plan import waves_of
 
@@ -75,7 +78,7 @@ def planned(
 
     Raises PlanRefusedError or MalformedError with what is wrong, which, and what to do.
     """
-    if len(fleet.open_rollouts) >= MAX_OPEN_ROLLOUTS:
+    if sum(held.state not in FINAL_STATES for held in fleet.open_rollouts) >= MAX_OPEN_ROLLOUTS:
         raise PlanRefusedError(
             f"{MAX_OPEN_ROLLOUTS} rollouts are open, no more may be. End some: "
             "`fleetward rollout list` shows them."
@@ -85,10 +88,9 @@ def planned(
     check_policy(request.policy)
     selected = _selected(request.selector, fleet, now)
     robots = _without_up_to_date(selected, manifest, fleet)
-    _check_owners(robots, fleet)
     _check_modes(request.strategy, robots, fleet)
     sites = {each.robot_id: each.labels.get(SITE_LABEL, "") for each in fleet.robots}
-    return Rollout(
+    plan = Rollout(
         rollout_id=request.rollout_id,
         model=manifest.model,
         digest=manifest.digest,
@@ -103,6 +105,7 @@ def planned(
         started_at=now,
         traceparent=traceparent,
     )
+    return placed(plan, request, owners(fleet.open_rollouts), now)
 
 
 def manifest_of(wanted: ModelSelector, record: ModelRecord | None) -> ModelManifest:
@@ -172,23 +175,6 @@ def _without_up_to_date(
     return behind
 
 
-def owners(fleet: Fleet) -> dict[RobotId, Rollout]:
-    """Which open rollout each robot belongs to, if to any."""
-    return {robot: rollout for rollout in fleet.open_rollouts for robot in rollout.robots}
-
-
-def _check_owners(robots: Sequence[RobotId], fleet: Fleet) -> None:
-    """A robot belongs to an open rollout from its start, also while it waits for its wave."""
-    owned = owners(fleet)
-    for robot in robots:
-        owner = owned.get(robot)
-        if owner is not None:
-            raise PlanRefusedError(
-                f"{robot} belongs to rollout {owner.rollout_id}, which is {owner.state.value}. "
-                f"Wait for it, or end it with `fleetward rollout abort {owner.rollout_id}`."
-            )
-
-
 NEEDS_MODE = {Strategy.BLUE_GREEN: TargetMode.STAGE, Strategy.SHADOW: TargetMode.SHADOW}
 
 
@@ -227,9 +213,10 @@ def _refuse_withdrawn(manifest: ModelManifest, fleet: Fleet) -> None:
 
 def _progresses(robots: Sequence[RobotId], fleet: Fleet) -> dict[RobotId, RobotProgress]:
     labels = {robot.robot_id: robot.labels for robot in fleet.robots}
+    owned = owners(fleet.open_rollouts)
     return {
         robot: replace(
-            _progress(fleet.targets.get(robot), fleet),
+            _progress(robot, fleet, owned.get(robot)),
             site=labels[robot].get(SITE_LABEL, ""),
             hardware=labels[robot].get(HARDWARE_LABEL, ""),
         )
@@ -237,14 +224,14 @@ def _progresses(robots: Sequence[RobotId], fleet: Fleet) -> dict[RobotId, RobotP
     }
 
 
-def _progress(target: RobotTarget | None, fleet: Fleet) -> RobotProgress:
+def _progress(robot: RobotId, fleet: Fleet, owner: Rollout | None) -> RobotProgress:
+    target = fleet.targets.get(robot)
     if target is None:
         return RobotProgress()
-    if target.digest in fleet.withdrawn:
-        return RobotProgress(generation=target.generation)
-    return RobotProgress(
-        generation=target.generation, previous=target.model, previous_digest=target.digest
-    )
+    held = returns_to(target, owner)
+    if held.previous_digest in fleet.withdrawn:
+        return RobotProgress(generation=held.generation)
+    return held
 
 
 def _named(robots: Sequence[RobotId]) -> str:

@@ -15,6 +15,7 @@ from fleetward.contracts.rollouts import Rollout, RolloutRequested
 from rollout_coordinator.ledger import Opened, RolloutLedger
 from rollout_coordinator.plan import Fleet, Heard, planned
 from rollout_coordinator.preview import previewed
+from rollout_coordinator.replan import continued, seen_by
 
 
 class Planner:
@@ -33,6 +34,13 @@ class Planner:
         """The rollout that is asked for; raises PlanRefusedError, MalformedError, BusError."""
         record = await self._record(request)
         return planned(request, record, await self.fleet(opened), now, traceparent)
+
+    async def replanned(self, waiting: Rollout, opened: Opened, now: datetime) -> Rollout:
+        """A waiting rollout by what is true now; raises as ``planned`` does."""
+        assert waiting.request is not None, "a rollout that waits keeps what was asked for"
+        record = await self._record(waiting.request)
+        fleet = seen_by(waiting, await self.fleet(opened))
+        return continued(waiting, planned(waiting.request, record, fleet, now), now)
 
     async def previewed(self, asked: PlanRollout) -> RolloutPlanned:
         """What would become of a request now; nothing is kept of it. Raises BusError."""

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from fleetward.contracts.errors import MalformedError
 from fleetward.contracts.fleet_facts import is_online
 from fleetward.contracts.ids import RobotId
+from fleetward.contracts.ownership import owners
 from fleetward.contracts.registry import ModelManifest, ModelRecord
 from fleetward.contracts.robots import RobotEnrolled
 from fleetward.contracts.rollout_plans import (
@@ -21,7 +22,7 @@ from fleetward.contracts.rollout_plans import (
 )
 from fleetward.contracts.rollouts import Rollout, RolloutRequested
 from rollout_coordinator.errors import PlanRefusedError
-from rollout_coordinator.plan import Fleet, manifest_of, matching, mode_lacked, owners, planned
+from rollout_coordinator.plan import Fleet, manifest_of, matching, mode_lacked, planned
 
 _Said = Iterable[tuple[RobotId, str]]
 
@@ -79,7 +80,7 @@ def _obstacles(
     manifest: ModelManifest,
     fleet: Fleet,
 ) -> _Said:
-    owned = owners(fleet)
+    owned = owners(fleet.open_rollouts)
     for robot in (each.robot_id for each in selected):
         target, owner = fleet.targets.get(robot), owned.get(robot)
         lacked = mode_lacked(request.strategy, robot, fleet)

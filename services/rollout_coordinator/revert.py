@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
@@ -16,6 +16,7 @@ from fleetward.contracts.rollouts import (
     RobotProgress,
     Rollout,
     RolloutState,
+    Strategy,
 )
 from fleetward.contracts.surroundings import Surroundings
 from rollout_coordinator.admission import admitted_back
@@ -81,9 +82,18 @@ def reverted_further(rollout: Rollout, now: datetime, around: Surroundings) -> S
 
 
 def ended(rollout: Rollout, state: RolloutState, now: datetime, reason: str = "") -> Step:
-    """The rollout reaches a final state."""
+    """The rollout reaches a final state; a success may stay open to later evidence."""
+    watch_s = rollout.policy.watch_after_s
+    is_watched = watch_s > 0 and state is RolloutState.SUCCEEDED
+    is_watched = is_watched and rollout.strategy is not Strategy.SHADOW
     final = replace(
-        rollout, state=state, reason=reason or rollout.reason, ended_at=now, baking_since=None
+        rollout,
+        state=state,
+        reason=reason or rollout.reason,
+        ended_at=now,
+        baking_since=None,
+        request=None,
+        watched_until=now + timedelta(seconds=watch_s) if is_watched else None,
     )
     announced = RolloutEnded(
         rollout_id=rollout.rollout_id, state=state, reason=final.reason, ended_at=now

@@ -48,8 +48,8 @@ def progressed(  # noqa: PLR0911 (one arm per kind of fact, and two for who is n
     progress = rollout.robots.get(fact.robot_id)
     if progress is None or getattr(fact, "rollout_id", rollout.rollout_id) != rollout.rollout_id:
         return None
-    if progress.phase is RobotPhase.UNKNOWN and progress.targeted_at is None:
-        return None  # another rollout took it: whatever it says of our target is late
+    if _is_elsewhere(progress):
+        return None
     match fact:
         case ModelActivated():
             return _activated(rollout, progress, fact, stored_at)
@@ -65,6 +65,12 @@ def progressed(  # noqa: PLR0911 (one arm per kind of fact, and two for who is n
             return _checked_in(rollout, progress, fact, stored_at)
         case AlertFired():
             return _alerted(rollout, progress, fact, stored_at)
+
+
+def _is_elsewhere(progress: RobotProgress) -> bool:
+    """Another rollout took it: whatever it says of our target is late."""
+    was_taken = progress.phase is RobotPhase.UNKNOWN and progress.targeted_at is None
+    return was_taken or progress.phase is RobotPhase.SUPERSEDED
 
 
 def _activated(

@@ -12,6 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
+from functools import reduce
 
 from msgspec import Struct
 from nats.aio.client import Client
@@ -29,7 +30,7 @@ from fleetward.contracts.codec import UnreadableMessageError, decode
 from fleetward.contracts.errors import MalformedError
 from fleetward.contracts.ids import ID_PATTERN, RobotId, SiteName
 from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
-from fleetward.contracts.rollouts import FINAL_STATES, Rollout
+from fleetward.contracts.rollouts import FINAL_STATES, Rollout, RolloutState
 from fleetward.contracts.sites import (
     SITE_LABEL,
     SiteOccupancy,
@@ -78,9 +79,9 @@ class Around(Struct, frozen=True):
     surroundings: Surroundings = NOTHING_AROUND
     rows: tuple[KeptRow, ...] = ()
 
-    def moved_by(self, rollout: Rollout) -> list[Write]:
-        """The rows that say something else once ``rollout`` is written: to go into its batch."""
-        moved = [(kept, occupied(kept.row, rollout)) for kept in self.rows]
+    def moved_by(self, *rollouts: Rollout) -> list[Write]:
+        """The rows that say something else once ``rollouts`` are written: to go into their batch."""
+        moved = [(kept, reduce(occupied, rollouts, kept.row)) for kept in self.rows]
         return [
             Write(row, kept.sequence)
             for kept, row in moved
@@ -119,7 +120,7 @@ class Sites:
 
     async def around(self, rollout: Rollout, now: datetime) -> Around:
         """What binds a decision on ``rollout`` now; raises BusError."""
-        if rollout.state in FINAL_STATES:
+        if rollout.state in FINAL_STATES and rollout.state is not RolloutState.SUCCEEDED:
             return Around()
         sites = sorted({progress.site for progress in rollout.robots.values()})
         known = await self._known([SiteName(site) for site in sites if re.match(ID_PATTERN, site)])

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fleetward.contracts.event import Event
-from fleetward.contracts.ids import Digest, ModelRef, RobotId
+from fleetward.contracts.ids import Digest, ModelRef, RobotId, RolloutId
 from fleetward.contracts.robots import TargetMode
 from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout, Strategy
 
@@ -38,6 +38,13 @@ class RobotTaken(Struct, frozen=True):
 
     robot_id: RobotId
     by: str
+
+
+class Superseded(Struct, frozen=True):
+    """A newer rollout owns these robots from now on: written with its first step."""
+
+    robots: tuple[RobotId, ...]
+    by: RolloutId
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -70,6 +77,13 @@ def reached(rollout: Rollout) -> tuple[RobotId, ...]:
     """The robots of this wave and every wave before it; while a blue-green one stages, everybody."""
     waves = rollout.waves if rollout.staging else rollout.waves[: rollout.wave + 1]
     return tuple(robot for wave in waves for robot in wave)
+
+
+def counted(rollout: Rollout, robots: tuple[RobotId, ...]) -> tuple[RobotId, ...]:
+    """Those of ``robots`` that are still this rollout's, and count for or against its model."""
+    return tuple(
+        robot for robot in robots if rollout.robots[robot].phase is not RobotPhase.SUPERSEDED
+    )
 
 
 def due_phase(rollout: Rollout) -> RobotPhase:

@@ -45,7 +45,7 @@ async def watch_rollouts(connection: Client, ledger: RolloutLedger, interest: In
         elif row.sharding is None:
             interest.note(row)
             return
-        elif interest.knows(row.rollout_id):
+        elif interest.knows(row.rollout_id) and not interest.is_waiting(row.rollout_id):
             return
         else:
             stored = await _soon(ledger, row.rollout_id)

@@ -25,6 +25,7 @@ from rollout_coordinator.step import (
     Tick,
     due_phase,
     in_wave,
+    reached,
     waiting_reason,
     with_robots,
 )
@@ -39,6 +40,7 @@ def wave_started(rollout: Rollout, wave: int, now: datetime, around: Surrounding
         wave_started_at=now,
         switch_at=None,
         baking_since=None,
+        is_promoted=False,
         evidence=next_wave(rollout),
     )
     announced = WaveStarted(
@@ -53,7 +55,7 @@ def targeted(rollout: Rollout, now: datetime, around: Surroundings) -> Step:
     The same rollout object: nobody is due, or nobody may be given anything, as was known before.
     """
     due_in = due_phase(rollout)
-    due = [robot for robot in in_wave(rollout) if rollout.robots[robot].phase is due_in]
+    due = [robot for robot in reached(rollout) if rollout.robots[robot].phase is due_in]
     who = admitted(rollout, due, around)
     if not who.robots:
         waits_at_gates = bool(rollout.checkpoint) and not due

@@ -6,8 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from fleetward.client.alerts import AlertStatus
+from fleetward.client.owners import Ownership
 from fleetward.client.robots import RobotStatus
 from fleetward.contracts.compared import compared
+from fleetward.contracts.control import HeardWord
 from fleetward.contracts.evidence import CohortEvidence, Spread, Stratum
 from fleetward.contracts.gates import GateState
 from fleetward.contracts.registry import AliasMoved, ModelRecord, ModelVersion, TensorSpec
@@ -80,6 +82,10 @@ def rollout(rollout: Rollout) -> Plain:
         "gates": {name: _gate(held) for name, held in rollout.gates.items()},
         "staging": rollout.staging,
         "switch_at": _time(rollout.switch_at),
+        "begins_at": _time(rollout.begins_at),
+        "waits_for": list(rollout.waits_for),
+        "watched_until": _time(rollout.watched_until),
+        "word": _word(rollout.word) if rollout.word else None,
         "requested_by": rollout.requested_by or None,
         "robots": {robot: _progress(held) for robot, held in sorted(rollout.robots.items())},
         "canary": _cohort(rollout.evidence.canary),
@@ -92,6 +98,10 @@ def rollout(rollout: Rollout) -> Plain:
     }
 
 
+def _word(word: HeardWord) -> Plain:
+    return {"action": word.action.value, "by": word.by, "refused": word.refused or None}
+
+
 def _gate(held: GateState) -> Plain:
     return {
         "verdict": held.verdict.value if held.verdict else None,
@@ -100,10 +110,12 @@ def _gate(held: GateState) -> Plain:
     }
 
 
-def robot(status: RobotStatus, now: datetime) -> Plain:
-    """One robot and what it last said."""
+def robot(status: RobotStatus, now: datetime, held: Ownership | None = None) -> Plain:
+    """One robot, what it last said, and which open rollout owns it since which generation."""
     last = status.last
     return {
+        "owner": held.owner if held else None,
+        "epoch": held.epoch if held else None,
         "robot_id": status.enrolled.robot_id,
         "labels": status.enrolled.labels,
         "silent": status.is_silent(now),
@@ -168,6 +180,7 @@ def _progress(progress: RobotProgress) -> Plain:
     return {
         "phase": progress.phase.value,
         "generation": progress.generation,
+        "epoch": progress.generation,
         "previous": str(progress.previous) if progress.previous else None,
         "targeted_at": _time(progress.targeted_at),
         "proved_at": _time(progress.proved_at),

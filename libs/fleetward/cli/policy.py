@@ -22,6 +22,7 @@ _NAMED = (
     "byte_cap",
     "gates",
     "signals",
+    "on_conflict",
 )
 _FURTHER = ", ".join(name for name in RolloutPolicy.__struct_fields__ if name not in _NAMED)
 

@@ -38,11 +38,15 @@ def list_robots(where: Where = "all", home: Home = DEFAULT_HOME, as_json: Json =
     """Every enrolled robot with what it last said about itself."""
     from fleetward.cli import plain
     from fleetward.cli.tables import show_table
+    from fleetward.client.owners import owners
 
     async def work(fleet: Fleet) -> None:
         robots, now = await fleet.robots(where), datetime.now(timezone.utc)
         if as_json:
-            show_json([plain.robot(robot, now) for robot in robots])
+            held = await owners(fleet.connection)
+            show_json(
+                [plain.robot(robot, now, held.get(robot.enrolled.robot_id)) for robot in robots]
+            )
             return
         show_table(
             [

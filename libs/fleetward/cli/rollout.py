@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fleetward.cli.choices import one_of, words_of
 from fleetward.cli.exits import Exit
 from fleetward.cli.quote import quote
 from fleetward.cli.rollout_gates import approve, reject
 from fleetward.cli.rollout_start import Timeout, plan, start
+from fleetward.cli.rollout_steer import abort, pause, promote, resume, retry, rollback
 from fleetward.cli.session import DEFAULT_HOME, Home, Json, show_json, with_fleet
-from fleetward.contracts.rollouts import AbortMode, ControlAction
 
 if TYPE_CHECKING:
     from fleetward.client import Fleet
@@ -22,21 +20,16 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Start rollouts, follow them, steer them.", no_args_is_help=True)
 
 RolloutArgument = Annotated[str, typer.Argument(metavar="ROLLOUT", help="The rollout's id.")]
-Mode = Annotated[
-    AbortMode,
-    typer.Option(
-        "--mode",
-        parser=one_of(AbortMode),
-        metavar=words_of(AbortMode),
-        show_default=AbortMode.REVERT.value,
-        help="What becomes of robots that have the new model.",
-    ),
-]
-
 
 app.command("start")(start)
 app.command("plan")(plan)
 app.command("quote")(quote)
+app.command("pause")(pause)
+app.command("resume")(resume)
+app.command("promote")(promote)
+app.command("retry")(retry)
+app.command("abort")(abort)
+app.command("rollback")(rollback)
 app.command("approve")(approve)
 app.command("reject")(reject)
 
@@ -55,7 +48,7 @@ def status(rollout: RolloutArgument, home: Home = DEFAULT_HOME, as_json: Json = 
 
 @app.command("list")
 def list_rollouts(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
-    """Every rollout, the newest first."""
+    """Every rollout, the newest first; also those that are scheduled, or queued behind others."""
     from fleetward.cli import plain
     from fleetward.cli.tables import show_table
 
@@ -102,52 +95,12 @@ def wait(
     with_fleet(home, work)
 
 
-@app.command("pause")
-def pause(rollout: RolloutArgument, home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
-    """Give the model to no further robot until resumed; evidence is still judged."""
-    _control(home, rollout, ControlAction.PAUSE, as_json=as_json)
-
-
-@app.command("resume")
-def resume(rollout: RolloutArgument, home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
-    """Let a paused rollout go on."""
-    _control(home, rollout, ControlAction.RESUME, as_json=as_json)
-
-
-@app.command("abort")
-def abort(
-    rollout: RolloutArgument,
-    mode: Mode = AbortMode.REVERT,
-    home: Home = DEFAULT_HOME,
-    as_json: Json = False,
-) -> None:
-    """Stop a rollout for good."""
-    _control(home, rollout, ControlAction.ABORT, mode, as_json=as_json)
-
-
-def _control(
-    home: Path,
-    rollout: str,
-    action: ControlAction,
-    mode: AbortMode = AbortMode.REVERT,
-    *,
-    as_json: bool,
-) -> None:
-    async def work(fleet: Fleet) -> None:
-        from fleetward.cli.rollout_control import steer
-        from fleetward.cli.rollout_follow import show_rollout
-
-        show_rollout(await steer(fleet, rollout, action, mode), as_json=as_json)
-
-    with_fleet(home, work)
-
-
 def _row(rollout: Rollout) -> list[str]:
     return [
         rollout.rollout_id,
         str(rollout.model),
         rollout.state.value,
-        f"{rollout.wave + 1}/{len(rollout.waves)}",
+        f"{rollout.wave + 1}/{len(rollout.waves)}" if rollout.waves else "-",
         str(len(rollout.robots)),
         f"{rollout.started_at:%Y-%m-%d %H:%M:%S}",
         rollout.reason,

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from fleetward.bus.errors import NoAnswerError
 from fleetward.client.errors import ClientError
-from fleetward.contracts.rollouts import FINAL_STATES, ControlAction, Rollout, RolloutState
+from fleetward.contracts.control import AbortMode, ControlAction
+from fleetward.contracts.rollouts import FINAL_STATES, Rollout, RolloutState
+from fleetward.contracts.steering import to_retry, why_not
 
 if TYPE_CHECKING:
     from fleetward.client import Fleet
-    from fleetward.contracts.rollouts import AbortMode
 
 OBEYED_TIMEOUT_S = 10.0
 
@@ -22,29 +23,67 @@ _OBEYED = {
     ControlAction.RESUME: {RolloutState.RUNNING},
     ControlAction.ABORT: {RolloutState.REVERTING, RolloutState.ABORTED},
 }
+"""What a coordinator of before words were remembered is known by to have obeyed."""
 
 
 class NotSteerableError(ClientError):
     """The rollout is past the point where it could have obeyed; nothing was changed."""
 
 
-async def steer(fleet: Fleet, rollout: str, action: ControlAction, abort: AbortMode) -> Rollout:
+async def steer(
+    fleet: Fleet,
+    rollout: str,
+    action: ControlAction,
+    abort: AbortMode = AbortMode.REVERT,
+    *,
+    to_all: bool = False,
+    skip: bool = False,
+) -> Rollout:
     """Ask, and return the state that obeyed.
 
-    Raises NotSteerableError when it ended first, NoAnswerError when no coordinator obeyed in time.
+    Raises NotSteerableError when it could not, or ended first, NoAnswerError when no coordinator
+    obeyed in time.
     """
-    _refuse_past_steering(await fleet.rollout(rollout), action)
-    await fleet.control_rollout(rollout, action, abort=abort, requested_by=asking())
+    _refuse_past_steering(await fleet.rollout(rollout), action, to_all=to_all)
+    word = await fleet.control_rollout(
+        rollout, action, abort=abort, to_all=to_all, skip=skip, requested_by=asking()
+    )
     try:
-        obeyed = await asyncio.wait_for(_settled(fleet, rollout, action), OBEYED_TIMEOUT_S)
+        obeyed = await asyncio.wait_for(_settled(fleet, rollout, action, word), OBEYED_TIMEOUT_S)
     except asyncio.TimeoutError:
         raise NoAnswerError(
             f"Rollout {rollout} was asked to {action.value} and has not done so within "
-            f"{OBEYED_TIMEOUT_S:g} s. Is rollout-coordinator running? The request is kept and "
-            "will be obeyed then."
+            f"{OBEYED_TIMEOUT_S:g} s. Is rollout-coordinator running, and not older than this command? "
+            "The request is kept and will be obeyed then."
         ) from None
-    _refuse_past_steering(obeyed, action)
+    if obeyed.word is None or obeyed.word.word != word:
+        _refuse_past_steering(obeyed, action, to_all=to_all)
+    elif obeyed.word.refused:
+        raise NotSteerableError(obeyed.word.refused)
     return obeyed
+
+
+async def retried(fleet: Fleet, rollout: str) -> Rollout:
+    """Robots that failed or are unknown are given the model again; a rollout that ended by a new one.
+
+    Raises as ``steer`` does, and RolloutRefusedError.
+    """
+    before = await fleet.rollout(rollout)
+    if before.state not in FINAL_STATES:
+        return await steer(fleet, rollout, ControlAction.RETRY)
+    robots = to_retry(before)
+    if not robots:
+        raise NotSteerableError(
+            f"No robot of rollout {rollout} failed or is unknown, it is {before.state.value}: nothing "
+            "to retry. `fleetward rollout start` begins another."
+        )
+    return await fleet.start_rollout(
+        str(before.model),
+        f"robot in ({', '.join(robots)})",
+        strategy=before.strategy,
+        policy=before.policy,
+        requested_by=asking(),
+    )
 
 
 def asking() -> str:
@@ -55,29 +94,25 @@ def asking() -> str:
         return "somebody"
 
 
-async def _settled(fleet: Fleet, rollout: str, action: ControlAction) -> Rollout:
-    """The first state that obeys, or from which it no longer can."""
-    async for shown in fleet.watch_rollout(rollout):
-        if shown.state in _OBEYED[action] or shown.state is RolloutState.REVERTING:
-            return shown
-    return shown
+async def _settled(fleet: Fleet, rollout: str, action: ControlAction, word: str) -> Rollout:
+    """The first state that heard the word, that obeys, or from which it no longer can."""
+
+    def is_settled(shown: Rollout) -> bool:
+        heard = shown.word is not None and shown.word.word == word
+        ended = shown.state in FINAL_STATES and action is not ControlAction.ROLLBACK
+        return heard or ended or shown.state in _OBEYED.get(action, set())
+
+    async for shown in fleet.watch_rollout(rollout, is_settled):
+        last = shown
+    return last
 
 
-def _refuse_past_steering(rollout: Rollout, action: ControlAction) -> None:
-    if rollout.state in _OBEYED[action]:
+def _refuse_past_steering(rollout: Rollout, action: ControlAction, *, to_all: bool) -> None:
+    if rollout.state in _OBEYED.get(action, set()):
         return
-    if rollout.state in FINAL_STATES or rollout.state is RolloutState.REVERTING:
-        raise NotSteerableError(past_steering(rollout, action))
-
-
-def past_steering(rollout: Rollout, action: ControlAction) -> str:
-    """Why it is too late to ask for ``action``."""
-    how = "is being taken back" if rollout.state is RolloutState.REVERTING else "has ended"
-    reason = f" ({rollout.reason})" if rollout.reason else ""
-    return (
-        f"Rollout {rollout.rollout_id} {how}, {rollout.state.value}{reason}: "
-        f"there is nothing left to {action.value}."
-    )
+    reason = why_not(rollout, action, to_all=to_all)
+    if reason:
+        raise NotSteerableError(reason)
 
 
 async def heard_within(heard: Coroutine[Any, Any, Rollout], rollout: str) -> Rollout:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,9 +24,11 @@ from fleetward.cli.policy import (
     policy_of,
 )
 from fleetward.cli.quote import DEFAULT_LINK_MBPS, Link
+from fleetward.cli.rollout_begin import At, WhenTaken
 from fleetward.cli.rollout_gates import Gates, gates_of
 from fleetward.cli.rollout_signals import Signals, signals_of
 from fleetward.cli.session import DEFAULT_HOME, Home, Json, with_fleet
+from fleetward.contracts.control import OnConflict
 from fleetward.contracts.rollouts import RolloutPolicy, Strategy
 
 if TYPE_CHECKING:
@@ -77,6 +80,8 @@ def start(
     gates: Gates = None,
     signals: Signals = None,
     further: Further = None,
+    at: At = None,
+    on_conflict: WhenTaken = OnConflict.REFUSE,
     rollout_id: ChosenId = None,
     dry_run: DryRun = False,
     wait: Annotated[bool, typer.Option("--wait", help="Return when it ended.")] = False,
@@ -89,7 +94,7 @@ def start(
     With --wait: 0 succeeded, 4 reverted, 5 aborted, 6 timed out.
     """
     numbers = _numbers(bake, silent_after, min_success, max_errors, byte_cap)
-    policy = _policy(waves, numbers, gates, signals, further)
+    policy = replace(_policy(waves, numbers, gates, signals, further), on_conflict=on_conflict)
 
     async def work(fleet: Fleet) -> Exit | None:
         from fleetward.cli.rollout_control import asking
@@ -98,9 +103,8 @@ def start(
             return await _planned(
                 fleet, model, to, strategy, policy, DEFAULT_LINK_MBPS, as_json=as_json
             )
-        started = await fleet.start_rollout(
-            model, to, strategy=strategy, policy=policy, rollout=rollout_id, requested_by=asking()
-        )
+        begin = partial(fleet.start_rollout, model, to, strategy=strategy, policy=policy)
+        started = await begin(rollout=rollout_id, begins_at=at, requested_by=asking())
         return await _after_start(fleet, started, timeout, wait=wait, as_json=as_json)
 
     with_fleet(home, work)
@@ -192,9 +196,17 @@ async def _after_start(
     wanted = started.rollout_id
     follow = f"Follow it with `fleetward rollout watch {wanted}`."
     if wait:
-        tell(f"{wanted} has started. {follow}")
+        tell(f"{wanted} {_how_it_stands(started)}. {follow}")
         return await rollout_follow.wait(fleet, wanted, timeout, as_json=as_json)
     rollout_follow.show_rollout(started, as_json=as_json)
     if not as_json:
         print(follow)
     return None
+
+
+def _how_it_stands(rollout: Rollout) -> str:
+    from fleetward.contracts.rollouts import WAITING_STATES
+
+    if rollout.state in WAITING_STATES:
+        return f"is {rollout.state.value}: {rollout.reason}"
+    return "has started"

@@ -28,6 +28,8 @@ MAX_ROBOTS_SHOWN = 24
 NOBODY_FETCHES: Mapping[RobotId, Fetching] = MappingProxyType({})
 
 _STATE_STYLE = {
+    RolloutState.SCHEDULED: "blue",
+    RolloutState.QUEUED: "blue",
     RolloutState.RUNNING: "cyan",
     RolloutState.PAUSED: "yellow",
     RolloutState.REVERTING: "magenta",
@@ -45,12 +47,14 @@ _PHASE_MARK = {
     RobotPhase.UNKNOWN: ("?", "yellow"),
     RobotPhase.REVERTING: ("↺", "magenta"),
     RobotPhase.REVERTED: ("↩", "blue"),
+    RobotPhase.SUPERSEDED: ("⇢", "dim"),
 }
 _TROUBLE_FIRST = (
     RobotPhase.FAILED,
     RobotPhase.UNKNOWN,
     RobotPhase.REVERTING,
     RobotPhase.REVERTED,
+    RobotPhase.SUPERSEDED,
     RobotPhase.TARGETED,
     RobotPhase.STAGED,
     RobotPhase.PROVED,
@@ -89,7 +93,7 @@ def line(rollout: Rollout) -> str:
         f"{phase.value}={number}" for phase in RobotPhase if (number := _in_phase(rollout, phase))
     )
     reason = f" ({rollout.reason})" if rollout.reason else ""
-    wave = f"wave {rollout.wave + 1}/{len(rollout.waves)}"
+    wave = f"wave {rollout.wave + 1}/{len(rollout.waves)}" if rollout.waves else "planned later"
     return f"{rollout.rollout_id} {rollout.model} {rollout.state.value} {wave} {counted}{reason}"
 
 

@@ -9,7 +9,7 @@ from fleetward.cli.durations import spoken
 from fleetward.client.gates import open_approvals
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.policies import settled_hold_s
-from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutState, Strategy
+from fleetward.contracts.rollouts import WAITING_STATES, RobotPhase, Rollout, RolloutState, Strategy
 
 MAX_ROBOTS_NAMED = 3
 OVERDUE_S = 15.0
@@ -25,6 +25,14 @@ def waits_for(rollout: Rollout, now: datetime) -> str:
         )
     if rollout.state is RolloutState.REVERTING:
         return _return(rollout)
+    if rollout.state in WAITING_STATES:
+        return (
+            "planned anew when it begins; "
+            f"`fleetward rollout abort {rollout.rollout_id}` takes it off"
+        )
+    if rollout.watched_until is not None:
+        left_s = (rollout.watched_until - now).total_seconds()
+        return f"its success is watched for {spoken(max(0.0, left_s))} more"
     if rollout.state is not RolloutState.RUNNING:
         return ""
     return _withheld(rollout, now) or _proof(rollout, now) or _bake(rollout, now)

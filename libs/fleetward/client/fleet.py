@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
 from nats.aio.client import Client
-from nats.errors import Error as NatsError
 from opentelemetry import trace
 
 from fleetward.bus import connection as bus
@@ -17,16 +15,18 @@ from fleetward.bus.requests import ask
 from fleetward.bus.tracing import setup_tracing
 from fleetward.client import alerts, diffs, models, publishing, robots, rollouts
 from fleetward.client.access import DEFAULT_HOME, Access, read_access
+from fleetward.client.connecting import connected
 from fleetward.client.curation import Curation
 from fleetward.client.descriptions import NOTHING_SAID, Description
 from fleetward.client.diffs import ModelDiff
-from fleetward.client.errors import NoSystemError
 from fleetward.client.live import live_facts
 from fleetward.client.publishing import MergedFile
+from fleetward.client.rollouts import has_ended
 from fleetward.client.sites import SitePolicies
 from fleetward.client.uploads import Progress, Uploads, open_uploads
 from fleetward.contracts import ids
 from fleetward.contracts.alerts import AlertFired, AlertResolved, Severity
+from fleetward.contracts.control import AbortMode, ControlAction
 from fleetward.contracts.ids import ModelRef, ModelSelector, RobotId
 from fleetward.contracts.registry import (
     AliasMoved,
@@ -34,14 +34,7 @@ from fleetward.contracts.registry import (
     ModelRegistered,
     ModelVersion,
 )
-from fleetward.contracts.rollouts import (
-    AbortMode,
-    ControlAction,
-    Rollout,
-    RolloutPolicy,
-    RolloutRequested,
-    Strategy,
-)
+from fleetward.contracts.rollouts import Rollout, RolloutPolicy, RolloutRequested, Strategy
 from fleetward.contracts.rows import Principal
 from fleetward.contracts.telemetry import QueryTelemetry, TelemetryFrame, TelemetryQueried
 
@@ -77,7 +70,7 @@ class Fleet:
         """
         access = access or read_access(Path(home), principal)
         _trace_unless_the_program_does(access)
-        connection = await _connected(access, timeout_s)
+        connection = await connected(access, timeout_s)
         try:
             yield cls(connection, access)
         finally:
@@ -162,6 +155,7 @@ class Fleet:
         policy: RolloutPolicy = RolloutPolicy(),  # noqa: B008 (a frozen Struct)
         rollout: str | None = None,
         requested_by: str = "",
+        begins_at: datetime | None = None,
         timeout_s: float = rollouts.DECISION_TIMEOUT_S,
     ) -> Rollout:
         """Start a rollout of ``model`` to the robots that ``to`` selects; its trace begins here.
@@ -177,6 +171,7 @@ class Fleet:
             policy=policy,
             requested_by=requested_by,
             requested_at=datetime.now(timezone.utc),
+            begins_at=begins_at,
         )
         return await rollouts.start(self.connection, request, timeout_s=timeout_s)
 
@@ -186,11 +181,22 @@ class Fleet:
         action: ControlAction,
         *,
         abort: AbortMode = AbortMode.REVERT,
+        to_all: bool = False,
+        skip: bool = False,
         requested_by: str = "",
-    ) -> None:
-        """Ask a rollout to pause, resume or abort."""
-        await rollouts.control(
-            self.connection, ids.rollout_id(rollout), action, abort=abort, requested_by=requested_by
+    ) -> str:
+        """Ask something of a rollout; the word by which ``Rollout.word`` tells that it heard.
+
+        ``to_all``: promote to everybody left. ``skip``: roll back without robots that are newer.
+        """
+        return await rollouts.control(
+            self.connection,
+            ids.rollout_id(rollout),
+            action,
+            abort=abort,
+            to_all=to_all,
+            skip=skip,
+            requested_by=requested_by,
         )
 
     async def rollout(self, rollout: str) -> Rollout:
@@ -201,9 +207,11 @@ class Fleet:
         """Every rollout as it stands, the newest first."""
         return await rollouts.states(self.connection)
 
-    def watch_rollout(self, rollout: str) -> AsyncIterator[Rollout]:
-        """A rollout as it stands, then each change, until it reached a final state."""
-        return rollouts.watch(self.connection, ids.rollout_id(rollout))
+    def watch_rollout(
+        self, rollout: str, until: Callable[[Rollout], bool] = has_ended
+    ) -> AsyncIterator[Rollout]:
+        """A rollout as it stands, then each change, at first until it reached a final state."""
+        return rollouts.watch(self.connection, ids.rollout_id(rollout), until)
 
     async def wait_rollout(self, rollout: str, *, timeout_s: float | None = None) -> Rollout:
         """The rollout in its final state; raises RolloutTimeoutError, which leaves it running."""
@@ -272,26 +280,6 @@ class Fleet:
     async def resolve_alert(self, fired: AlertFired) -> AlertResolved:
         """Announce that an own alert no longer holds (principal APPLICATION)."""
         return await alerts.resolve_alert(self.connection, fired)
-
-
-async def _connected(access: Access, timeout_s: float) -> Client:
-    """A connection, or NoSystemError: a person waits for an answer, not for a server."""
-    if not access.bus.credentials.is_file():
-        raise NoSystemError(
-            f"There are no credentials at {access.bus.credentials}. Start the system with "
-            "`fleetward up`, or name its home directory."
-        )
-    try:
-        return await asyncio.wait_for(bus.connect(access.bus, on_closed=_closed), timeout_s)
-    except (asyncio.TimeoutError, NatsError, OSError, ValueError) as error:
-        raise NoSystemError(
-            f"No system answers at {access.bus.url} within {timeout_s:g} s. "
-            "Is it running? Start it with `fleetward up`."
-        ) from error
-
-
-async def _closed() -> None:
-    """The server refused us for good: what is asked next says so, and the program decides."""
 
 
 def _trace_unless_the_program_does(access: Access) -> None:

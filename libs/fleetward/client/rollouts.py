@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timezone
 from secrets import token_hex
 
@@ -20,17 +20,10 @@ from fleetward.client.errors import (
     UnknownRolloutError,
 )
 from fleetward.client.live import LiveFacts, live_facts
+from fleetward.contracts.control import AbortMode, ControlAction, RolloutControlRequested
 from fleetward.contracts.ids import RolloutId, rollout_id
 from fleetward.contracts.policies import check_policy
-from fleetward.contracts.rollouts import (
-    FINAL_STATES,
-    AbortMode,
-    ControlAction,
-    Rollout,
-    RolloutControlRequested,
-    RolloutRefused,
-    RolloutRequested,
-)
+from fleetward.contracts.rollouts import FINAL_STATES, Rollout, RolloutRefused, RolloutRequested
 from fleetward.contracts.selectors import parse_selector
 
 DECISION_TIMEOUT_S = 30.0
@@ -81,18 +74,28 @@ async def control(
     action: ControlAction,
     *,
     abort: AbortMode = AbortMode.REVERT,
+    to_all: bool = False,
+    skip: bool = False,
     requested_by: str = "",
-) -> None:
-    """Ask a rollout to pause, resume or abort; raises UnknownRolloutError."""
+) -> str:
+    """Ask something of a rollout; the word by which its state tells that it heard.
+
+    Raises UnknownRolloutError.
+    """
     await state(connection, wanted)
+    word = token_hex(16)
     request = RolloutControlRequested(
         rollout_id=wanted,
         action=action,
         abort=abort,
+        to_all=to_all,
+        skip=skip,
+        word=word,
         requested_by=requested_by,
         requested_at=datetime.now(timezone.utc),
     )
-    await publish(connection, request, message_id=token_hex(16))
+    await publish(connection, request, message_id=word)
+    return word
 
 
 async def state(connection: Client, wanted: RolloutId) -> Rollout:
@@ -111,8 +114,15 @@ async def states(connection: Client) -> list[Rollout]:
     return sorted((each.event for each in kept), key=lambda held: held.started_at, reverse=True)
 
 
-async def watch(connection: Client, wanted: RolloutId) -> AsyncIterator[Rollout]:
-    """A rollout as it stands and then as it changes, until it reached a final state.
+def has_ended(rollout: Rollout) -> bool:
+    """Whether it reached a final state."""
+    return rollout.state in FINAL_STATES
+
+
+async def watch(
+    connection: Client, wanted: RolloutId, until: Callable[[Rollout], bool] = has_ended
+) -> AsyncIterator[Rollout]:
+    """A rollout as it stands and then as it changes, at first until it reached a final state.
 
     What is heard live means only 'look now': the server passes a batch on before it decides to
     keep it, and hears nothing for us in a subscription's first milliseconds. So every state shown
@@ -123,7 +133,7 @@ async def watch(connection: Client, wanted: RolloutId) -> AsyncIterator[Rollout]
         shown = await state(connection, wanted)
         yield shown
         wait_s = LOOK_AGAIN_FIRST_S
-        while shown.state not in FINAL_STATES:
+        while not until(shown):
             heard = await changes.next(wait_s)
             wait_s = min(2 * wait_s, LOOK_AGAIN_S)
             stored = await _stored(connection, wanted, heard.revision if heard else 0)

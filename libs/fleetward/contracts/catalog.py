@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from fleetward.contracts.alerts import AlertBecameUnknown, AlertFired, AlertResolved
 from fleetward.contracts.comparison import CompareVersions, VersionsCompared
+from fleetward.contracts.control import RolloutControlRequested
 from fleetward.contracts.curation import ModelCard, ModelCuration, SignedWithdrawals
 from fleetward.contracts.dead_letter import DeadLettered
 from fleetward.contracts.errors import UnknownEventError
@@ -61,9 +62,13 @@ from fleetward.contracts.robots import (
     SignedTarget,
 )
 from fleetward.contracts.rollout_events import (
+    RobotsRetried,
+    RobotsSuperseded,
     RolloutEnded,
     RolloutHalted,
     RolloutPaused,
+    RolloutPromoted,
+    RolloutReopened,
     RolloutResumed,
     RolloutStarted,
     SwitchOrdered,
@@ -72,13 +77,7 @@ from fleetward.contracts.rollout_events import (
 )
 from fleetward.contracts.rollout_plans import PlanRollout, RolloutPlanned
 from fleetward.contracts.rollout_rows import RolloutCounted, RolloutProgress
-from fleetward.contracts.rollouts import (
-    OpenRollouts,
-    Rollout,
-    RolloutControlRequested,
-    RolloutRefused,
-    RolloutRequested,
-)
+from fleetward.contracts.rollouts import OpenRollouts, Rollout, RolloutRefused, RolloutRequested
 from fleetward.contracts.rows import (
     ConsumerRow,
     EventRow,
@@ -383,7 +382,7 @@ EVENTS: tuple[EventRow, ...] = (
         producers=(_P.COORDINATOR,),
         stream=_S.ROLLOUTS,
         rate="two per rollout",
-        readers=(_P.COORDINATOR,),
+        readers=(_P.COORDINATOR, *_PEOPLE),
     ),
     EventRow(
         event=RolloutRefused,
@@ -449,6 +448,38 @@ EVENTS: tuple[EventRow, ...] = (
         producers=(_P.COORDINATOR,),
         stream=_S.ROLLOUTS,
         rate="one per switch of a blue-green rollout",
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=RolloutPromoted,
+        subject="rollout.promoted.v1.{rollout_id}",
+        producers=(_P.COORDINATOR,),
+        stream=_S.ROLLOUTS,
+        rate="rare",
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=RobotsRetried,
+        subject="rollout.robots_retried.v1.{rollout_id}",
+        producers=(_P.COORDINATOR,),
+        stream=_S.ROLLOUTS,
+        rate="rare",
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=RobotsSuperseded,
+        subject="rollout.robots_superseded.v1.{rollout_id}",
+        producers=(_P.COORDINATOR,),
+        stream=_S.ROLLOUTS,
+        rate="rare",
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=RolloutReopened,
+        subject="rollout.reopened.v1.{rollout_id}",
+        producers=(_P.COORDINATOR,),
+        stream=_S.ROLLOUTS,
+        rate="rare",
         listeners=_PEOPLE,
     ),
     EventRow(

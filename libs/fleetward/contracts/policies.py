@@ -41,6 +41,7 @@ _POLICY_BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("hold_s", 0, 13 * _WEEK_S),
     ("max_divergence", 0, 1000),
     ("stalled_after_s", 1, 13 * _WEEK_S),
+    ("watch_after_s", 0, 13 * _WEEK_S),
 )
 """Smallest and largest of each number that a rollout is judged by; a NaN is neither."""
 

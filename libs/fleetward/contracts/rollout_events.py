@@ -77,3 +77,39 @@ class SwitchOrdered(Event, frozen=True, kw_only=True):
     robots: int
     switch_at: UtcTime
     ordered_at: UtcTime
+
+
+class RolloutPromoted(Event, frozen=True, kw_only=True):
+    """A person let the rollout go on before its bake or hold was over; thresholds bind all the same."""
+
+    rollout_id: RolloutId
+    wave: int
+    to_all: bool
+    by: str
+    promoted_at: UtcTime
+
+
+class RobotsRetried(Event, frozen=True, kw_only=True):
+    """A person had robots that failed, or were unknown, given the model again."""
+
+    rollout_id: RolloutId
+    robots: int
+    by: str
+    retried_at: UtcTime
+
+
+class RobotsSuperseded(Event, frozen=True, kw_only=True):
+    """A newer rollout owns so many robots of this one from now on."""
+
+    rollout_id: RolloutId
+    by: RolloutId
+    robots: int
+    superseded_at: UtcTime
+
+
+class RolloutReopened(Event, frozen=True, kw_only=True):
+    """A rollout that had succeeded is taken back: a late regression, or a person's word."""
+
+    rollout_id: RolloutId
+    reason: str
+    reopened_at: UtcTime

@@ -151,6 +151,7 @@ def _sharding(
         return Sharding(wave_sizes=sizes, progress=written, counted=written)
     return replace(
         before,
+        wave_sizes=tuple(len(wave) for wave in rollout.waves),
         progress=_with(before.progress, moved, rollout.revision),
         counted=_with(before.counted, heard, rollout.revision),
     )

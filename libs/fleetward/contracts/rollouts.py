@@ -6,6 +6,7 @@ import enum
 
 from msgspec import Struct
 
+from fleetward.contracts.control import HeardWord, OnConflict
 from fleetward.contracts.event import Event, UtcTime
 from fleetward.contracts.evidence import Evidence, SignalGuard
 from fleetward.contracts.gates import Gate, GateState
@@ -40,21 +41,6 @@ class SwitchScope(str, enum.Enum):
 
     FLEET = "fleet"
     SITE = "site"
-
-
-class AbortMode(str, enum.Enum):
-    """What an abort does with robots that already have the new model."""
-
-    KEEP = "keep"
-    REVERT = "revert"
-
-
-class ControlAction(str, enum.Enum):
-    """What an operator may ask of a running rollout."""
-
-    PAUSE = "pause"
-    RESUME = "resume"
-    ABORT = "abort"
 
 
 class RolloutPolicy(Struct, frozen=True, kw_only=True):
@@ -114,11 +100,22 @@ class RolloutPolicy(Struct, frozen=True, kw_only=True):
     """Who must agree before the rollout begins, widens, switches or ends."""
     stalled_after_s: float = 3600.0
     """A rollout that may not go on for so long (a floor, a window, a gate) pauses and asks."""
+    on_conflict: OnConflict = OnConflict.REFUSE
+    """Robots of another rollout: be refused, wait until they are free, or take them over."""
+    watch_after_s: float = 0.0
+    """For how long a success is open to later evidence. Off unless asked for: silence counts too, and
+    robots that are switched off at night would take a good model back."""
 
 
 class RolloutState(str, enum.Enum):
-    """Where a rollout stands. The last four are final."""
+    """Where a rollout stands. The last four are final.
 
+    scheduled: it begins at a time, and owns no robot until then. queued: its robots belong to others;
+    it begins when they are free.
+    """
+
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
     RUNNING = "running"
     PAUSED = "paused"
     REVERTING = "reverting"
@@ -136,13 +133,16 @@ FINAL_STATES = frozenset(
         RolloutState.REFUSED,
     }
 )
+WAITING_STATES = frozenset({RolloutState.SCHEDULED, RolloutState.QUEUED})
+"""Nothing was given to anybody yet: it is planned anew when it begins."""
 
 
 class RobotPhase(str, enum.Enum):
     """Where one robot stands in one rollout.
 
     staged: green is warm and waits for the switch. In a shadow rollout proved means that the model
-    saw enough frames there, and reverting that it is being discarded.
+    saw enough frames there, and reverting that it is being discarded. superseded: a newer rollout
+    owns it; here it counts neither for nor against the model, and is never touched again.
     """
 
     WAITING = "waiting"
@@ -153,6 +153,7 @@ class RobotPhase(str, enum.Enum):
     UNKNOWN = "unknown"
     REVERTING = "reverting"
     REVERTED = "reverted"
+    SUPERSEDED = "superseded"
 
 
 class RobotProgress(Struct, frozen=True, kw_only=True):
@@ -224,9 +225,25 @@ class Rollout(Event, frozen=True, kw_only=True):
     """What a revert ends as: reverted when the model did badly, aborted when a person said so."""
     controlled_at: UtcTime | None = None
     """When the last obeyed control was stored; a copy of an older one is not obeyed again."""
+    word: HeardWord | None = None
+    """The newest word of a person that this rollout heard."""
+    is_promoted: bool = False
+    """The wave need not bake any further; thresholds bind all the same."""
+    request: RolloutRequested | None = None
+    """What to plan anew, while it is scheduled or queued."""
+    begins_at: UtcTime | None = None
+    waits_for: tuple[RolloutId, ...] = ()
+    """Whose robots a queued rollout waits for."""
+    watched_until: UtcTime | None = None
+    """Until when a success is judged on; None once it is over, or was never asked for."""
     revision: int = 0
     traceparent: str = ""
     sharding: Sharding | None = None
+
+
+def is_open(rollout: Rollout) -> bool:
+    """Whether facts still change it: it has not ended, or its success is being watched."""
+    return rollout.state not in FINAL_STATES or rollout.watched_until is not None
 
 
 class OpenRollouts(Event, frozen=True, kw_only=True):
@@ -252,16 +269,8 @@ class RolloutRequested(Event, frozen=True, kw_only=True):
     policy: RolloutPolicy = RolloutPolicy()
     requested_by: str = ""
     requested_at: UtcTime
-
-
-class RolloutControlRequested(Event, frozen=True, kw_only=True):
-    """An operator asked a rollout to pause, resume or abort."""
-
-    rollout_id: RolloutId
-    action: ControlAction
-    abort: AbortMode = AbortMode.REVERT
-    requested_by: str = ""
-    requested_at: UtcTime
+    begins_at: UtcTime | None = None
+    """When it begins, planned anew by what is true then; None: at once."""
 
 
 class RolloutRefused(Event, frozen=True, kw_only=True):

@@ -31,6 +31,8 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     """Everything outside a rollout that a decision depends on; a site that is not named is free."""
 
     sites: dict[str, SiteRoom] = {}
+    given_since: dict[RobotId, str] = {}
+    """Robots of a rollout that ended which were given something newer since, and by whom."""
 
 
 NOTHING_AROUND = Surroundings()

@@ -24,11 +24,10 @@ from fleetward.client import (
 )
 from fleetward.client.access import Access
 from fleetward.contracts.catalog import CONSUMERS
+from fleetward.contracts.control import ControlAction, RolloutControlRequested
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import RolloutId
 from fleetward.contracts.rollouts import (
-    ControlAction,
-    RolloutControlRequested,
     RolloutPolicy,
     RolloutRefused,
     RolloutRequested,

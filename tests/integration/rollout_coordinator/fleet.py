@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
 from pathlib import Path
+from secrets import token_hex
 
 from nats.aio.client import Client
 
@@ -13,6 +15,7 @@ from fleetward.bus.errors import BusError
 from fleetward.bus.last_values import last_value
 from fleetward.bus.publish import publish
 from fleetward.bus.stored_rollouts import read_rollout
+from fleetward.contracts.control import ControlAction, RolloutControlRequested
 from fleetward.contracts.ids import (
     BootId,
     Digest,
@@ -25,9 +28,7 @@ from fleetward.contracts.robots import (
 )
 from fleetward.contracts.rollouts import (
     FINAL_STATES,
-    ControlAction,
     Rollout,
-    RolloutControlRequested,
     RolloutPolicy,
     RolloutRefused,
     RolloutRequested,
@@ -71,6 +72,7 @@ class Fleet:
         policy: RolloutPolicy = POLICY,
         *,
         attempt: int = 1,
+        begins_at: datetime | None = None,
     ) -> RolloutId:
         """Ask for a rollout, as a person does."""
         wanted = RolloutRequested(
@@ -81,16 +83,33 @@ class Fleet:
             policy=policy,
             requested_by="ann",
             requested_at=now(),
+            begins_at=begins_at,
         )
         await publish(self.people, wanted, message_id=f"{rollout_id}-{attempt}")
         return wanted.rollout_id
 
-    async def steer(self, rollout_id: RolloutId, action: ControlAction) -> None:
-        """Steer a rollout, as a person does."""
+    async def steer(
+        self,
+        rollout_id: RolloutId,
+        action: ControlAction,
+        *,
+        to_all: bool = False,
+        skip: bool = False,
+    ) -> Rollout:
+        """Steer a rollout, as a person does, and wait until it heard."""
         asked = RolloutControlRequested(
-            rollout_id=rollout_id, action=action, requested_by="ann", requested_at=now()
+            rollout_id=rollout_id,
+            action=action,
+            to_all=to_all,
+            skip=skip,
+            word=token_hex(4),
+            requested_by="ann",
+            requested_at=now(),
         )
         await publish(self.people, asked)
+        return await self.reached(
+            rollout_id, lambda held: held.word is not None and held.word.word == asked.word
+        )
 
     async def ended(self, rollout_id: RolloutId) -> Rollout:
         """Wait for a rollout's end."""

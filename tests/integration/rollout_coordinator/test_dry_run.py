@@ -7,9 +7,10 @@ import pytest
 from fleetward.bus.requests import answer
 from fleetward.client.plans import RolloutPreview, preview
 from fleetward.client.rollouts import control
+from fleetward.contracts.control import ControlAction
 from fleetward.contracts.ids import ModelRef, RolloutId
 from fleetward.contracts.quotes import Quote, QuoteUpdate, UpdateQuoted
-from fleetward.contracts.rollouts import ControlAction, Strategy
+from fleetward.contracts.rollouts import Strategy
 from fleetward.contracts.rows import Principal, StreamName
 from testkit.servers import NatsSystem
 from tests.integration.rollout_coordinator.detector import DIGESTS

@@ -5,8 +5,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from fleetward.client.gates import approve
+from fleetward.contracts.control import ControlAction
 from fleetward.contracts.gates import Checkpoint, Gate, GateKind
-from fleetward.contracts.rollouts import ControlAction, Rollout, RolloutState, Strategy
+from fleetward.contracts.rollouts import Rollout, RolloutState, Strategy
 from tests.integration.rollout_coordinator.coordinator_process import CoordinatorProcess
 from tests.integration.rollout_coordinator.detector import DIGESTS
 from tests.integration.rollout_coordinator.fleet import POLICY, Condition, Fleet

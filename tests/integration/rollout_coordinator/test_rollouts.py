@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from fleetward.bus.publish import publish
 from fleetward.contracts.alerts import AlertFired, Severity
+from fleetward.contracts.control import ControlAction, RolloutControlRequested
 from fleetward.contracts.ids import AlertName, RobotId
 from fleetward.contracts.rollout_events import (
     RolloutEnded,
@@ -17,14 +18,7 @@ from fleetward.contracts.rollout_events import (
     WaveCompleted,
     WaveStarted,
 )
-from fleetward.contracts.rollouts import (
-    ControlAction,
-    RobotPhase,
-    Rollout,
-    RolloutControlRequested,
-    RolloutRequested,
-    RolloutState,
-)
+from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutRequested, RolloutState
 from fleetward.contracts.rows import Principal, StreamName
 from tests.integration.rollout_coordinator.coordinator_process import CoordinatorProcess
 from tests.integration.rollout_coordinator.detector import DIGESTS

@@ -13,17 +13,10 @@ from fleetward.bus.last_values import last_value
 from fleetward.bus.publish import publish
 from fleetward.cli.rollout_waits import waits_for
 from fleetward.client import SitePolicies
+from fleetward.contracts.control import AbortMode, ControlAction, RolloutControlRequested
 from fleetward.contracts.ids import RobotId, RolloutId, SiteName
 from fleetward.contracts.robots import RobotEnrolled
-from fleetward.contracts.rollouts import (
-    AbortMode,
-    ControlAction,
-    RobotPhase,
-    Rollout,
-    RolloutControlRequested,
-    RolloutState,
-    Strategy,
-)
+from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutState, Strategy
 from fleetward.contracts.rows import Principal, StreamName
 from fleetward.contracts.sites import SiteOccupancy, SitePolicy, SitePolicySet
 from fleetward.contracts.windows import WEEK, Window

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import replace
 
+from fleetward.contracts.control import ControlAction
 from fleetward.contracts.ids import Digest, RobotId, RolloutId, SiteName
 from fleetward.contracts.robots import CHECK_IN_S
 from fleetward.contracts.rollouts import (
     FINAL_STATES,
-    ControlAction,
     RobotProgress,
     Rollout,
     RolloutPolicy,

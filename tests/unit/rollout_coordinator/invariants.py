@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+from fleetward.contracts.control import AbortMode, ControlAction, RolloutControlRequested
 from fleetward.contracts.gates import GateAnswered, RolloutApproved, Verdict
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import TargetMode
+from fleetward.contracts.rollout_events import RolloutReopened
 from fleetward.contracts.rollouts import (
     FINAL_STATES,
-    AbortMode,
-    ControlAction,
+    WAITING_STATES,
     RobotPhase,
     Rollout,
-    RolloutControlRequested,
     RolloutState,
     Strategy,
 )
 from rollout_coordinator.advance import Fact
-from rollout_coordinator.step import Step, reached
+from rollout_coordinator.step import Step, Superseded, counted, reached
 
 _AWAITED = {RobotPhase.TARGETED, RobotPhase.UNKNOWN}
 _BACK_OR_NEVER_GIVEN = {RobotPhase.REVERTED, RobotPhase.WAITING}
@@ -25,10 +25,14 @@ _BACK_OR_NEVER_GIVEN = {RobotPhase.REVERTED, RobotPhase.WAITING}
 def check(before: Rollout, fact: Fact, step: Step) -> None:
     """Raise AssertionError when a decision breaks a promise."""
     after = step.rollout
+    for robot, progress in before.robots.items():
+        if progress.phase is RobotPhase.SUPERSEDED:
+            assert after.robots[robot] is progress, "a robot that another rollout owns was touched"
     if before.state in FINAL_STATES:
-        assert after is before
-        assert not step.events
-        assert not step.targets
+        _check_after_end(before, fact, step)
+        return
+    if before.state in WAITING_STATES:
+        _check_not_begun(before, step)
         return
     assert after.wave in {before.wave, before.wave + 1}, "a wave was skipped or taken back"
     _check_targets(before, step)
@@ -40,6 +44,32 @@ def check(before: Rollout, fact: Fact, step: Step) -> None:
         _check_gates(before, fact)
     if after.state is not before.state and before.state is RolloutState.REVERTING:
         _check_revert(before, after, fact)
+
+
+def _check_after_end(before: Rollout, fact: Fact, step: Step) -> None:
+    """Only a success that is watched, or that a person rolls back, is ever opened again."""
+    is_rolled_back = isinstance(fact, RolloutControlRequested) and (
+        fact.action is ControlAction.ROLLBACK and before.state is RolloutState.SUCCEEDED
+    )
+    if before.watched_until is None and not is_rolled_back:
+        assert step.rollout is before
+        assert not step.events
+    if step.rollout.state is not before.state:
+        assert isinstance(step.events[0], RolloutReopened)
+    else:
+        assert not step.targets
+    for order in step.targets:
+        was = before.robots[order.robot_id]
+        assert (order.digest, order.generation) == (was.previous_digest, was.generation + 1)
+
+
+def _check_not_begun(before: Rollout, step: Step) -> None:
+    """Nobody is given anything by a rollout that waits."""
+    assert not step.targets
+    assert step.rollout.state in {before.state, RolloutState.ABORTED, RolloutState.REFUSED}
+    for robot, progress in step.rollout.robots.items():
+        is_as_it_was = progress is before.robots[robot]
+        assert is_as_it_was or progress.phase is RobotPhase.SUPERSEDED
 
 
 def _went_on(before: Rollout, after: Rollout) -> bool:
@@ -83,7 +113,7 @@ def _check_targets(before: Rollout, step: Step) -> None:
 
 def _check_thresholds(before: Rollout, after: Rollout) -> None:
     """Both bind, over every robot that got the model so far; unknown is not proved."""
-    robots = reached(before)
+    robots = counted(after, reached(before))
     goal = RobotPhase.STAGED if before.staging else RobotPhase.PROVED
     # The last of them may arrive, and in the same decision be given what comes next.
     arrived = sum(_had_arrived(before, after, robot, goal) for robot in robots)
@@ -108,6 +138,9 @@ def mode_of(rollout: Rollout) -> TargetMode:
 def _check_revert(before: Rollout, after: Rollout, fact: Fact) -> None:
     """It ended because everybody is back, or because a person said: keep."""
     if isinstance(fact, RolloutControlRequested) and fact.abort is AbortMode.KEEP:
+        assert after.state is RolloutState.ABORTED
+        return
+    if isinstance(fact, Superseded):
         assert after.state is RolloutState.ABORTED
         return
     assert after.state is before.ends_as

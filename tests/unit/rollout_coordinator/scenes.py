@@ -6,6 +6,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Protocol
 
 from fleetward.contracts.alerts import ROBOT_SILENT, AlertFired, Severity
+from fleetward.contracts.control import AbortMode, ControlAction, RolloutControlRequested
 from fleetward.contracts.ids import (
     AlertName,
     BootId,
@@ -27,12 +28,9 @@ from fleetward.contracts.robots import (
     RobotCheckedIn,
 )
 from fleetward.contracts.rollouts import (
-    AbortMode,
-    ControlAction,
     RobotPhase,
     RobotProgress,
     Rollout,
-    RolloutControlRequested,
     RolloutPolicy,
     RolloutState,
     Strategy,
@@ -283,8 +281,15 @@ def withdrawn(digest: Digest) -> ModelWithdrawn:
     )
 
 
-def asked(action: ControlAction, abort: AbortMode = AbortMode.REVERT) -> RolloutControlRequested:
+def asked(
+    action: ControlAction, abort: AbortMode = AbortMode.REVERT, *, to_all: bool = False
+) -> RolloutControlRequested:
     """An operator's word."""
     return RolloutControlRequested(
-        rollout_id=HERE, action=action, abort=abort, requested_by="ann", requested_at=START
+        rollout_id=HERE,
+        action=action,
+        abort=abort,
+        to_all=to_all,
+        requested_by="ann",
+        requested_at=START,
     )

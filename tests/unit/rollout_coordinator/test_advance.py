@@ -6,19 +6,14 @@ import pytest
 from msgspec.structs import replace
 
 from fleetward.contracts.alerts import Severity
+from fleetward.contracts.control import AbortMode, ControlAction
 from fleetward.contracts.rollout_events import (
     RolloutEnded,
     RolloutHalted,
     WaveCompleted,
     WaveStarted,
 )
-from fleetward.contracts.rollouts import (
-    MAX_TARGETS_PER_STEP,
-    AbortMode,
-    ControlAction,
-    RobotPhase,
-    RolloutState,
-)
+from fleetward.contracts.rollouts import MAX_TARGETS_PER_STEP, RobotPhase, RolloutState
 from rollout_coordinator.advance import begun
 from rollout_coordinator.fold import Told, folded
 from rollout_coordinator.robot_facts import MAX_REASON_CHARACTERS

@@ -9,12 +9,14 @@ from hypothesis import strategies as some
 from msgspec import Struct
 
 from fleetward.contracts.codec import encode
-from fleetward.contracts.rollouts import AbortMode, ControlAction, Rollout, RolloutPolicy
+from fleetward.contracts.control import AbortMode, ControlAction
+from fleetward.contracts.rollouts import Rollout, RolloutPolicy
 from fleetward.contracts.telemetry import InferenceSummarized
 from rollout_coordinator.advance import Fact, advance, begun
 from rollout_coordinator.step import RobotTaken, Tick
 from tests.unit.rollout_coordinator import scenes
 from tests.unit.rollout_coordinator.invariants import check
+from tests.unit.rollout_coordinator.takeover_scenes import superseded
 
 MAX_FACTS = 40
 STEP_S = 7
@@ -37,6 +39,7 @@ WHATS = (
     *("tick",) * 4,
     *("checked_in", "checked_in", "failed", "fell_back", "alert", "silent", "taken"),
     *("pause", "resume", "resume", "abort", "keep"),
+    *("promote", "promote all", "retry", "roll back", "superseded"),
 )
 MOVES = some.lists(
     some.builds(
@@ -57,6 +60,7 @@ POLICIES = some.builds(
     min_success_percent=some.sampled_from((0.0, 50.0, 95.0)),
     max_error_percent=some.sampled_from((0.0, 34.0, 100.0)),
     min_inferences=some.just(1),
+    watch_after_s=some.sampled_from((0.0, 60.0)),
 )
 WAVES = some.lists(some.integers(1, 2), min_size=1, max_size=2)
 
@@ -82,6 +86,11 @@ def fact_of(move: Move, rollout: Rollout, seconds: int) -> Fact:
         "resume": scenes.asked(ControlAction.RESUME),
         "abort": scenes.asked(ControlAction.ABORT),
         "keep": scenes.asked(ControlAction.ABORT, AbortMode.KEEP),
+        "promote": scenes.asked(ControlAction.PROMOTE),
+        "promote all": scenes.asked(ControlAction.PROMOTE, to_all=True),
+        "retry": scenes.asked(ControlAction.RETRY),
+        "roll back": scenes.asked(ControlAction.ROLLBACK),
+        "superseded": superseded(number),
     }
     return facts[move.what]
 

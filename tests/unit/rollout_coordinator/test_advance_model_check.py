@@ -10,27 +10,31 @@ import pytest
 from msgspec.structs import replace
 
 from fleetward.contracts.codec import encode
+from fleetward.contracts.control import AbortMode, ControlAction
 from fleetward.contracts.evidence import CohortEvidence, Evidence
 from fleetward.contracts.gates import Checkpoint, Gate, GateKind, Verdict
 from fleetward.contracts.rollouts import (
     FINAL_STATES,
-    AbortMode,
-    ControlAction,
     RobotPhase,
     RobotProgress,
     Rollout,
     RolloutPolicy,
+    RolloutState,
     Strategy,
+    is_open,
 )
 from rollout_coordinator.advance import Fact, advance, begun
 from rollout_coordinator.step import RobotTaken, Tick
 from tests.unit.rollout_coordinator import scenes
 from tests.unit.rollout_coordinator.gate_words import approval, gate_answer
 from tests.unit.rollout_coordinator.invariants import check
+from tests.unit.rollout_coordinator.takeover_scenes import superseded
 
 UNIT_S = 5
 OLDEST = timedelta(seconds=2 * UNIT_S)
 """As old as any deadline of the policies below: all such times are the same."""
+GENERATION = 5
+"""Of every robot: facts are told of it relatively, and a retry would count on for ever."""
 STRICT = RolloutPolicy(bake_s=5, hold_s=5, switch_lead_s=0, silent_after_s=5, min_inferences=1)
 LAX = replace(STRICT, min_success_percent=30, max_error_percent=50)
 
@@ -44,6 +48,7 @@ def canonical(rollout: Rollout, passed_s: float = 0) -> Rollout:
     def progress(of: RobotProgress) -> RobotProgress:
         return replace(
             of,
+            generation=GENERATION,
             targeted_at=_aged(of, of.targeted_at, seen),
             proved_at=scenes.START - OLDEST if of.proved_at else None,
             silent_at=_aged(of, of.silent_at, seen),
@@ -60,10 +65,17 @@ def canonical(rollout: Rollout, passed_s: float = 0) -> Rollout:
         baking_since=seen(rollout.baking_since) if rollout.baking_since else None,
         withheld_since=seen(rollout.withheld_since) if rollout.withheld_since else None,
         checkpoint_since=None,
+        word=None,
+        watched_until=_left(rollout.watched_until, passed_s),
         controlled_at=None,
         ended_at=None,
         reason="",
     )
+
+
+def _left(moment: datetime | None, passed_s: float) -> datetime | None:
+    """A deadline to come, seen from START."""
+    return max(moment - timedelta(seconds=passed_s), scenes.START) if moment else None
 
 
 def _aged(
@@ -90,7 +102,9 @@ GATED = replace(
         )
     ),
 )
+WATCHED = replace(LAX, watch_after_s=UNIT_S, max_error_percent=0)
 PLANS = {
+    "control": scenes.planned(1, 1, policy=WATCHED),
     "gates": scenes.planned(1, 1, policy=GATED),
     "canary, strict": scenes.planned(1, 2, policy=STRICT, fresh=frozenset({scenes.robot(3)})),
     "canary, lax": scenes.planned(1, 2, policy=LAX, fresh=frozenset({scenes.robot(3)})),
@@ -109,14 +123,10 @@ def facts_about(rollout: Rollout) -> Iterator[Fact]:
     yield scenes.asked(ControlAction.ABORT, AbortMode.KEEP)
     yield scenes.withdrawn(scenes.NEW)
     yield scenes.withdrawn(scenes.OLD)
+    if rollout.policy.watch_after_s:
+        yield from _control_of(rollout)
     if rollout.policy.gates:
-        yield approval(rollout)
-        yield approval(rollout, yes=False)
-        yield approval(rollout, rollout.requested_by)
-        yield approval(rollout, plan="another plan")
-        for gate in rollout.policy.gates:
-            for verdict in Verdict:
-                yield gate_answer(rollout, verdict, gate.name)
+        yield from _words_at_gates(rollout)
     for number in range(1, len(rollout.robots) + 1):
         progress = rollout.robots[scenes.robot(number)]
         for generation in (progress.generation, progress.generation - 1):
@@ -137,6 +147,26 @@ def facts_about(rollout: Rollout) -> Iterator[Fact]:
             yield RobotTaken(scenes.robot(number), "rollout elsewhere")
 
 
+def _words_at_gates(rollout: Rollout) -> Iterator[Fact]:
+    yield approval(rollout)
+    yield approval(rollout, yes=False)
+    yield approval(rollout, rollout.requested_by)
+    yield approval(rollout, plan="another plan")
+    for gate in rollout.policy.gates:
+        for verdict in Verdict:
+            yield gate_answer(rollout, verdict, gate.name)
+
+
+def _control_of(rollout: Rollout) -> Iterator[Fact]:
+    """What else a person may ask, and a newer rollout may do."""
+    yield scenes.asked(ControlAction.PROMOTE)
+    yield scenes.asked(ControlAction.PROMOTE, to_all=True)
+    yield scenes.asked(ControlAction.RETRY)
+    yield scenes.asked(ControlAction.ROLLBACK)
+    for number in range(1, len(rollout.robots) + 1):
+        yield superseded(number)
+
+
 def explored(plan: Rollout) -> tuple[dict[bytes, Rollout], dict[bytes, set[bytes]]]:
     """All states, and for each the states that lead to it; every decision is checked."""
     first = canonical(begun(plan, scenes.START).rollout)
@@ -150,11 +180,17 @@ def explored(plan: Rollout) -> tuple[dict[bytes, Rollout], dict[bytes, set[bytes
             led_here[following_key].add(key)
             if following_key not in states:
                 states[following_key] = following
-                if following.state in FINAL_STATES:
+                if not may_move(following):
                     assert all(map(following.__eq__, next_states(following)))
                 else:
                     waiting.append(following_key)
     return states, led_here
+
+
+def may_move(rollout: Rollout) -> bool:
+    """Whether anything still changes it: it is open, or a success that may be rolled back."""
+    can_return = rollout.state is RolloutState.SUCCEEDED and rollout.policy.watch_after_s > 0
+    return is_open(rollout) or can_return
 
 
 def next_states(before: Rollout) -> Iterator[Rollout]:
@@ -167,7 +203,7 @@ def next_states(before: Rollout) -> Iterator[Rollout]:
     step = advance(before, Tick(), scenes.START, scenes.START)
     check(before, Tick(), step)
     yield canonical(step.rollout)
-    if before.state not in FINAL_STATES:
+    if is_open(before):
         yield canonical(before, UNIT_S)
 
 

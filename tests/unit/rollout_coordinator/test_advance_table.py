@@ -7,13 +7,15 @@ from typing import get_args
 import pytest
 from msgspec.structs import replace
 
-from fleetward.contracts.rollouts import FINAL_STATES, AbortMode, ControlAction, Rollout
+from fleetward.contracts.control import AbortMode, ControlAction
+from fleetward.contracts.rollouts import FINAL_STATES, Rollout
 from fleetward.contracts.rollouts import RolloutState as State
 from rollout_coordinator.advance import Fact
 from rollout_coordinator.step import RobotTaken, Step, Tick
 from tests.unit.rollout_coordinator import scenes
 from tests.unit.rollout_coordinator.gate_words import approval, gate_answer
 from tests.unit.rollout_coordinator.invariants import check
+from tests.unit.rollout_coordinator.takeover_scenes import superseded, watched
 
 LATER_S = 61
 """Past the deadline for silence."""
@@ -40,12 +42,36 @@ FACTS: dict[str, Fact] = {
     "withdrawal of what was before": scenes.withdrawn(scenes.OLD),
     "taken": RobotTaken(scenes.robot(1), "rollout elsewhere"),
     "tick": Tick(),
+    "promote": scenes.asked(ControlAction.PROMOTE),
+    "promote to all": scenes.asked(ControlAction.PROMOTE, to_all=True),
+    "retry": scenes.asked(ControlAction.RETRY),
+    "roll back": scenes.asked(ControlAction.ROLLBACK),
+    "superseded": superseded(1),
 }
 
 NOTHING = "nothing"
 REMEMBERED = "remembered"
 HALTED = "reverting: RolloutHalted, 1 targets"
+REOPENED = "reverting: RolloutReopened, RolloutHalted, 1 targets"
+BEFORE_IT_BEGAN = dict.fromkeys(FACTS, NOTHING) | {
+    "abort": "aborted: RolloutEnded",
+    "abort, keep": "aborted: RolloutEnded",
+    "withdrawal of the model": "refused: RolloutEnded",
+}
+AFTER_SUCCESS = dict.fromkeys(FACTS, NOTHING) | {"roll back": REOPENED}
+WHILE_WATCHED = AFTER_SUCCESS | {
+    "failure": REOPENED,
+    "fall-back": REOPENED,
+    "critical alert": REOPENED,
+    "silence before a proof": REMEMBERED,
+    "withdrawal of the model": REOPENED,
+    "withdrawal of what was before": REMEMBERED,
+    "taken": REMEMBERED,
+    "superseded": "succeeded: RobotsSuperseded",
+}
 WHILE_OPEN = {
+    State.SCHEDULED: BEFORE_IT_BEGAN,
+    State.QUEUED: BEFORE_IT_BEGAN | {"superseded": "queued: RobotsSuperseded"},
     State.RUNNING: {
         "proof": REMEMBERED,
         "staged": NOTHING,
@@ -68,6 +94,11 @@ WHILE_OPEN = {
         "withdrawal of what was before": REMEMBERED,
         "taken": REMEMBERED,
         "tick": HALTED,
+        "promote": "running: RolloutPromoted",
+        "promote to all": "running: RolloutPromoted",
+        "retry": REMEMBERED,
+        "roll back": REMEMBERED,
+        "superseded": "running: RobotsSuperseded",
     },
     State.PAUSED: {
         "proof": REMEMBERED,
@@ -91,6 +122,11 @@ WHILE_OPEN = {
         "withdrawal of what was before": REMEMBERED,
         "taken": REMEMBERED,
         "tick": HALTED,
+        "promote": REMEMBERED,
+        "promote to all": REMEMBERED,
+        "retry": REMEMBERED,
+        "roll back": REMEMBERED,
+        "superseded": "paused: RobotsSuperseded",
     },
     State.REVERTING: {
         "proof": NOTHING,
@@ -114,6 +150,11 @@ WHILE_OPEN = {
         "withdrawal of what was before": "reverted: RolloutEnded",
         "taken": REMEMBERED,
         "tick": NOTHING,
+        "promote": REMEMBERED,
+        "promote to all": REMEMBERED,
+        "retry": REMEMBERED,
+        "roll back": REMEMBERED,
+        "superseded": "reverting: RobotsSuperseded",
     },
 }
 
@@ -128,6 +169,11 @@ def in_state(state: State) -> Rollout:
             return scenes.after(running, (scenes.asked(ControlAction.PAUSE), 1))
         case State.REVERTING:
             return scenes.after(running, (scenes.failed(1), 1))
+        case State.SCHEDULED:
+            return replace(running, state=state, waves=(), robots={}, begins_at=scenes.at(999))
+        case State.QUEUED:
+            queued = replace(scenes.planned(1, 2), state=state)
+            return replace(queued, waits_for=(scenes.ELSEWHERE,))
         case _:
             return replace(running, state=state)
 
@@ -153,8 +199,18 @@ def test_each_state_answers_each_fact(state: State, name: str) -> None:
     before = in_state(state)
     step = scenes.told(before, FACTS[name], LATER_S)
     check(before, FACTS[name], step)
-    expected = NOTHING if state in FINAL_STATES else WHILE_OPEN[state][name]
-    assert outcome(before, step) == expected
+    ended = AFTER_SUCCESS if state is State.SUCCEEDED else dict.fromkeys(FACTS, NOTHING)
+    answers = ended if state in FINAL_STATES else WHILE_OPEN[state]
+    assert outcome(before, step) == answers[name]
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_a_watched_success_answers_each_fact(name: str) -> None:
+    proved = scenes.after(scenes.started(1), (scenes.activated(1), 1))
+    before = watched(proved, 2 * LATER_S)
+    step = scenes.told(before, FACTS[name], LATER_S)
+    check(before, FACTS[name], step)
+    assert outcome(before, step) == WHILE_WATCHED[name]
 
 
 def test_the_table_knows_every_kind_of_fact_and_every_open_state() -> None:

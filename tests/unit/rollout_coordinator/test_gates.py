@@ -6,15 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from fleetward.contracts.alerts import Severity
+from fleetward.contracts.control import ControlAction
 from fleetward.contracts.gates import Checkpoint, Gate, GateKind, Verdict
 from fleetward.contracts.policies import PolicyError, check_policy
-from fleetward.contracts.rollouts import (
-    ControlAction,
-    RobotPhase,
-    Rollout,
-    RolloutPolicy,
-    RolloutState,
-)
+from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutPolicy, RolloutState
 from rollout_coordinator.advance import begun
 from rollout_coordinator.gates import questions
 from rollout_coordinator.step import Tick

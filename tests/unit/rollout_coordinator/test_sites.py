@@ -7,17 +7,10 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from msgspec.structs import replace
 
+from fleetward.contracts.control import AbortMode, ControlAction
 from fleetward.contracts.ids import RobotId, RolloutId, SiteName
 from fleetward.contracts.robots import CHECK_IN_S
-from fleetward.contracts.rollouts import (
-    FINAL_STATES,
-    AbortMode,
-    ControlAction,
-    RobotPhase,
-    Rollout,
-    RolloutState,
-    Strategy,
-)
+from fleetward.contracts.rollouts import FINAL_STATES, RobotPhase, Rollout, RolloutState, Strategy
 from fleetward.contracts.sites import SiteOccupancy, SitePolicy
 from fleetward.contracts.surroundings import SiteRoom, Surroundings
 from fleetward.contracts.windows import parse_window

@@ -1,0 +1,157 @@
+"""One owner per robot: who owns what, and what a rollout does about robots that belong to others. Pure.
+
+Read aloud: a robot belongs to the open rollout that names it, from its planning on, unless a newer one
+superseded it there. A scheduled rollout owns nobody yet, and a success that is watched binds nobody.
+Rollouts that wait begin in the order in which they were asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from fleetward.contracts.control import OnConflict
+from fleetward.contracts.ids import RobotId, RolloutId
+from fleetward.contracts.ownership import owners
+from fleetward.contracts.robots import RobotTarget
+from fleetward.contracts.rollout_rows import ROBOTS_PER_SHARD
+from fleetward.contracts.rollouts import (
+    FINAL_STATES,
+    RobotPhase,
+    RobotProgress,
+    Rollout,
+    RolloutRequested,
+    RolloutState,
+)
+from fleetward.contracts.wording import listed
+from rollout_coordinator.errors import PlanRefusedError
+from rollout_coordinator.step import Superseded
+
+MAX_ROLLOUTS_NAMED = 3
+MAX_WRITES_TO_SUPERSEDE = 300
+"""What is left of the server's largest batch beside the new rollout's own writes."""
+
+Owners = Mapping[RobotId, Rollout]
+
+
+def ahead_of(waiting: Rollout, rollouts: Sequence[Rollout]) -> tuple[Rollout, ...]:
+    """Those that come before one that is planned anew: not itself, nor who was queued later."""
+    turn = (waiting.started_at, waiting.rollout_id)
+    return tuple(
+        other
+        for other in rollouts
+        if other.rollout_id != waiting.rollout_id
+        and (other.state is not RolloutState.QUEUED or (other.started_at, other.rollout_id) < turn)
+    )
+
+
+def placed(plan: Rollout, request: RolloutRequested, owned: Owners, now: datetime) -> Rollout:
+    """The planned rollout as it stands at first: running, queued behind others, or scheduled.
+
+    Raises PlanRefusedError when it may not begin, and its policy is to be refused then.
+    """
+    if request.begins_at is not None and request.begins_at > now:
+        return replace(
+            plan,
+            state=RolloutState.SCHEDULED,
+            reason=f"begins at {request.begins_at:%Y-%m-%d %H:%M:%S} UTC",
+            begins_at=request.begins_at,
+            request=request,
+            waves=(),
+            robots={},
+        )
+    taken = [robot for robot in plan.robots if robot in owned]
+    if not taken or request.policy.on_conflict is OnConflict.SUPERSEDE:
+        return plan
+    if request.policy.on_conflict is OnConflict.REFUSE:
+        owner = owned[taken[0]]
+        raise PlanRefusedError(
+            f"{taken[0]} belongs to rollout {owner.rollout_id}, which is {owner.state.value}. "
+            f"Wait for it, or end it with `fleetward rollout abort {owner.rollout_id}`. "
+            "`--on-conflict wait` begins when it has ended, `--on-conflict supersede` takes over now."
+        )
+    return _queued(plan, request, taken, owned)
+
+
+def _queued(
+    plan: Rollout, request: RolloutRequested, taken: Sequence[RobotId], owned: Owners
+) -> Rollout:
+    ids = tuple(sorted({owned[robot].rollout_id for robot in taken}))
+    reasons = [
+        f"waits for rollout {rollout_id}, which owns "
+        + listed([robot for robot in taken if owned[robot].rollout_id == rollout_id])
+        for rollout_id in ids[:MAX_ROLLOUTS_NAMED]
+    ]
+    further = len(ids) - len(reasons)
+    reasons += [f"waits for {further} rollouts more"] if further else []
+    return replace(
+        plan,
+        state=RolloutState.QUEUED,
+        reason="; ".join(reasons),
+        waits_for=ids,
+        request=request,
+    )
+
+
+def to_supersede(rollout: Rollout, others: Sequence[Rollout]) -> dict[RolloutId, Superseded]:
+    """What each other open or watched rollout is told when ``rollout`` begins.
+
+    A watched success gives robots up to anybody; who is queued for them goes on waiting.
+    Raises PlanRefusedError when so many would have to be told that one write cannot hold it.
+    """
+    told: dict[RolloutId, Superseded] = {}
+    writes = 0
+    takes_over = rollout.policy.on_conflict is OnConflict.SUPERSEDE
+    asked = [other for other in others if takes_over or other.state in FINAL_STATES]
+    for other in asked if rollout.state is RolloutState.RUNNING else ():
+        lost = tuple(
+            robot
+            for robot, progress in other.robots.items()
+            if robot in rollout.robots and progress.phase is not RobotPhase.SUPERSEDED
+        )
+        if lost and other.rollout_id != rollout.rollout_id:
+            told[other.rollout_id] = Superseded(lost, rollout.rollout_id)
+            writes += 3 + len(other.robots) // ROBOTS_PER_SHARD
+    if writes > MAX_WRITES_TO_SUPERSEDE:
+        raise PlanRefusedError(
+            f"{len(told)} other rollouts would lose robots to it, too many for one decision. "
+            "Narrow the selector, or end some of them first."
+        )
+    return told
+
+
+def returns_to(target: RobotTarget, owner: Rollout | None) -> RobotProgress:
+    """What a robot goes back to: its newest target, unless another rollout had not proved that yet."""
+    held = owner.robots.get(target.robot_id) if owner is not None else None
+    if (
+        owner is None
+        or held is None
+        or target.rollout_id != owner.rollout_id
+        or (held.phase is RobotPhase.PROVED and owner.state is not RolloutState.REVERTING)
+        or held.phase is RobotPhase.REVERTED
+    ):
+        previous, digest = target.model, target.digest
+    else:
+        return RobotProgress(
+            generation=target.generation,
+            previous=held.previous,
+            previous_digest=held.previous_digest,
+        )
+    return RobotProgress(generation=target.generation, previous=previous, previous_digest=digest)
+
+
+def given_since(
+    rollout: Rollout, others: Sequence[Rollout], targets: Mapping[RobotId, RobotTarget]
+) -> dict[RobotId, str]:
+    """Robots of a rollout that ended which belong to another now, or were given something newer."""
+    owned = owners([other for other in others if other.rollout_id != rollout.rollout_id])
+    since: dict[RobotId, str] = {}
+    for robot, progress in rollout.robots.items():
+        target = targets.get(robot)
+        if robot in owned:
+            since[robot] = f"belongs to rollout {owned[robot].rollout_id}"
+        elif target is not None and target.generation > progress.generation:
+            since[robot] = f"was given {target.model} by rollout {target.rollout_id}"
+    return since

@@ -1,0 +1,44 @@
+"""A rollout that waited is planned anew: on the fleet of today, without whom it lost meanwhile. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutState
+from rollout_coordinator.conflicts import ahead_of
+from rollout_coordinator.plan import Fleet
+
+
+def seen_by(waiting: Rollout, fleet: Fleet) -> Fleet:
+    """The fleet for a waiting rollout: who was queued behind it does not stand in its way."""
+    lost = {
+        robot
+        for robot, progress in waiting.robots.items()
+        if progress.phase is RobotPhase.SUPERSEDED
+    }
+    return replace(
+        fleet,
+        robots=tuple(robot for robot in fleet.robots if robot.robot_id not in lost),
+        open_rollouts=ahead_of(waiting, fleet.open_rollouts),
+    )
+
+
+def continued(waiting: Rollout, plan: Rollout, now: datetime) -> Rollout:
+    """The new plan under the old one's history; the same object when it waits as it did.
+
+    A rollout keeps its place in the queue from when it first stood there.
+    """
+    is_queued = plan.state is RolloutState.QUEUED
+    was_queued = waiting.state is RolloutState.QUEUED
+    if is_queued and was_queued and plan.waits_for == waiting.waits_for:
+        return waiting
+    return replace(
+        plan,
+        revision=waiting.revision,
+        word=waiting.word,
+        controlled_at=waiting.controlled_at,
+        traceparent=waiting.traceparent,
+        started_at=waiting.started_at if is_queued and was_queued else now,
+    )
