@@ -85,7 +85,7 @@ def wait(
     home: Home = DEFAULT_HOME,
     as_json: Json = False,
 ) -> None:
-    """Return when a rollout ended: 0 succeeded, 4 reverted, 5 aborted, 6 timed out."""
+    """Return when a rollout ended: 0 succeeded, 1 could not begin, 4 reverted, 5 aborted, 6 timed out."""
 
     async def work(fleet: Fleet) -> Exit:
         from fleetward.cli import rollout_follow

@@ -91,7 +91,7 @@ def start(
 ) -> None:
     """Roll MODEL out to the robots that --to selects.
 
-    With --wait: 0 succeeded, 4 reverted, 5 aborted, 6 timed out.
+    With --wait: 0 succeeded, 1 could not begin, 4 reverted, 5 aborted, 6 timed out.
     """
     numbers = _numbers(bake, silent_after, min_success, max_errors, byte_cap)
     policy = replace(_policy(waves, numbers, gates, signals, further), on_conflict=on_conflict)
