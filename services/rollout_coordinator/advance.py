@@ -55,7 +55,7 @@ from rollout_coordinator.gates import (
     with_alert,
     with_word,
 )
-from rollout_coordinator.halting import condemned, halt_reason
+from rollout_coordinator.halting import condemned_at_end, halt_reason
 from rollout_coordinator.pausing import paused, unless_stalled
 from rollout_coordinator.recall import recall_reason, without_return
 from rollout_coordinator.revert import halted, reverted_further
@@ -128,14 +128,16 @@ def advance(
         case RobotTaken():
             return Step(rollout=taken(rollout, fact))
         case Tick():
-            return _judged(with_silent(rollout, fact, now), now, around)
+            return judged(with_silent(rollout, fact, now), now, around)
         case _:
-            told = _told(rollout, fact, stored_at)
-            return Step(rollout=rollout) if told is rollout else _judged(told, now, around)
+            told = reported(rollout, fact, stored_at)
+            return Step(rollout=rollout) if told is rollout else judged(told, now, around)
 
 
-def _told(rollout: Rollout, fact: Report, stored_at: datetime) -> Rollout:
+def reported(rollout: Rollout, fact: Report, stored_at: datetime) -> Rollout:
     """The rollout with what was reported written down; the same object when that changes nothing."""
+    if rollout.state in FINAL_STATES:
+        return rollout
     match fact:
         case InferenceSummarized():
             evidence = with_summary(rollout, fact, stored_at)
@@ -159,7 +161,7 @@ def _told(rollout: Rollout, fact: Report, stored_at: datetime) -> Rollout:
             assert_never(fact)
 
 
-def _judged(rollout: Rollout, now: datetime, around: Surroundings) -> Step:
+def judged(rollout: Rollout, now: datetime, around: Surroundings) -> Step:
     """What the state as it now stands demands next."""
     if rollout.state is RolloutState.REVERTING:
         return reverted_further(rollout, now, around)
@@ -197,7 +199,7 @@ def _baked(rollout: Rollout, now: datetime, around: Surroundings) -> Step:
     needs_evidence = not rollout.is_promoted and counted(rollout, in_wave(rollout))
     if needs_evidence and rollout.evidence.canary.inferences < rollout.policy.min_inferences:
         return _without_evidence(rollout, baked_s, now)
-    reason = condemned(rollout)
+    reason = condemned_at_end(rollout)
     if reason:
         return halted(rollout, reason, now, around)
     robots = in_wave(rollout)
@@ -235,7 +237,7 @@ def _recalled(rollout: Rollout, fact: ModelWithdrawn, now: datetime, around: Sur
     if reason and rollout.state is not RolloutState.REVERTING:
         return halted(rollout, reason, now, around)
     kept = without_return(rollout, fact)
-    return Step(rollout=rollout) if kept is rollout else _judged(kept, now, around)
+    return Step(rollout=rollout) if kept is rollout else judged(kept, now, around)
 
 
 def _steered(
@@ -248,4 +250,4 @@ def _steered(
     """A person's word, and what it makes possible at once."""
     step = controlled(rollout, asked, stored_at, now, around)
     goes_on = bool(step.events) and step.rollout.state is RolloutState.RUNNING
-    return step.then(_judged(step.rollout, now, around)) if goes_on else step
+    return step.then(judged(step.rollout, now, around)) if goes_on else step

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import get_args
 
-from fleetward.contracts.rollouts import Rollout
+from fleetward.contracts.rollouts import FINAL_STATES, Rollout
 from fleetward.contracts.surroundings import NOTHING_AROUND, Surroundings
-from rollout_coordinator.advance import Fact, advance
+from rollout_coordinator.advance import Fact, Report, advance, judged, reported
 from rollout_coordinator.step import Step
+from rollout_coordinator.waiting import is_waiting
 
 Told = tuple[Fact, datetime]
 """A fact, and when the server stored it: the same for every copy and every replica."""
+
+_REPORTS = get_args(Report)
 
 
 def folded(
@@ -20,16 +24,40 @@ def folded(
     now: datetime,
     around: Surroundings = NOTHING_AROUND,
 ) -> tuple[Step, int]:
-    """The facts in turn as one step, and how many of them it took in.
+    """The facts as one step, and how many of them it took in.
 
-    It ends with the first fact that sets targets: one write gives a robot one target at most,
-    and a bounded number of them. The same rollout object: none of the facts changed anything.
+    Reports that follow each other are all written down before they are judged, once: a thousand
+    robots that speak in the same moment cost one look at the rollout, and each look of a comparison
+    gets its own. The step ends with the first judgement that sets targets: one write gives a robot one
+    target at most, and a bounded number of them. The same rollout object: nothing changed.
     """
-    step = Step(rollout=rollout)
-    for count, (fact, stored_at) in enumerate(told, 1):
-        following = advance(step.rollout, fact, stored_at, now, around)
-        if following.rollout is not step.rollout:
-            step = step.then(following)
-        if step.targets:
-            return step, count
-    return step, len(told)
+    step, heard = Step(rollout=rollout), rollout
+    for count, (fact, stored_at) in enumerate(told):
+        if isinstance(fact, _REPORTS) and _is_under_way(step.rollout):
+            heard = reported(heard, fact, stored_at)
+            if not heard.evidence.is_look or heard.evidence is step.rollout.evidence:
+                continue
+            step = _with_judgement(step, heard, now, around)
+            if step.targets:
+                return step, count + 1
+        else:
+            step = _with_judgement(step, heard, now, around)
+            if step.targets:
+                return step, count
+            following = advance(step.rollout, fact, stored_at, now, around)
+            if following.rollout is not step.rollout:
+                step = step.then(following)
+            if step.targets:
+                return step, count + 1
+        heard = step.rollout
+    return _with_judgement(step, heard, now, around), len(told)
+
+
+def _is_under_way(rollout: Rollout) -> bool:
+    """Whether reports may be gathered; one that waits, or is watched, answers each by itself."""
+    return rollout.state not in FINAL_STATES and not is_waiting(rollout)
+
+
+def _with_judgement(step: Step, heard: Rollout, now: datetime, around: Surroundings) -> Step:
+    """The step with what was reported since, and what that demands."""
+    return step if heard is step.rollout else step.then(judged(heard, now, around))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from fleetward.contracts.rollouts import RobotPhase, Rollout, Strategy
 from rollout_coordinator.step import count, count_unsettled, counted, goal_phase, reached
 from rollout_coordinator.verdict import condemnation
@@ -28,6 +30,14 @@ def halt_reason(rollout: Rollout) -> str:
 def condemned(rollout: Rollout) -> str:
     """Why the new model is worse than the one before, by comparison, or an empty string."""
     return condemnation(rollout.evidence, rollout.policy, len(rollout.waves))
+
+
+def condemned_at_end(rollout: Rollout) -> str:
+    """The one look that an A/B rollout takes, when the split was held for its time."""
+    if not _is_judged_later(rollout):
+        return ""
+    evidence = replace(rollout.evidence, is_look=True, looks=1)
+    return condemned(replace(rollout, evidence=evidence))
 
 
 def _is_judged_later(rollout: Rollout) -> bool:

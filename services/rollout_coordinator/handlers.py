@@ -28,11 +28,16 @@ from fleetward.contracts.event import Event
 from fleetward.contracts.gates import GateAnswered, RolloutApproved
 from fleetward.contracts.ids import RolloutId
 from fleetward.contracts.judgements import ModelWithdrawn
-from fleetward.contracts.rollouts import Rollout, RolloutRefused, RolloutRequested
+from fleetward.contracts.rollouts import (
+    MAX_TARGETS_PER_STEP,
+    Rollout,
+    RolloutRefused,
+    RolloutRequested,
+)
 from rollout_coordinator.advance import begun
 from rollout_coordinator.conflicts import given_since, to_supersede
 from rollout_coordinator.control import NEEDS_FLEET
-from rollout_coordinator.errors import ContestedRolloutError, PlanRefusedError
+from rollout_coordinator.errors import PlanRefusedError, contested
 from rollout_coordinator.fold import Told, folded
 from rollout_coordinator.interest import Interest
 from rollout_coordinator.ledger import Opened, Other, RolloutLedger
@@ -72,6 +77,7 @@ class Handlers:
         self._settings = settings
         self._now = now
         self._planner = planner
+        self._cut_short: set[RolloutId] = set()
         self._turns: WeakValueDictionary[RolloutId, asyncio.Lock] = WeakValueDictionary()
 
     async def on_request(self, event: Event, kept: Kept) -> None:
@@ -118,7 +124,15 @@ class Handlers:
         left = told
         async with self._turns.setdefault(rollout_id, asyncio.Lock()):
             while left:
-                left = left[await self._decide(rollout_id, left) :]
+                left = left[await self._decide(rollout_id, left) :] or self._rest(rollout_id)
+
+    def _rest(self, rollout_id: RolloutId) -> Sequence[Told]:
+        """A decision that wrote as many targets as one may goes on at once, and not with the clock."""
+        if rollout_id not in self._cut_short:
+            return ()
+        self._cut_short.discard(rollout_id)
+        now = self._now()
+        return [(Tick(listening_since=now), now)]
 
     async def _decide(self, rollout_id: RolloutId, told: Sequence[Told]) -> int:
         """Write one decision, again when the rollout moved meanwhile; how many facts it took in."""
@@ -142,7 +156,7 @@ class Handlers:
                 self._decided(step)
                 return used - len(lost)
             lost += [(fact, now) for fact in taken]
-        raise _contested(rollout_id, self._settings.max_conflicts)
+        raise contested(rollout_id, self._settings.max_conflicts)
 
     async def _on_requested(self, request: RolloutRequested, sequence: int) -> None:
         """Decide on a request, again when other rollouts or targets moved meanwhile."""
@@ -155,7 +169,7 @@ class Handlers:
             except ConflictError:
                 continue
             return
-        raise _contested(request.rollout_id, self._settings.max_conflicts)
+        raise contested(request.rollout_id, self._settings.max_conflicts)
 
     async def _begin(self, request: RolloutRequested, sequence: int) -> None:
         now, opened = self._now(), await self._ledger.opened()
@@ -170,6 +184,7 @@ class Handlers:
             await self._refuse(request, sequence, reason, now)
             return
         await self._recall_if_withdrawn(rollout)
+        await self.apply(request.rollout_id, self._rest(request.rollout_id))
 
     async def _written(
         self, plan: Rollout, opened: Opened, now: datetime, waited: KeptRollout | None = None
@@ -243,7 +258,7 @@ class Handlers:
                     if not await self._ledger.write(step, current, now, rows, opened):
                         self._decided(step)
                         return
-        raise _contested(asked.rollout_id, self._settings.max_conflicts)
+        raise contested(asked.rollout_id, self._settings.max_conflicts)
 
     async def _recall_if_withdrawn(self, rollout: Rollout) -> None:
         """What was withdrawn between plan and write was told before the rollout was there."""
@@ -265,6 +280,8 @@ class Handlers:
 
     def _decided(self, step: Step) -> None:
         self._interest.note(step.rollout)
+        if len(step.targets) == MAX_TARGETS_PER_STEP:
+            self._cut_short.add(step.rollout.rollout_id)
         for event in step.events:
             log(
                 _logger,
@@ -275,10 +292,3 @@ class Handlers:
                 reason=step.rollout.reason,
                 targets=len(step.targets),
             )
-
-
-def _contested(rollout_id: RolloutId, times: int) -> ContestedRolloutError:
-    return ContestedRolloutError(
-        f"rollout {rollout_id}, or what it depends on, moved {times} times while it was being "
-        "decided; what it was decided on is delivered again."
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -176,44 +176,42 @@ class RolloutLedger:
         now: datetime,
         beside: Sequence[Write],
     ) -> list[RobotTaken]:
-        known = await self._targets.newest([order.robot_id for order in step.targets])
-        here = step.rollout.rollout_id
-        taken = [lost for order in step.targets if (lost := _taken(order, known, here))]
+        robots = [order.robot_id for order in step.targets]
+        known = await self._known(step)
+        taken = [lost for order in step.targets if (lost := _taken(order, known, step.rollout))]
         if taken:
             return taken
         rollout = replace(step.rollout, revision=step.rollout.revision + 1)
         stored = split(rollout, before)
         writes = [*_writes_of(stored, step, current), *beside]
-        for order in step.targets:
-            sequence = known[order.robot_id].sequence if order.robot_id in known else 0
-            writes.append(Write(self._signed(rollout, order, now), sequence))
-        last = await write_atomically(self._connection, writes)
-        self._remembered(KeptRollout(stored.whole, last - len(writes) + 1))
+        targets = [_target(rollout, order, now) for order in step.targets]
+        for target in targets:
+            sequence = known[target.robot_id].sequence if target.robot_id in known else 0
+            writes.append(Write(self._signed(rollout, target), sequence))
+        first_target = len(writes) - len(targets)
+        self._targets.doubt(robots)  # until it is known how the write ended
+        first = await write_atomically(self._connection, writes) - len(writes) + 1
+        self._remembered(KeptRollout(stored.whole, first))
+        self._targets.wrote(targets, first + first_target)
+        if not is_open(rollout):
+            self._targets.doubt(rollout.robots)
         for order in step.targets:
             await publish(self._connection, RobotNudged(robot_id=order.robot_id))
         return []
 
-    def _signed(self, rollout: Rollout, order: TargetOrder, now: datetime) -> SignedTarget:
-        target = RobotTarget(
-            robot_id=order.robot_id,
-            generation=order.generation,
-            rollout_id=rollout.rollout_id,
-            model=order.model,
-            digest=order.digest,
-            mode=order.mode,
-            switch_at=order.switch_at,
-            interlocks=_interlocks(rollout, order),
-            fallback=order.fallback,
-            fallback_digest=order.fallback_digest,
-            proof_inferences=rollout.policy.proof_inferences,
-            health_window_s=warm_s(rollout),
-            byte_cap=_byte_cap(rollout, order),
-            issued_at=now,
-        )
+    async def _known(self, step: Step) -> dict[RobotId, Known]:
+        """What the robots of a step were given last; read, unless it is what we wrote ourselves."""
+        robots = [order.robot_id for order in step.targets]
+        known = await self._targets.known(robots)
+        if all(_follows(order, known) for order in step.targets):
+            return known
+        return await self._targets.newest(robots)
+
+    def _signed(self, rollout: Rollout, target: RobotTarget) -> SignedTarget:
         payload = encode(target)
         signed = self._key.sign(TARGET, payload)
         return SignedTarget(
-            robot_id=order.robot_id,
+            robot_id=target.robot_id,
             payload=payload,
             key_id=signed.key_id,
             signature=signed.signature,
@@ -233,6 +231,25 @@ def _writes_of(stored: Stored, step: Step, current: KeptRollout | None) -> list[
     return [row, *(Write(event) for event in (*stored.shards, *step.events))]
 
 
+def _target(rollout: Rollout, order: TargetOrder, now: datetime) -> RobotTarget:
+    return RobotTarget(
+        robot_id=order.robot_id,
+        generation=order.generation,
+        rollout_id=rollout.rollout_id,
+        model=order.model,
+        digest=order.digest,
+        mode=order.mode,
+        switch_at=order.switch_at,
+        interlocks=_interlocks(rollout, order),
+        fallback=order.fallback,
+        fallback_digest=order.fallback_digest,
+        proof_inferences=rollout.policy.proof_inferences,
+        health_window_s=warm_s(rollout),
+        byte_cap=_byte_cap(rollout, order),
+        issued_at=now,
+    )
+
+
 def _interlocks(rollout: Rollout, order: TargetOrder) -> tuple[str, ...]:
     """They bind the way to the new model; going back from it waits for nothing."""
     return rollout.policy.interlocks if order.digest == rollout.digest else ()
@@ -243,15 +260,24 @@ def _byte_cap(rollout: Rollout, order: TargetOrder) -> int | None:
     return rollout.policy.byte_cap if order.digest == rollout.digest else None
 
 
-def _taken(order: TargetOrder, known: dict[RobotId, Known], here: RolloutId) -> RobotTaken | None:
+def _follows(order: TargetOrder, known: Mapping[RobotId, Known]) -> bool:
+    """Whether the order is for the generation after the one that is known."""
+    current = known.get(order.robot_id)
+    target = current.target if current is not None else None
+    return target is None or target.generation == order.generation - 1
+
+
+def _taken(
+    order: TargetOrder, known: Mapping[RobotId, Known], rollout: Rollout
+) -> RobotTaken | None:
     """Whether another rollout gave the robot the generation that ``order`` would write.
 
     Raises ConflictError when this rollout did: another replica decided the same before us.
     """
     current = known.get(order.robot_id)
     target = current.target if current is not None else None
-    if target is None or target.generation == order.generation - 1:
+    if target is None or _follows(order, known):
         return None
-    if target.rollout_id == here:
+    if target.rollout_id == rollout.rollout_id:
         raise ConflictError(f"another replica already gave {order.robot_id} its target.")
     return RobotTaken(order.robot_id, f"rollout {target.rollout_id}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 from nats.aio.client import Client
@@ -44,9 +44,31 @@ class StoredTargets:
     def __init__(self, connection: Client, trusted: TrustedKeys) -> None:
         self._connection = connection
         self._trusted = trusted
+        self._written: dict[RobotId, Known] = {}
+
+    async def known(self, robots: Sequence[RobotId]) -> dict[RobotId, Known]:
+        """As ``newest``, without asking for those that were written here last.
+
+        Somebody else may have written since: then what is written on top of it is refused, and
+        whoever ``doubt``s reads.
+        """
+        written = {robot: self._written[robot] for robot in robots if robot in self._written}
+        unread = [robot for robot in robots if robot not in written]
+        return {**written, **(await self.newest(unread) if unread else {})}
+
+    def wrote(self, targets: Sequence[RobotTarget], first_sequence: int) -> None:
+        """Remember what was just written, one message after the other."""
+        for sequence, target in enumerate(targets, first_sequence):
+            self._written[target.robot_id] = Known(target, sequence)
+
+    def doubt(self, robots: Iterable[RobotId]) -> None:
+        """Read what these robots were given the next time it is asked for."""
+        for robot in robots:
+            self._written.pop(robot, None)
 
     async def newest(self, robots: Sequence[RobotId]) -> dict[RobotId, Known]:
         """What is known of each of ``robots`` that has a target; raises BusError."""
+        self.doubt(robots)
         stored = await last_stored_of(self._connection, SignedTarget, "robot_id", robots)
         # Thousands of signatures take a second or so: others are served meanwhile.
         believed = await asyncio.to_thread(self._all_believed, stored)

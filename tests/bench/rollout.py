@@ -1,13 +1,14 @@
-"""Area rollout: how soon a comparison finds a regression, and how seldom it errs."""
+"""Area rollout: what a rollout costs by the size of the fleet, and how soon a regression is found."""
 
 from __future__ import annotations
 
 import asyncio
 
-from tests.bench import rollout_power
+from tests.bench import rollout_fleet, rollout_power
 from tests.bench.measurement import Measurement
 
 
 async def measure() -> list[Measurement]:
     """Everything of the area, one after the other so that nothing disturbs a measurement."""
-    return [*await asyncio.to_thread(rollout_power.measure)]
+    found = await rollout_fleet.measure()
+    return [*found, *await asyncio.to_thread(rollout_power.measure)]

@@ -35,7 +35,7 @@ def check(before: Rollout, fact: Fact, step: Step) -> None:
         _check_not_begun(before, step)
         return
     assert after.wave in {before.wave, before.wave + 1}, "a wave was skipped or taken back"
-    _check_targets(before, step)
+    check_targets(before, step)
     if _went_on(before, after):
         _check_thresholds(before, after)
         resumed = isinstance(fact, RolloutControlRequested) and fact.action is ControlAction.RESUME
@@ -95,7 +95,8 @@ def _check_gates(before: Rollout, fact: Fact) -> None:
             assert (fact.gate, fact.verdict) == (name, Verdict.PASSED)
 
 
-def _check_targets(before: Rollout, step: Step) -> None:
+def check_targets(before: Rollout, step: Step) -> None:
+    """What must hold of the targets of a decision."""
     after = step.rollout
     ordered = [order.robot_id for order in step.targets]
     assert len(set(ordered)) == len(ordered), "two targets for one robot in one write"

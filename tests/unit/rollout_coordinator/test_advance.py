@@ -262,7 +262,7 @@ def test_a_wave_larger_than_a_write_is_targeted_in_several() -> None:
     large = begun(scenes.planned(1200), scenes.START)
     assert len(large.targets) == MAX_TARGETS_PER_STEP
     step, used = folded(large.rollout, [(activated(1), at(1)), (activated(2), at(1))], at(1))
-    assert (len(step.targets), used) == (MAX_TARGETS_PER_STEP, 1)
+    assert (len(step.targets), used) == (MAX_TARGETS_PER_STEP, 2)
     step, used = folded(step.rollout, [(Tick(), at(2))], at(2))
     assert len(step.targets) == 1200 - 2 * MAX_TARGETS_PER_STEP
 

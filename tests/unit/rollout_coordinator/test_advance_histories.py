@@ -13,9 +13,10 @@ from fleetward.contracts.control import AbortMode, ControlAction
 from fleetward.contracts.rollouts import Rollout, RolloutPolicy
 from fleetward.contracts.telemetry import InferenceSummarized
 from rollout_coordinator.advance import Fact, advance, begun
+from rollout_coordinator.fold import folded
 from rollout_coordinator.step import RobotTaken, Tick
 from tests.unit.rollout_coordinator import scenes
-from tests.unit.rollout_coordinator.invariants import check
+from tests.unit.rollout_coordinator.invariants import check, check_targets
 from tests.unit.rollout_coordinator.takeover_scenes import superseded
 
 MAX_FACTS = 40
@@ -170,6 +171,25 @@ def test_any_order_of_the_same_facts_keeps_the_promises(
         step = advance(rollout, fact, stored_at, now)
         check(rollout, fact, step)
         rollout = step.rollout
+
+
+@settings(max_examples=400)
+@given(WAVES, POLICIES, MOVES, some.integers(1, MAX_FACTS))
+def test_facts_decided_in_batches_keep_the_promises(
+    waves: list[int], policy: RolloutPolicy, moves: list[Move], size: int
+) -> None:
+    _, story = lived(waves, policy, moves)
+    rollout = begun(scenes.planned(*waves, policy=policy), scenes.START).rollout
+    for start in range(0, len(story), size):
+        batch = story[start : start + size]
+        now = batch[-1][2]
+        left = [(fact, stored_at) for fact, stored_at, _ in batch]
+        while left:
+            step, used = folded(rollout, left, now)
+            check_targets(rollout, step)
+            assert used > 0
+            assert step.rollout.wave in {rollout.wave, rollout.wave + 1}
+            rollout, left = step.rollout, left[used:]
 
 
 def _replayed(waves: list[int], policy: RolloutPolicy, story: Story) -> list[bytes]:
