@@ -87,7 +87,7 @@ def planned(
     _refuse_withdrawn(manifest, fleet)
     check_policy(request.policy)
     selected = _selected(request.selector, fleet, now)
-    robots = _without_up_to_date(selected, manifest, fleet)
+    robots = selected if request.again else _without_up_to_date(selected, manifest, fleet)
     _check_modes(request.strategy, robots, fleet)
     sites = {each.robot_id: each.labels.get(SITE_LABEL, "") for each in fleet.robots}
     plan = Rollout(
@@ -99,7 +99,7 @@ def planned(
         waves=waves_of(request.strategy, request.policy, robots, sites),
         staging=request.strategy is Strategy.BLUE_GREEN,
         state=RolloutState.RUNNING,
-        robots=_progresses(robots, fleet),
+        robots=_progresses(robots, manifest, fleet),
         requested_by=request.requested_by,
         wave_started_at=now,
         started_at=now,
@@ -211,12 +211,14 @@ def _refuse_withdrawn(manifest: ModelManifest, fleet: Fleet) -> None:
         )
 
 
-def _progresses(robots: Sequence[RobotId], fleet: Fleet) -> dict[RobotId, RobotProgress]:
+def _progresses(
+    robots: Sequence[RobotId], manifest: ModelManifest, fleet: Fleet
+) -> dict[RobotId, RobotProgress]:
     labels = {robot.robot_id: robot.labels for robot in fleet.robots}
     owned = owners(fleet.open_rollouts)
     return {
         robot: replace(
-            _progress(robot, fleet, owned.get(robot)),
+            _progress(robot, manifest, fleet, owned.get(robot)),
             site=labels[robot].get(SITE_LABEL, ""),
             hardware=labels[robot].get(HARDWARE_LABEL, ""),
         )
@@ -224,12 +226,15 @@ def _progresses(robots: Sequence[RobotId], fleet: Fleet) -> dict[RobotId, RobotP
     }
 
 
-def _progress(robot: RobotId, fleet: Fleet, owner: Rollout | None) -> RobotProgress:
+def _progress(
+    robot: RobotId, manifest: ModelManifest, fleet: Fleet, owner: Rollout | None
+) -> RobotProgress:
+    """Nobody returns to withdrawn bytes, nor to those that are being given."""
     target = fleet.targets.get(robot)
     if target is None:
         return RobotProgress()
     held = returns_to(target, owner)
-    if held.previous_digest in fleet.withdrawn:
+    if held.previous_digest in {*fleet.withdrawn, manifest.digest}:
         return RobotProgress(generation=held.generation)
     return held
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import getpass
 from collections.abc import Coroutine
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from fleetward.bus.errors import NoAnswerError
 from fleetward.client.errors import ClientError
+from fleetward.client.rollouts import new_rollout_id, start
 from fleetward.contracts.control import AbortMode, ControlAction
-from fleetward.contracts.rollouts import FINAL_STATES, Rollout, RolloutState
+from fleetward.contracts.ids import model_selector
+from fleetward.contracts.rollouts import FINAL_STATES, Rollout, RolloutRequested, RolloutState
 from fleetward.contracts.steering import to_retry, why_not
 
 if TYPE_CHECKING:
@@ -77,13 +80,17 @@ async def retried(fleet: Fleet, rollout: str) -> Rollout:
             f"No robot of rollout {rollout} failed or is unknown, it is {before.state.value}: nothing "
             "to retry. `fleetward rollout start` begins another."
         )
-    return await fleet.start_rollout(
-        str(before.model),
-        f"robot in ({', '.join(robots)})",
+    request = RolloutRequested(
+        rollout_id=new_rollout_id(),
+        model=model_selector(str(before.model)),
+        selector=f"robot in ({', '.join(robots)})",
         strategy=before.strategy,
         policy=before.policy,
         requested_by=asking(),
+        requested_at=datetime.now(timezone.utc),
+        again=True,
     )
+    return await start(fleet.connection, request)
 
 
 def asking() -> str:

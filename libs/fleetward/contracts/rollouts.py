@@ -271,6 +271,8 @@ class RolloutRequested(Event, frozen=True, kw_only=True):
     requested_at: UtcTime
     begins_at: UtcTime | None = None
     """When it begins, planned anew by what is true then; None: at once."""
+    again: bool = False
+    """Also for robots that were given these bytes last: a retry."""
 
 
 class RolloutRefused(Event, frozen=True, kw_only=True):
