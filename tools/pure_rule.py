@@ -57,6 +57,7 @@ PURE = (
     "rollout_coordinator.fold",
     "rollout_coordinator.replan",
     "rollout_coordinator.interest",
+    "rollout_coordinator.joining",
     "rollout_coordinator.looks",
     "rollout_coordinator.observation",
     "rollout_coordinator.plan",

@@ -23,6 +23,7 @@ from fleetward.trust.signing import SigningKey, TrustedKeys
 from rollout_coordinator.gatekeeper import Gatekeeper
 from rollout_coordinator.handlers import Handlers
 from rollout_coordinator.interest import Interest
+from rollout_coordinator.joiners import Joiners
 from rollout_coordinator.ledger import RolloutLedger
 from rollout_coordinator.planner import Planner
 from rollout_coordinator.settings import Settings, settings_from
@@ -55,7 +56,8 @@ async def serve(settings: Settings) -> None:
     notify_ready()
     # A coordinator without a clock must not linger: what breaks it is raised, and it is restarted.
     gatekeeper = Gatekeeper(connection, settings.gatekeeper, utc_now)
-    time_goes_by = keep_time(connection, handlers, ledger, interest, settings, gatekeeper)
+    joiners = Joiners(ledger, planner, interest, utc_now)
+    time_goes_by = keep_time(connection, handlers, ledger, interest, settings, gatekeeper, joiners)
     await unless_stopped(stopping, time_goes_by)
     await gatekeeper.close()
     for pull in pulls:

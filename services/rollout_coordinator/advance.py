@@ -56,6 +56,7 @@ from rollout_coordinator.gates import (
     with_word,
 )
 from rollout_coordinator.halting import condemned_at_end, halt_reason
+from rollout_coordinator.joining import RobotsMatched, joined
 from rollout_coordinator.pausing import paused, unless_stalled
 from rollout_coordinator.recall import recall_reason, without_return
 from rollout_coordinator.revert import halted, reverted_further
@@ -69,6 +70,7 @@ from rollout_coordinator.step import (
     count_unsettled,
     counted,
     in_wave,
+    is_steady,
     reached,
     with_robots,
 )
@@ -77,7 +79,15 @@ from rollout_coordinator.waiting import is_waiting, waited
 from rollout_coordinator.waves import targeted, with_silent
 
 Report = RobotFact | InferenceSummarized | RolloutApproved | GateAnswered
-Fact = Report | RolloutControlRequested | ModelWithdrawn | RobotTaken | Superseded | Tick
+Fact = (
+    Report
+    | RolloutControlRequested
+    | ModelWithdrawn
+    | RobotTaken
+    | RobotsMatched
+    | Superseded
+    | Tick
+)
 
 
 def begun(rollout: Rollout, now: datetime, around: Surroundings = NOTHING_AROUND) -> Step:
@@ -99,7 +109,7 @@ def begun(rollout: Rollout, now: datetime, around: Surroundings = NOTHING_AROUND
     return started.then(before(rollout, Checkpoint.START, now, around))
 
 
-def advance(
+def advance(  # noqa: PLR0911 (one arm per kind of fact, and nothing else)
     rollout: Rollout,
     fact: Fact,
     stored_at: datetime,
@@ -127,6 +137,8 @@ def advance(
             return _recalled(rollout, fact, now, around)
         case RobotTaken():
             return Step(rollout=taken(rollout, fact))
+        case RobotsMatched():
+            return joined(rollout, fact, now)
         case Tick():
             return judged(with_silent(rollout, fact, now), now, around)
         case _:
@@ -213,7 +225,11 @@ def _baked(rollout: Rollout, now: datetime, around: Surroundings) -> Step:
     )
     is_last = rollout.wave + 1 == len(rollout.waves) or rollout.strategy is Strategy.A_B
     following = Checkpoint.END if is_last else Checkpoint.WAVE
-    done = Step(rollout=rollout, events=(completed,))
+    is_told = is_steady(rollout)
+    if is_last and rollout.is_continuous:
+        steady = replace(rollout, steady_since=now)
+        return Step(rollout=rollout) if is_told else Step(rollout=steady, events=(completed,))
+    done = Step(rollout=rollout, events=() if is_told else (completed,))
     return done.then(before(rollout, following, now, around))
 
 

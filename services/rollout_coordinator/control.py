@@ -52,7 +52,7 @@ def controlled(
     return Step(rollout=heard) if refused else _obeyed(heard, asked, by, now, around)
 
 
-def _obeyed(
+def _obeyed(  # noqa: PLR0911 (one arm per word, and nothing else)
     rollout: Rollout,
     asked: RolloutControlRequested,
     by: str,
@@ -68,6 +68,8 @@ def _obeyed(
             return ended(rollout, RolloutState.ABORTED, now, f"aborted by {by}, model kept")
         case ControlAction.ABORT if rollout.state is not RolloutState.REVERTING:
             return halted(rollout, f"aborted by {by}", now, around, RolloutState.ABORTED)
+        case ControlAction.FINISH:
+            return Step(rollout=replace(rollout, is_continuous=False))
         case ControlAction.PROMOTE:
             return _promoted(rollout, by, now, to_all=asked.to_all)
         case ControlAction.RETRY:

@@ -8,6 +8,7 @@ from fleetward.contracts.event import Event
 from fleetward.contracts.ids import RobotId, RolloutId
 from fleetward.contracts.rollouts import Rollout, is_open
 from rollout_coordinator.gates import Question, questions
+from rollout_coordinator.joining import takes_joiners
 from rollout_coordinator.waiting import is_waiting
 
 
@@ -17,13 +18,19 @@ class Interest:
     def __init__(self) -> None:
         self._open: set[RolloutId] = set()
         self._waiting: set[RolloutId] = set()
+        self._sizes: dict[RolloutId, int] = {}
         self._robots: dict[RobotId, set[RolloutId]] = {}
         self._noted: dict[RolloutId, Rollout] = {}
+        self._continuous: set[RolloutId] = set()
         self._questions: dict[RolloutId, tuple[Question, ...]] = {}
 
     def note(self, rollout: Rollout) -> None:
         """Learn of a rollout's state, from the stream, a peer, or our own decision."""
         self._noted[rollout.rollout_id] = rollout
+        if takes_joiners(rollout):
+            self._continuous.add(rollout.rollout_id)
+        else:
+            self._continuous.discard(rollout.rollout_id)
         self._questions[rollout.rollout_id] = questions(rollout)
         waited = rollout.rollout_id in self._waiting
         self._waiting.discard(rollout.rollout_id)
@@ -31,8 +38,9 @@ class Interest:
             self._waiting.add(rollout.rollout_id)
         if not is_open(rollout):
             self._forget(rollout)
-        elif rollout.rollout_id not in self._open or waited:
+        elif self._sizes.get(rollout.rollout_id, -1) < len(rollout.robots) or waited:
             self._open.add(rollout.rollout_id)
+            self._sizes[rollout.rollout_id] = len(rollout.robots)
             for robot in rollout.robots:
                 self._robots.setdefault(robot, set()).add(rollout.rollout_id)
 
@@ -45,6 +53,7 @@ class Interest:
         newer = self._noted
         self._open, self._robots, self._noted, self._questions = set(), {}, {}, {}
         self._waiting = set()
+        self._sizes, self._continuous = {}, set()
         for rollout in (*rollouts, *newer.values()):
             self.note(rollout)
         self._noted.clear()
@@ -55,9 +64,13 @@ class Interest:
         held = self._robots.get(getattr(fact, "robot_id", RobotId("")), set())
         return tuple(sorted(held | {named} if named else held))
 
-    def knows(self, rollout_id: RolloutId) -> bool:
-        """Whether it is open as far as is known here."""
-        return rollout_id in self._open
+    def knows(self, rollout_id: RolloutId, robots: int) -> bool:
+        """Whether it is open, with as many robots, as far as is known here."""
+        return self._sizes.get(rollout_id, -1) >= robots
+
+    def continuous_rollouts(self) -> tuple[RolloutId, ...]:
+        """Those that robots may join."""
+        return tuple(sorted(self._continuous & self._open))
 
     def is_waiting(self, rollout_id: RolloutId) -> bool:
         """Whether it is yet to begin, as far as is known here."""
@@ -73,6 +86,7 @@ class Interest:
 
     def _forget(self, rollout: Rollout) -> None:
         self._open.discard(rollout.rollout_id)
+        self._sizes.pop(rollout.rollout_id, None)
         self._questions.pop(rollout.rollout_id, None)
         for robot in rollout.robots:
             held = self._robots.get(robot)

@@ -132,6 +132,17 @@ class RolloutLedger:
             beside += _writes(other.step, other.current)
         return await self._write(step, waited, None, now, beside)
 
+    async def join(
+        self, step: Step, current: KeptRollout, opened: Opened, now: datetime
+    ) -> list[RobotTaken]:
+        """Write that robots joined, if no rollout began, ended or took robots in since ``opened``.
+
+        Returns and raises as ``write`` does.
+        """
+        ids = tuple(sorted(each.rollout_id for each in opened.rollouts))
+        index = Write(OpenRollouts(rollouts=ids), opened.sequence)
+        return await self._write(step, current, current.event, now, [index])
+
     async def open_ids(self) -> tuple[RolloutId, ...]:
         """Every rollout that is not final, by id; read from the stream."""
         return (await self._index())[0]

@@ -86,6 +86,7 @@ def planned(
     manifest = manifest_of(request.model, record)
     _refuse_withdrawn(manifest, fleet)
     check_policy(request.policy)
+    _check_continuous(request)
     selected = _selected(request.selector, fleet, now)
     robots = selected if request.again else _without_up_to_date(selected, manifest, fleet)
     _check_modes(request.strategy, robots, fleet)
@@ -99,7 +100,9 @@ def planned(
         waves=waves_of(request.strategy, request.policy, robots, sites),
         staging=request.strategy is Strategy.BLUE_GREEN,
         state=RolloutState.RUNNING,
-        robots=_progresses(robots, manifest, fleet),
+        robots=progresses(robots, manifest.digest, fleet),
+        selector=request.selector,
+        is_continuous=request.is_continuous,
         requested_by=request.requested_by,
         wave_started_at=now,
         started_at=now,
@@ -202,6 +205,18 @@ def _check_modes(strategy: Strategy, robots: Sequence[RobotId], fleet: Fleet) ->
         )
 
 
+ENDS_TOGETHER = frozenset({Strategy.BLUE_GREEN, Strategy.SHADOW, Strategy.A_B})
+
+
+def _check_continuous(request: RolloutRequested) -> None:
+    """Who joins later is given the model then: what everybody does together takes no joiners."""
+    if request.is_continuous and request.strategy in ENDS_TOGETHER:
+        raise PlanRefusedError(
+            f"a {request.strategy.value} rollout cannot be continuous: its robots switch, or are "
+            "compared, together. Use canary, rolling or all-at-once."
+        )
+
+
 def _refuse_withdrawn(manifest: ModelManifest, fleet: Fleet) -> None:
     reason = fleet.withdrawn.get(manifest.digest)
     if reason is not None:
@@ -211,14 +226,15 @@ def _refuse_withdrawn(manifest: ModelManifest, fleet: Fleet) -> None:
         )
 
 
-def _progresses(
-    robots: Sequence[RobotId], manifest: ModelManifest, fleet: Fleet
+def progresses(
+    robots: Sequence[RobotId], given: Digest, fleet: Fleet
 ) -> dict[RobotId, RobotProgress]:
+    """Where robots stand before a rollout gives them ``given``, and what they return to."""
     labels = {robot.robot_id: robot.labels for robot in fleet.robots}
     owned = owners(fleet.open_rollouts)
     return {
         robot: replace(
-            _progress(robot, manifest, fleet, owned.get(robot)),
+            _progress(robot, given, fleet, owned.get(robot)),
             site=labels[robot].get(SITE_LABEL, ""),
             hardware=labels[robot].get(HARDWARE_LABEL, ""),
         )
@@ -226,15 +242,13 @@ def _progresses(
     }
 
 
-def _progress(
-    robot: RobotId, manifest: ModelManifest, fleet: Fleet, owner: Rollout | None
-) -> RobotProgress:
+def _progress(robot: RobotId, given: Digest, fleet: Fleet, owner: Rollout | None) -> RobotProgress:
     """Nobody returns to withdrawn bytes, nor to those that are being given."""
     target = fleet.targets.get(robot)
     if target is None:
         return RobotProgress()
     held = returns_to(target, owner)
-    if held.previous_digest in {*fleet.withdrawn, manifest.digest}:
+    if held.previous_digest in {*fleet.withdrawn, given}:
         return RobotProgress(generation=held.generation)
     return held
 

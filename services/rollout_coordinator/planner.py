@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from msgspec.structs import replace
 from nats.aio.client import Client
 
 from fleetward.bus.last_values import last_value, last_values
+from fleetward.contracts.ids import RobotId
 from fleetward.contracts.registry import ModelRecord
 from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
 from fleetward.contracts.rollout_plans import PlanRollout, RolloutPlanned
 from fleetward.contracts.rollouts import Rollout, RolloutRequested
+from rollout_coordinator.joining import RobotsMatched, candidates, matched
 from rollout_coordinator.ledger import Opened, RolloutLedger
 from rollout_coordinator.plan import Fleet, Heard, planned
 from rollout_coordinator.preview import previewed
@@ -48,20 +51,34 @@ class Planner:
         fleet = await self.fleet(await self._ledger.opened())
         return previewed(request, await self._record(request), fleet, self._now())
 
+    async def matched(self, rollout: Rollout, opened: Opened) -> RobotsMatched:
+        """Who may join a continuous rollout by now; targets are read of those alone."""
+        seen = await self._seen(opened)
+        names = candidates(rollout, seen, self._now())
+        return matched(rollout, names, await self._with_targets(seen, names))
+
     async def _record(self, request: RolloutRequested) -> ModelRecord | None:
         record = await last_value(self._connection, ModelRecord, name=request.model.name)
         return record.event if record else None
 
     async def fleet(self, opened: Opened) -> Fleet:
         """Every robot with what it was given and what it said last."""
+        seen = await self._seen(opened)
+        return await self._with_targets(seen, [robot.robot_id for robot in seen.robots])
+
+    async def _seen(self, opened: Opened) -> Fleet:
         enrolled = await last_values(self._connection, RobotEnrolled)
         said = await last_values(self._connection, RobotCheckedIn)
-        robots = tuple(value.event for value in enrolled)
-        known = await self._ledger.targets([robot.robot_id for robot in robots])
         return Fleet(
-            robots=robots,
-            targets={robot: held.target for robot, held in known.items() if held.target},
+            robots=tuple(value.event for value in enrolled),
+            targets={},
             open_rollouts=opened.rollouts,
-            withdrawn=await self._ledger.withdrawn(),
             heard={value.event.robot_id: Heard(value.event, value.stored_at) for value in said},
         )
+
+    async def _with_targets(self, fleet: Fleet, robots: Sequence[RobotId]) -> Fleet:
+        if not robots:
+            return fleet
+        known = await self._ledger.targets(robots)
+        targets = {robot: held.target for robot, held in known.items() if held.target}
+        return replace(fleet, targets=targets, withdrawn=await self._ledger.withdrawn())

@@ -193,7 +193,7 @@ def _alerted(
     The time is the server's; the robot's own clock may be days off.
     """
     if fact.alert == ROBOT_SILENT:
-        return _fell_silent(progress, stored_at)
+        return _fell_silent(rollout, progress, stored_at)
     if fact.severity is not Severity.CRITICAL or progress.phase not in _HAS_NEW_MODEL:
         return None
     if fact.digest is not None and fact.digest != rollout.digest:
@@ -203,9 +203,18 @@ def _alerted(
     return _failed(progress, f"alert {fact.alert}: {fact.summary or fact.expression}")
 
 
-def _fell_silent(progress: RobotProgress, stored_at: datetime) -> RobotProgress | None:
-    """A proof holds as long as the robot is heard: it may have died of the model since."""
+def _fell_silent(
+    rollout: Rollout, progress: RobotProgress, stored_at: datetime
+) -> RobotProgress | None:
+    """A proof holds as long as the robot is heard: it may have died of the model since.
+
+    Not so once its wave did well for its time in a continuous rollout, which may last for months:
+    robots are switched off at night.
+    """
     if progress.phase is not RobotPhase.PROVED or _is_older(progress, stored_at):
+        return None
+    steady, proved = rollout.steady_since, progress.proved_at
+    if steady is not None and proved is not None and proved <= steady:
         return None
     return replace(
         progress,

@@ -24,6 +24,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     tick_s: float = 1.0
     ticks_per_refresh: int = 10
     """How often the index of open rollouts is read anew from the stream."""
+    ticks_per_matching: int = 3
+    """How often it is looked who matches a continuous rollout by now."""
     max_conflicts: int = 20
     """How often a decision is made again when another replica moved the rollout first."""
     facts_per_write: int = 500

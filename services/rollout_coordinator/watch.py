@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from datetime import datetime, timezone
 
 from nats.aio.client import Client
@@ -20,6 +21,7 @@ from rollout_coordinator.errors import CoordinatorError
 from rollout_coordinator.gatekeeper import Gatekeeper
 from rollout_coordinator.handlers import Handlers
 from rollout_coordinator.interest import Interest
+from rollout_coordinator.joiners import Joiners
 from rollout_coordinator.ledger import RolloutLedger
 from rollout_coordinator.settings import Settings
 from rollout_coordinator.step import Tick
@@ -45,7 +47,9 @@ async def watch_rollouts(connection: Client, ledger: RolloutLedger, interest: In
         elif row.sharding is None:
             interest.note(row)
             return
-        elif interest.knows(row.rollout_id) and not interest.is_waiting(row.rollout_id):
+        elif interest.knows(
+            row.rollout_id, sum(row.sharding.wave_sizes)
+        ) and not interest.is_waiting(row.rollout_id):
             return
         else:
             stored = await _soon(ledger, row.rollout_id)
@@ -74,6 +78,7 @@ async def keep_time(
     interest: Interest,
     settings: Settings,
     gatekeeper: Gatekeeper,
+    joiners: Joiners,
 ) -> None:
     """Tick every open rollout each ``tick_s``; an outage of the bus only delays it.
 
@@ -90,11 +95,19 @@ async def keep_time(
         except BusError as problem:
             log(_logger, "refresh.failed", level=logging.WARNING, error=repr(problem))
         for rollout_id in interest.open_rollouts():
-            try:
-                await handlers.on_tick(rollout_id, Tick(heard.since))
-            except (BusError, CoordinatorError) as problem:
-                log(_logger, "tick.failed", level=logging.WARNING, error=repr(problem))
+            await _without_fail(handlers.on_tick(rollout_id, Tick(heard.since)))
+        if ticks % settings.ticks_per_matching == 0:
+            for rollout_id in interest.continuous_rollouts():
+                await _without_fail(joiners.look(rollout_id))
         gatekeeper.look(interest.questions())
+
+
+async def _without_fail(work: Coroutine[None, None, None]) -> None:
+    """What fails now is done at the next tick."""
+    try:
+        await work
+    except (BusError, CoordinatorError) as problem:
+        log(_logger, "tick.failed", level=logging.WARNING, error=repr(problem))
 
 
 class _Hearing:

@@ -22,7 +22,7 @@ def waves_of(
     sites: Mapping[RobotId, str],
 ) -> Waves:
     """Every robot in exactly one wave, no wave empty; raises PlanRefusedError."""
-    ordered = sorted(robots, key=_cohort_order)
+    ordered = sorted(robots, key=cohort_order)
     match strategy:
         case Strategy.CANARY:
             return _cut(ordered, _canary_sizes(len(ordered), policy))
@@ -88,7 +88,7 @@ def _split(ordered: Sequence[RobotId], percent: int, sites: Mapping[RobotId, str
         for of in _by_site(ordered, sites).values()
         for number, robot in enumerate(of)
     }
-    mixed = sorted(ordered, key=lambda robot: (place[robot], _cohort_order(robot)))
+    mixed = sorted(ordered, key=lambda robot: (place[robot], cohort_order(robot)))
     size = min(max(1, round(len(mixed) * percent / ALL_PERCENT)), len(mixed) - 1)
     return _cut(mixed, (size, len(mixed) - size))
 
@@ -100,6 +100,6 @@ def _by_site(ordered: Sequence[RobotId], sites: Mapping[RobotId, str]) -> dict[s
     return grouped
 
 
-def _cohort_order(robot: RobotId) -> str:
+def cohort_order(robot: RobotId) -> str:
     """A stable shuffle: the same robots go first in every rollout, and not by their names."""
     return hashlib.sha256(robot.encode()).hexdigest()

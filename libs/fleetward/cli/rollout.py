@@ -10,7 +10,7 @@ from fleetward.cli.exits import Exit
 from fleetward.cli.quote import quote
 from fleetward.cli.rollout_gates import approve, reject
 from fleetward.cli.rollout_start import Timeout, plan, start
-from fleetward.cli.rollout_steer import abort, pause, promote, resume, retry, rollback
+from fleetward.cli.rollout_steer import abort, finish, pause, promote, resume, retry, rollback
 from fleetward.cli.session import DEFAULT_HOME, Home, Json, show_json, with_fleet
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ RolloutArgument = Annotated[str, typer.Argument(metavar="ROLLOUT", help="The rol
 
 app.command("start")(start)
 app.command("plan")(plan)
+app.command("finish")(finish)
 app.command("quote")(quote)
 app.command("pause")(pause)
 app.command("resume")(resume)

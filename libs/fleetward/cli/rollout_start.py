@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 from msgspec.structs import replace
@@ -61,9 +61,25 @@ HowItReaches = Annotated[
         help="How it reaches them.",
     ),
 ]
+Continuous = Annotated[
+    bool,
+    typer.Option(
+        "--continuous",
+        help="Robots that match later join the last wave, at most --set joiners_per_minute=N; it "
+        "ends with `rollout finish`.",
+    ),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Only show the plan, as `rollout plan` does.")
 ]
+
+
+class Asked(TypedDict):
+    """How a model shall reach its robots."""
+
+    strategy: Strategy
+    policy: RolloutPolicy
+    is_continuous: bool
 
 
 def start(
@@ -83,6 +99,7 @@ def start(
     at: At = None,
     on_conflict: WhenTaken = OnConflict.REFUSE,
     rollout_id: ChosenId = None,
+    continuous: Continuous = False,
     dry_run: DryRun = False,
     wait: Annotated[bool, typer.Option("--wait", help="Return when it ended.")] = False,
     timeout: Timeout = None,
@@ -99,11 +116,10 @@ def start(
     async def work(fleet: Fleet) -> Exit | None:
         from fleetward.cli.rollout_control import asking
 
+        how = Asked(strategy=strategy, policy=policy, is_continuous=continuous)
         if dry_run:
-            return await _planned(
-                fleet, model, to, strategy, policy, DEFAULT_LINK_MBPS, as_json=as_json
-            )
-        begin = partial(fleet.start_rollout, model, to, strategy=strategy, policy=policy)
+            return await _planned(fleet, model, to, how, DEFAULT_LINK_MBPS, as_json=as_json)
+        begin = partial(fleet.start_rollout, model, to, **how)
         started = await begin(rollout=rollout_id, begins_at=at, requested_by=asking())
         return await _after_start(fleet, started, timeout, wait=wait, as_json=as_json)
 
@@ -124,6 +140,7 @@ def plan(
     gates: Gates = None,
     signals: Signals = None,
     further: Further = None,
+    continuous: Continuous = False,
     link_mbps: Link = DEFAULT_LINK_MBPS,
     home: Home = DEFAULT_HOME,
     as_json: Json = False,
@@ -136,7 +153,8 @@ def plan(
     policy = _policy(waves, numbers, gates, signals, further)
 
     async def work(fleet: Fleet) -> Exit | None:
-        return await _planned(fleet, model, to, strategy, policy, link_mbps, as_json=as_json)
+        how = Asked(strategy=strategy, policy=policy, is_continuous=continuous)
+        return await _planned(fleet, model, to, how, link_mbps, as_json=as_json)
 
     with_fleet(home, work)
 
@@ -172,8 +190,7 @@ async def _planned(
     fleet: Fleet,
     model: str,
     to: str,
-    strategy: Strategy,
-    policy: RolloutPolicy,
+    how: Asked,
     link_mbps: float,
     *,
     as_json: bool,
@@ -181,9 +198,7 @@ async def _planned(
     from fleetward.cli.rollout_plan import show_plan
     from fleetward.client.plans import preview
 
-    found = await preview(
-        fleet.connection, model, to, strategy=strategy, policy=policy, link_mbps=link_mbps
-    )
+    found = await preview(fleet.connection, model, to, **how, link_mbps=link_mbps)
     return show_plan(found, as_json=as_json)
 
 

@@ -44,6 +44,11 @@ def resume(rollout: RolloutArgument, home: Home = DEFAULT_HOME, as_json: Json = 
     _control(home, rollout, ControlAction.RESUME, as_json=as_json)
 
 
+def finish(rollout: RolloutArgument, home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
+    """Let nobody join a continuous rollout any more; it ends when all that it has are through."""
+    _control(home, rollout, ControlAction.FINISH, as_json=as_json)
+
+
 def promote(
     rollout: RolloutArgument,
     to_all: ToAll = False,

@@ -154,14 +154,14 @@ class Fleet:
         strategy: Strategy = Strategy.CANARY,
         policy: RolloutPolicy = RolloutPolicy(),  # noqa: B008 (a frozen Struct)
         rollout: str | None = None,
+        is_continuous: bool = False,
         requested_by: str = "",
         begins_at: datetime | None = None,
         timeout_s: float = rollouts.DECISION_TIMEOUT_S,
     ) -> Rollout:
         """Start a rollout of ``model`` to the robots that ``to`` selects; its trace begins here.
 
-        Choose ``rollout`` (its id) yourself and asking twice is harmless. Raises
-        RolloutRefusedError with the coordinator's reason.
+        Choose its id yourself and asking twice is harmless. Raises RolloutRefusedError.
         """
         request = RolloutRequested(
             rollout_id=ids.rollout_id(rollout) if rollout else rollouts.new_rollout_id(),
@@ -169,6 +169,7 @@ class Fleet:
             selector=to,
             strategy=strategy,
             policy=policy,
+            is_continuous=is_continuous,
             requested_by=requested_by,
             requested_at=datetime.now(timezone.utc),
             begins_at=begins_at,

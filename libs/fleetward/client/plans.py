@@ -39,6 +39,7 @@ async def preview(
     *,
     strategy: Strategy = Strategy.CANARY,
     policy: RolloutPolicy = RolloutPolicy(),  # noqa: B008 (a frozen Struct)
+    is_continuous: bool = False,
     link_mbps: float,
 ) -> RolloutPreview:
     """Ask what would become of a rollout asked for now; nothing starts and nothing moves.
@@ -53,6 +54,7 @@ async def preview(
         selector=to,
         strategy=strategy,
         policy=policy,
+        is_continuous=is_continuous,
         requested_at=datetime.now(timezone.utc),
     )
     plan: RolloutPlanned = await ask(connection, PlanRollout(request=request))

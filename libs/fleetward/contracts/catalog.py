@@ -62,6 +62,7 @@ from fleetward.contracts.robots import (
     SignedTarget,
 )
 from fleetward.contracts.rollout_events import (
+    RobotsJoined,
     RobotsRetried,
     RobotsSuperseded,
     RolloutEnded,
@@ -440,6 +441,15 @@ EVENTS: tuple[EventRow, ...] = (
         producers=(_P.COORDINATOR,),
         stream=_S.ROLLOUTS,
         rate="rare",
+        listeners=_PEOPLE,
+    ),
+    EventRow(
+        event=RobotsJoined,
+        subject="rollout.robots_joined.v1.{rollout_id}",
+        producers=(_P.COORDINATOR,),
+        stream=_S.ROLLOUTS,
+        rate="a few per minute while robots join a continuous rollout",
+        size_limit_bytes=1 * MIB,
         listeners=_PEOPLE,
     ),
     EventRow(

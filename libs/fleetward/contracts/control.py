@@ -21,7 +21,8 @@ class ControlAction(str, enum.Enum):
     """What an operator may ask of a rollout.
 
     promote: skip the rest of the bake or hold. retry: robots that failed or are unknown get the model
-    again. rollback: robots of a rollout that succeeded return to what they served before.
+    again. finish: nobody joins a continuous rollout any more, and it ends once all it has are
+    through. rollback: robots of a rollout that succeeded return to what they served before.
     """
 
     PAUSE = "pause"
@@ -29,6 +30,7 @@ class ControlAction(str, enum.Enum):
     ABORT = "abort"
     PROMOTE = "promote"
     RETRY = "retry"
+    FINISH = "finish"
     ROLLBACK = "rollback"
 
 

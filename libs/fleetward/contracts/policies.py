@@ -40,6 +40,7 @@ _POLICY_BOUNDS: tuple[tuple[str, float, float], ...] = (
     ("split_percent", 1, 99),
     ("hold_s", 0, 13 * _WEEK_S),
     ("max_divergence", 0, 1000),
+    ("joiners_per_minute", 0.01, 10_000),
     ("stalled_after_s", 1, 13 * _WEEK_S),
     ("watch_after_s", 0, 13 * _WEEK_S),
 )

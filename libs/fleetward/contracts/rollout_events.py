@@ -27,6 +27,14 @@ class WaveStarted(Event, frozen=True, kw_only=True):
     started_at: UtcTime
 
 
+class RobotsJoined(Event, frozen=True, kw_only=True):
+    """Robots that match a continuous rollout by now were added to its last wave."""
+
+    rollout_id: RolloutId
+    robots: tuple[RobotId, ...]
+    joined_at: UtcTime
+
+
 class WaveCompleted(Event, frozen=True, kw_only=True):
     """A wave proved the model and did well for its bake time."""
 

@@ -69,8 +69,10 @@ def split(rollout: Rollout, before: Rollout | None) -> Stored:
         return Stored(rollout, rollout, ())
     parts = _parts([robot for wave in rollout.waves for robot in wave])
     known = before if before is not None and before.sharding is not None else None
-    moved = _changed(parts, rollout.robots, known.robots if known else None)
+    grown = _grown(parts, known)
+    moved = sorted({*grown, *_changed(parts, rollout.robots, known.robots if known else None)})
     heard = _heard(parts, rollout.evidence, known.evidence if known else None)
+    heard = sorted({*grown, *heard})
     sharding = _sharding(rollout, known.sharding if known else None, moved, heard)
     row = replace(
         rollout,
@@ -119,6 +121,15 @@ def _parts(robots: Sequence[RobotId]) -> list[Sequence[RobotId]]:
     ]
 
 
+def _grown(parts: Sequence[Sequence[RobotId]], before: Rollout | None) -> set[int]:
+    """The parts with robots that joined: robots join at the end alone, so no other part moves."""
+    if before is None:
+        return set()
+    size = sum(len(part) for part in parts)
+    first = len(before.robots) // ROBOTS_PER_SHARD
+    return set(range(first, len(parts))) if size > len(before.robots) else set()
+
+
 def _changed(
     parts: Sequence[Sequence[RobotId]],
     now: Mapping[RobotId, object],
@@ -145,20 +156,21 @@ def _heard(parts: Sequence[Sequence[RobotId]], now: Evidence, before: Evidence |
 def _sharding(
     rollout: Rollout, before: Sharding | None, moved: Sequence[int], heard: Sequence[int]
 ) -> Sharding:
+    sizes = tuple(len(wave) for wave in rollout.waves)
     if before is None:
         written = (rollout.revision,) * len(moved)
-        sizes = tuple(len(wave) for wave in rollout.waves)
         return Sharding(wave_sizes=sizes, progress=written, counted=written)
     return replace(
         before,
-        wave_sizes=tuple(len(wave) for wave in rollout.waves),
+        wave_sizes=sizes,
         progress=_with(before.progress, moved, rollout.revision),
         counted=_with(before.counted, heard, rollout.revision),
     )
 
 
 def _with(revisions: Sequence[int], written: Sequence[int], revision: int) -> tuple[int, ...]:
-    return tuple(revision if number in written else held for number, held in enumerate(revisions))
+    held = dict(enumerate(revisions)) | dict.fromkeys(written, revision)
+    return tuple(held[number] for number in sorted(held))
 
 
 def _progress(rollout: Rollout, number: int, robots: Sequence[RobotId]) -> RolloutProgress:

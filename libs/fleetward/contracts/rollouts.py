@@ -98,6 +98,8 @@ class RolloutPolicy(Struct, frozen=True, kw_only=True):
     """What must hold on the robot at the instant of its swap, as ``docked``, ``battery>=0.3``, ``idle``."""
     gates: tuple[Gate, ...] = ()
     """Who must agree before the rollout begins, widens, switches or ends."""
+    joiners_per_minute: float = 6.0
+    """Continuous: how many robots that match later may join in a minute."""
     stalled_after_s: float = 3600.0
     """A rollout that may not go on for so long (a floor, a window, a gate) pauses and asks."""
     on_conflict: OnConflict = OnConflict.REFUSE
@@ -218,6 +220,12 @@ class Rollout(Event, frozen=True, kw_only=True):
     """When the newest alert about the new model was stored; ``last_alert`` says which."""
     last_alert: str = ""
     requested_by: str = ""
+    selector: str = ""
+    is_continuous: bool = False
+    """Robots that the selector names later join the last wave; it does not end until it is finished."""
+    joined_at: UtcTime | None = None
+    steady_since: UtcTime | None = None
+    """Continuous: when everybody was last through; whose proof is older may fall silent."""
     baking_since: UtcTime | None = None
     started_at: UtcTime
     ended_at: UtcTime | None = None
@@ -267,6 +275,8 @@ class RolloutRequested(Event, frozen=True, kw_only=True):
     selector: str
     strategy: Strategy = Strategy.CANARY
     policy: RolloutPolicy = RolloutPolicy()
+    is_continuous: bool = False
+    """Whether robots that match later join too."""
     requested_by: str = ""
     requested_at: UtcTime
     begins_at: UtcTime | None = None

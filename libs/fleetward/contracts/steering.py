@@ -27,6 +27,8 @@ def why_not(rollout: Rollout, action: ControlAction, *, to_all: bool = False) ->
             return _not_promoted(rollout, to_all=to_all)
         case ControlAction.RETRY:
             return _not_retried(rollout)
+        case ControlAction.FINISH:
+            return _not_finished(rollout)
         case ControlAction.ROLLBACK:
             return _not_rolled_back(rollout)
 
@@ -103,6 +105,13 @@ def _not_retried(rollout: Rollout) -> str:
             f"No robot of rollout {rollout.rollout_id} has failed or is unknown: nothing to retry."
         )
     return ""
+
+
+def _not_finished(rollout: Rollout) -> str:
+    problem = _not_begun(rollout) or _over(rollout, ControlAction.FINISH)
+    if problem or rollout.is_continuous:
+        return problem
+    return f"Rollout {rollout.rollout_id} takes no joiners and ends by itself: nothing to finish."
 
 
 def _not_rolled_back(rollout: Rollout) -> str:

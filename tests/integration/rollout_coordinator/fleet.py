@@ -73,6 +73,7 @@ class Fleet:
         *,
         attempt: int = 1,
         begins_at: datetime | None = None,
+        is_continuous: bool = False,
     ) -> RolloutId:
         """Ask for a rollout, as a person does."""
         wanted = RolloutRequested(
@@ -81,6 +82,7 @@ class Fleet:
             selector=selector,
             strategy=strategy,
             policy=policy,
+            is_continuous=is_continuous,
             requested_by="ann",
             requested_at=now(),
             begins_at=begins_at,

@@ -40,9 +40,6 @@ def test_every_promised_command_is_there() -> None:
             "up",
             "provision",
             "events",
-            "robot list",
-            "robot enrol",
-            "robot label",
             "alert list",
             "telemetry query",
         ),
@@ -61,14 +58,14 @@ def test_every_promised_command_is_there() -> None:
                 "repair",
             )
         ),
-        "robot history",
+        *(f"robot {verb}" for verb in ("history", "list", "enrol", "label")),
         *(f"keys {verb}" for verb in ("create", "init", "list", "sign-root", "rotate")),
         *("keys publish-root", "keys export-root"),
         *(
             f"rollout {verb}"
             for verb in ("quote", "plan", "start", "watch", "status", "list", "wait")
         ),
-        *(f"rollout {verb}" for verb in ("promote", "retry", "rollback")),
+        *(f"rollout {verb}" for verb in ("promote", "retry", "rollback", "finish")),
         *(f"rollout {verb}" for verb in ("pause", "resume", "abort", "approve", "reject")),
         *(f"site {verb}" for verb in ("list", "show", "set", "remove")),
     }

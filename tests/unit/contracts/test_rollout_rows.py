@@ -155,6 +155,41 @@ def test_whatever_is_decided_is_read_again_and_only_what_changed_is_written(
         }
 
 
+def grown(before: Rollout, joiners: int) -> Rollout:
+    """The next revision: so many robots joined the last wave."""
+    first = len(before.robots)
+    names = tuple(RobotId(f"{number:048}") for number in range(first, first + joiners))
+    return replace(
+        before,
+        waves=(*before.waves[:-1], (*before.waves[-1], *names)),
+        robots={**before.robots, **dict.fromkeys(names, WAITING)},
+        revision=before.revision + 1,
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(sizes, some.lists(some.tuples(some.integers(1, 300), some.booleans()), max_size=4))
+def test_a_rollout_that_robots_join_is_read_again_and_its_full_shards_are_not_written_again(
+    wave_sizes: list[int], joinings: list[tuple[int, bool]]
+) -> None:
+    shelf, stored = Shelf(), split(rollout(*wave_sizes), None)
+    shelf.put(stored)
+    for joiners, is_counted in joinings:
+        before = stored.whole
+        stored = split(grown(before, joiners), before)
+        shelf.put(stored)
+        assert shelf.whole() == stored.whole
+        assert list(shelf.whole().robots) == [name for wave in stored.whole.waves for name in wave]
+        if before.sharding is not None:
+            full = len(before.robots) // ROBOTS_PER_SHARD
+            assert {shard.shard for shard in stored.shards} >= {full}
+            assert all(shard.shard >= full for shard in stored.shards)
+        last = len(stored.whole.robots) - 1
+        stored = split((counted if is_counted else proved)(stored.whole, {0, last}), stored.whole)
+        shelf.put(stored)
+        assert shelf.whole() == stored.whole
+
+
 def test_a_small_rollout_is_one_row_that_says_it_all() -> None:
     small = rollout(1, ROBOTS_PER_SHARD - 1)
     assert split(small, None) == Stored(small, small, ())

@@ -8,9 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from fleetward.contracts.control import AbortMode, ControlAction
-from fleetward.contracts.rollouts import FINAL_STATES, Rollout
+from fleetward.contracts.rollouts import FINAL_STATES, RobotProgress, Rollout
 from fleetward.contracts.rollouts import RolloutState as State
 from rollout_coordinator.advance import Fact
+from rollout_coordinator.joining import RobotsMatched
 from rollout_coordinator.step import RobotTaken, Step, Tick
 from tests.unit.rollout_coordinator import scenes
 from tests.unit.rollout_coordinator.gate_words import approval, gate_answer
@@ -40,7 +41,9 @@ FACTS: dict[str, Fact] = {
     "abort, keep": scenes.asked(ControlAction.ABORT, AbortMode.KEEP),
     "withdrawal of the model": scenes.withdrawn(scenes.NEW),
     "withdrawal of what was before": scenes.withdrawn(scenes.OLD),
+    "finish": scenes.asked(ControlAction.FINISH),
     "taken": RobotTaken(scenes.robot(1), "rollout elsewhere"),
+    "robots that match later": RobotsMatched({scenes.robot(9): RobotProgress()}),
     "tick": Tick(),
     "promote": scenes.asked(ControlAction.PROMOTE),
     "promote to all": scenes.asked(ControlAction.PROMOTE, to_all=True),
@@ -92,7 +95,9 @@ WHILE_OPEN = {
         "abort, keep": "aborted: RolloutEnded",
         "withdrawal of the model": HALTED,
         "withdrawal of what was before": REMEMBERED,
+        "finish": REMEMBERED,
         "taken": REMEMBERED,
+        "robots that match later": NOTHING,
         "tick": HALTED,
         "promote": "running: RolloutPromoted",
         "promote to all": "running: RolloutPromoted",
@@ -120,7 +125,9 @@ WHILE_OPEN = {
         "abort, keep": "aborted: RolloutEnded",
         "withdrawal of the model": HALTED,
         "withdrawal of what was before": REMEMBERED,
+        "finish": REMEMBERED,
         "taken": REMEMBERED,
+        "robots that match later": NOTHING,
         "tick": HALTED,
         "promote": REMEMBERED,
         "promote to all": REMEMBERED,
@@ -148,7 +155,9 @@ WHILE_OPEN = {
         "abort, keep": "aborted: RolloutEnded",
         "withdrawal of the model": NOTHING,
         "withdrawal of what was before": "reverted: RolloutEnded",
+        "finish": REMEMBERED,
         "taken": REMEMBERED,
+        "robots that match later": NOTHING,
         "tick": NOTHING,
         "promote": REMEMBERED,
         "promote to all": REMEMBERED,
