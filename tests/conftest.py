@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 # Two cores may serve a NATS server and a robot beside the test: no deadline for one example.
 settings.register_profile(
@@ -18,14 +19,22 @@ pytest_plugins = ["testkit.servers"]
 
 WHOLE_SYSTEMS = ("tests/e2e", "tests/faults")
 """Directories whose tests run a whole fleet. Two at once would starve each other on two cores, so
-these share one of the workers; every other file may go to either."""
+these share one of the workers and begin first: the other files fill up both workers' ends."""
+
+FLEETS = "fleets"
 
 
 class TwoWorkers(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
     """Keeps the tests of one file together, and those of whole fleets on one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "fleets" if nodeid.startswith(WHOLE_SYSTEMS) else nodeid.partition("::")[0]
+        return FLEETS if nodeid.startswith(WHOLE_SYSTEMS) else nodeid.partition("::")[0]
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        """Deal the fleets out before anything else."""
+        if FLEETS in self.workqueue:
+            self.workqueue.move_to_end(FLEETS, last=False)
+        super()._assign_work_unit(node)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TwoWorkers:

@@ -31,7 +31,7 @@ from fleetward.local.ports import free_port, free_port_pairs
 from fleetward.trust.identities import Identities
 from fleetward.trust.resolver import push_accounts
 
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
 STOP_GRACE_S = 10.0
 START_ATTEMPTS = 5
 

@@ -13,8 +13,8 @@ from typing import Any
 from fleetward.local.child import Child, Command
 from fleetward.local.readiness import Notified
 
-READY_TIMEOUT_S = 20.0
-LOG_TIMEOUT_S = 20.0
+READY_TIMEOUT_S = 60.0
+LOG_TIMEOUT_S = 60.0
 STOP_GRACE_S = 10.0
 
 

@@ -14,11 +14,13 @@ from fleetward.contracts.rollouts import Rollout
 from tests.faults.conftest import Fleetward
 
 POLL_S = 0.1
+PATIENCE_S = 60.0
+"""How long a test waits for what must come: generous, for it costs nothing when it comes."""
 _Found = TypeVar("_Found")
 
 
 async def eventually(
-    look: Callable[[], Awaitable[_Found | None]], within_s: float = 20.0
+    look: Callable[[], Awaitable[_Found | None]], within_s: float = PATIENCE_S
 ) -> _Found:
     """The first answer of ``look`` that is neither None nor False."""
     async with asyncio.timeout(within_s):
@@ -36,7 +38,7 @@ async def check_in(system: Fleetward, robot: str) -> RobotCheckedIn | None:
 
 
 async def serves(
-    system: Fleetward, robot: str, version: str, within_s: float = 20.0
+    system: Fleetward, robot: str, version: str, within_s: float = PATIENCE_S
 ) -> RobotCheckedIn:
     """Wait until a robot says that it serves ``version``."""
 
@@ -72,7 +74,7 @@ async def rollout_that(
     system: Fleetward,
     rollout: Rollout,
     holds: Callable[[Rollout], bool],
-    within_s: float = 30.0,
+    within_s: float = PATIENCE_S,
 ) -> Rollout:
     """The rollout as soon as ``holds`` is true of it."""
 

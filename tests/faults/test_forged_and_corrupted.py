@@ -40,7 +40,7 @@ Change = Callable[[bytes], bytes]
 async def given(system: Fleetward, version: str) -> RolloutState:
     """Roll ``version`` out to everybody at once; how it ended."""
     rollout = await system.start(version, Strategy.ALL_AT_ONCE)
-    return (await system.fleet.wait_rollout(rollout.rollout_id, timeout_s=60)).state
+    return (await system.fleet.wait_rollout(rollout.rollout_id, timeout_s=90)).state
 
 
 async def digest_of(system: Fleetward, version: str) -> tuple[ModelRef, Digest]:
@@ -127,7 +127,7 @@ async def test_bytes_that_changed_in_the_store_are_activated_by_nobody(
     whole = {key: await overwrite(fleetward, key, change) for key in keys}
 
     rollout = await fleetward.start(bad)
-    ended = await fleetward.fleet.wait_rollout(rollout.rollout_id, timeout_s=60)
+    ended = await fleetward.fleet.wait_rollout(rollout.rollout_id, timeout_s=90)
 
     assert ended.state is RolloutState.REVERTED
     assert "robots failed" in ended.reason

@@ -66,7 +66,7 @@ async def test_a_full_hub_refuses_loses_nothing_and_recovers_when_space_returns(
         ):
             version = await system.publish_build(1)
             rollout = await system.start(version, Strategy.ALL_AT_ONCE)
-            await system.fleet.wait_rollout(rollout.rollout_id, timeout_s=40)
+            await system.fleet.wait_rollout(rollout.rollout_id, timeout_s=90)
             kept = await acknowledged(application, range(20))
             assert len(kept) == 20
 
@@ -87,7 +87,7 @@ async def test_a_full_hub_refuses_loses_nothing_and_recovers_when_space_returns(
             assert kept | while_full | after <= stored
             version = await system.publish_build(2)
             rollout = await system.start(version, Strategy.ALL_AT_ONCE)
-            ended = await system.fleet.wait_rollout(rollout.rollout_id, timeout_s=60)
+            ended = await system.fleet.wait_rollout(rollout.rollout_id, timeout_s=90)
             assert ended.state is RolloutState.SUCCEEDED, ended.reason
             said = await serves(system, "robot-1", version)
             assert said.boot_id == served.boot_id, "the robot's bridge did not live through it"

@@ -43,7 +43,7 @@ async def test_a_rollout_survives_a_store_that_stands_still_and_a_bus_killed_thr
         pid = fleetward.system.kill("nats-server")
         await fleetward.system.ready("nats-server", after_pid=pid)
         await asyncio.sleep(BETWEEN_BUS_KILLS_S)
-    ended = await fleetward.fleet.wait_rollout(rollout.rollout_id, timeout_s=60)
+    ended = await fleetward.fleet.wait_rollout(rollout.rollout_id, timeout_s=90)
     assert ended.state is RolloutState.SUCCEEDED, ended.reason
     for robot in ROBOTS:
         await serves(fleetward, robot, version)
@@ -61,7 +61,7 @@ async def test_five_rollouts_end_right_while_the_coordinator_is_killed_at_random
         await asyncio.sleep(chance.uniform(0.0, LATEST_KILL_S))
         assert fleetward.system.kill("rollout-coordinator")
         rollout = await asking
-        ended = await fleetward.fleet.wait_rollout(rollout.rollout_id, timeout_s=40)
+        ended = await fleetward.fleet.wait_rollout(rollout.rollout_id, timeout_s=90)
         assert ended.state is RolloutState.SUCCEEDED, ended.reason
         assert {of.phase for of in ended.robots.values()} == {RobotPhase.PROVED}
         now = await generations(fleetward)

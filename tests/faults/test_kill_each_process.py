@@ -29,8 +29,8 @@ PROCESSES = (
     "alerting",
     "edge-bridge.robot-1",
 )
-ROLLOUT_LIMIT_S = 60.0
-SETTLE_LIMIT_S = 20.0
+ROLLOUT_LIMIT_S = 90.0
+SETTLE_LIMIT_S = 60.0
 ACKNOWLEDGED = 20
 _builds = itertools.count(1)
 

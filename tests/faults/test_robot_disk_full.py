@@ -24,7 +24,7 @@ TOO_LITTLE_BYTES = 32 * MIB
 async def given(system: Fleetward, version: str) -> Rollout:
     """The end of a rollout of ``version`` to everybody at once."""
     rollout = await system.start(version, Strategy.ALL_AT_ONCE)
-    return await system.fleet.wait_rollout(rollout.rollout_id, timeout_s=40)
+    return await system.fleet.wait_rollout(rollout.rollout_id, timeout_s=90)
 
 
 async def halted_without_an_answer(system: Fleetward, version: str) -> Rollout:
@@ -60,7 +60,7 @@ async def test_a_full_robot_serves_on_and_the_rollout_is_taken_back_until_space_
             silent = await halted_without_an_answer(system, second)
             assert silent.reason.startswith("only 0 of 1 robots proved the model")
             filler.unlink()
-            ended = await system.fleet.wait_rollout(silent.rollout_id, timeout_s=40)
+            ended = await system.fleet.wait_rollout(silent.rollout_id, timeout_s=90)
             assert ended.state is RolloutState.REVERTED
             await serves(system, "robot-1", first)
             await serves_on(system, "robot-1")

@@ -41,7 +41,7 @@ ROBOT = robot_id("robot-1")
 async def given(system: Fleetward, version: str) -> RolloutState:
     """Roll ``version`` out to everybody at once; how it ended."""
     rollout = await system.start(version, Strategy.ALL_AT_ONCE)
-    return (await system.fleet.wait_rollout(rollout.rollout_id, timeout_s=60)).state
+    return (await system.fleet.wait_rollout(rollout.rollout_id, timeout_s=90)).state
 
 
 async def commanded(

@@ -25,7 +25,7 @@ ROBOTS = 2
 PROCESSES = 2 + 4 + 2 * ROBOTS
 """Servers, services, and for each robot a bridge and at least one worker."""
 READY_S = 60.0
-GONE_S = 5.0
+GONE_S = 30.0
 LONG_BAKE = replace(QUICK, wave_percents=(50, 100), bake_s=4.0)
 
 
@@ -57,7 +57,7 @@ async def in_the_middle(fleet: Fleet, rollout: Rollout) -> None:
         phases = {progress.phase for progress in now.robots.values()}
         return phases == {RobotPhase.PROVED, RobotPhase.WAITING}
 
-    await eventually(look, within_s=30)
+    await eventually(look)
 
 
 async def test_nothing_outlives_a_killed_supervisor_and_the_next_start_ends_the_rollout(
@@ -71,7 +71,7 @@ async def test_nothing_outlives_a_killed_supervisor_and_the_next_start_ends_the_
         first = await fleet.start_rollout(
             f"{name}:v1", "all", strategy=Strategy.ALL_AT_ONCE, policy=QUICK
         )
-        await fleet.wait_rollout(first.rollout_id, timeout_s=40)
+        await fleet.wait_rollout(first.rollout_id, timeout_s=90)
         rollout = await fleet.start_rollout(f"{name}:v2", "all", policy=LONG_BAKE)
         await in_the_middle(fleet, rollout)
 
@@ -82,7 +82,7 @@ async def test_nothing_outlives_a_killed_supervisor_and_the_next_start_ends_the_
         assert alive == []
 
     async with running(home, models, ROBOTS) as system:
-        ended = await system.fleet.wait_rollout(rollout.rollout_id, timeout_s=60)
+        ended = await system.fleet.wait_rollout(rollout.rollout_id, timeout_s=90)
         assert ended.state is RolloutState.SUCCEEDED, ended.reason
         assert {progress.phase for progress in ended.robots.values()} == {RobotPhase.PROVED}
         for robot in ("robot-1", "robot-2"):

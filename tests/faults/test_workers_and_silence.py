@@ -39,7 +39,7 @@ async def test_workers_killed_again_and_again_leave_no_robot_without_a_model(
 ) -> None:
     first, second = await fleetward.publish_build(1), await fleetward.publish_build(2)
     rollout = await fleetward.start(first)
-    assert (await fleetward.fleet.wait_rollout(rollout.rollout_id, timeout_s=60)).state is (
+    assert (await fleetward.fleet.wait_rollout(rollout.rollout_id, timeout_s=90)).state is (
         RolloutState.SUCCEEDED
     )
     boots = {robot: (await serves(fleetward, robot, first)).boot_id for robot in ROBOTS}
@@ -51,7 +51,7 @@ async def test_workers_killed_again_and_again_leave_no_robot_without_a_model(
         await asyncio.sleep(BETWEEN_KILLS_S)
     assert killed >= KILLS / 2
 
-    ended = await fleetward.fleet.wait_rollout(rollout.rollout_id, timeout_s=60)
+    ended = await fleetward.fleet.wait_rollout(rollout.rollout_id, timeout_s=90)
     assert ended.state in {RolloutState.SUCCEEDED, RolloutState.REVERTED}
     served = second if ended.state is RolloutState.SUCCEEDED else first
     for robot in ROBOTS:
@@ -86,7 +86,7 @@ async def test_a_silent_robot_that_the_threshold_spares_is_left_and_converges_wh
     before = await silences(fleetward, "robot-2")
     async with stopped(fleetward, "robot-2"):
         rollout = await started(fleetward, version, min_success_percent=60)
-        ended = await fleetward.fleet.wait_rollout(rollout.rollout_id, timeout_s=40)
+        ended = await fleetward.fleet.wait_rollout(rollout.rollout_id, timeout_s=90)
         assert ended.state is RolloutState.SUCCEEDED, ended.reason
         assert unknown(ended) == ["robot-2"]
         assert "2 of 3" in ended.reason
@@ -108,7 +108,7 @@ async def test_a_silent_robot_too_many_halts_and_comes_back_to_the_model_before(
             fleetward, rollout, lambda now: now.state is RolloutState.REVERTING
         )
         assert "only 2 of 3 robots proved the model (0 failed, 1 unknown)" in halted.reason
-    ended = await fleetward.fleet.wait_rollout(rollout.rollout_id, timeout_s=40)
+    ended = await fleetward.fleet.wait_rollout(rollout.rollout_id, timeout_s=90)
     assert ended.state is RolloutState.REVERTED
     for robot in ROBOTS:
         await serves(fleetward, robot, said.active_model.version)
@@ -136,6 +136,6 @@ async def test_a_robot_that_falls_silent_after_its_proof_holds_the_wave_until_it
         await asyncio.sleep(policy.bake_s / 2)
         still = await fleetward.fleet.rollout(rollout.rollout_id)
         assert (still.wave, still.robots[canary].phase) == (0, RobotPhase.TARGETED)
-    ended = await fleetward.fleet.wait_rollout(rollout.rollout_id, timeout_s=60)
+    ended = await fleetward.fleet.wait_rollout(rollout.rollout_id, timeout_s=90)
     assert ended.state is RolloutState.SUCCEEDED, ended.reason
     assert {of.phase for of in ended.robots.values()} == {RobotPhase.PROVED}

@@ -37,7 +37,7 @@ async def test_rollouts_and_alerts_work_on_robots_whose_clocks_are_a_month_off(
                 "all",
                 policy=replace(QUICK, wave_percents=(50, 100)),
             )
-            ended = await system.fleet.wait_rollout(rollout.rollout_id, timeout_s=60)
+            ended = await system.fleet.wait_rollout(rollout.rollout_id, timeout_s=90)
             assert ended.state is RolloutState.SUCCEEDED, ended.reason
             assert {of.phase for of in ended.robots.values()} == {RobotPhase.PROVED}
             assert ended.evidence.canary.inferences >= QUICK.min_inferences

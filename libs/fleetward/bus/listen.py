@@ -14,6 +14,7 @@ from typing import Any
 from faststream import AckPolicy, BaseMiddleware
 from faststream.exceptions import HandlerException, NackMessage, RejectMessage
 from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
+from faststream.nats.security import NatsCredentials
 from msgspec import Struct
 
 from fleetward.bus.connection import BusSettings, connection_options, exit_process, watch_reader
@@ -58,8 +59,10 @@ async def connect_broker(settings: BusSettings) -> NatsBroker:
         if broker.running:  # else it is stopping on purpose
             await exit_process()
 
+    options = connection_options(settings)
     broker = NatsBroker(
-        **connection_options(settings),
+        security=NatsCredentials(options.pop("user_credentials")),
+        **options,
         error_cb=error,
         closed_cb=closed,
         ack_policy=AckPolicy.NACK_ON_ERROR,

@@ -74,7 +74,7 @@ class Receiver:
             self._server.close()
             await self._server.wait_closed()
 
-    async def count(self, wanted: int, timeout_s: float = 15.0) -> None:
+    async def count(self, wanted: int, timeout_s: float = 60.0) -> None:
         async with asyncio.timeout(timeout_s), self._arrived:
             await self._arrived.wait_for(lambda: len(self.bodies) >= wanted)
 
@@ -157,7 +157,7 @@ class Alerting:
         self._process.send_signal(signal.SIGHUP)
 
     async def logged(
-        self, event: str, *, since: int = 0, timeout_s: float = 15.0
+        self, event: str, *, since: int = 0, timeout_s: float = 60.0
     ) -> dict[str, Any]:
         def found() -> list[dict[str, Any]]:
             return [line for line in self.lines[since:] if line.get("event") == event]

@@ -25,7 +25,7 @@ from testkit.servers import NatsSystem
 from tests.integration.bus.speech import consumer, requested
 
 REQUESTS = consumer("coordinator-requests")
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 @asynccontextmanager

@@ -25,7 +25,7 @@ from tests.integration.bus.speech import consumer, heartbeat, summary
 
 HEALTH = consumer("coordinator-health")
 ROBOTS = consumer("coordinator-robots")
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 Handler = Callable[[Sequence[Delivery]], Awaitable[None]]
 

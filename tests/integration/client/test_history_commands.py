@@ -67,7 +67,7 @@ async def test_what_was_in_production_on_this_robot_at_14_03_on_tuesday(
     )
     await publish(registry, recalled)
     people = await shared_nats_system.connect(Principal.OPERATOR)
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(60.0):
         while len([fact async for fact in history(people, ModelActivated, robot_id="arm-1")]) < 2:
             pass  # the server copies a moment later
 

@@ -197,14 +197,14 @@ async def test_watch_goes_on_after_the_server_was_killed(nats_system: NatsSystem
         again = await nats_system.connect(Principal.COORDINATOR)
         await publish(again, rollout("r-1", 2, RolloutState.SUCCEEDED))
 
-        last = await asyncio.wait_for(anext(changes), 30.0)
+        last = await asyncio.wait_for(anext(changes), 60.0)
 
     assert (last.revision, last.state) == (2, RolloutState.SUCCEEDED)
 
 
 async def test_wait_returns_the_final_state(fleet: Fleet, coordinator: Client, wanted: str) -> None:
     await publish(coordinator, rollout(wanted))
-    waiting = asyncio.ensure_future(fleet.wait_rollout(wanted, timeout_s=20.0))
+    waiting = asyncio.ensure_future(fleet.wait_rollout(wanted, timeout_s=60.0))
     await publish(coordinator, rollout(wanted, 2, RolloutState.REVERTED))
 
     assert (await waiting).state is RolloutState.REVERTED
@@ -239,7 +239,7 @@ async def test_a_control_reaches_the_coordinator(
 
     async with Coordinator(coordinator, note) as played:
         await fleet.control_rollout(wanted, ControlAction.PAUSE, requested_by="ann")
-        await asyncio.wait_for(arrived.wait(), 5.0)
+        await asyncio.wait_for(arrived.wait(), 60.0)
 
     request = played.heard[-1]
     assert isinstance(request, RolloutControlRequested)

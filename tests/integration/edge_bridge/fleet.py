@@ -36,7 +36,7 @@ from tests.unit.edge_bridge_bus.object_server import Objects, Registry, cut_even
 
 ROBOT = RobotId("r1")
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
-WAIT_S = 20.0
+WAIT_S = 60.0
 _Fact = TypeVar("_Fact", bound=Event)
 
 

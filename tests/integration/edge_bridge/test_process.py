@@ -25,7 +25,7 @@ from tests.integration.edge_slots import tiny_models
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = f"00-{TRACE_ID}-b7ad6b7169203331-01"
-READY_WAIT_S = 20.0
+READY_WAIT_S = 60.0
 
 
 @pytest.fixture

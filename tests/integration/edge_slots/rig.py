@@ -12,7 +12,7 @@ from edge_bridge.slots import FellBack, InferenceDone, Slots, StagedModel
 from edge_bridge.sources import PushSource
 from tests.integration.edge_slots.tiny_models import SIDE_PX
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 SETTINGS = SlotSettings(frame_limit_bytes=SIDE_PX * SIDE_PX * 3, restart_delay_s=0.01)
 
 

@@ -12,7 +12,7 @@ import pytest
 from fleetward.local.happenings import Happening
 from fleetward.local.programs import BRIDGE, SERVICES, Settings, fleet
 
-WAIT_TIMEOUT_S = 30.0
+WAIT_TIMEOUT_S = 60.0
 STAND_IN = [sys.executable, str(Path(__file__).parent / "stand_in.py")]
 
 

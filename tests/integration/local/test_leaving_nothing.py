@@ -16,7 +16,7 @@ import pytest
 from fleetward.client.access import read_access
 
 START_WITHIN_S = 60.0
-END_WITHIN_S = 20.0
+END_WITHIN_S = 60.0
 
 
 @asynccontextmanager

@@ -38,7 +38,7 @@ class DyingRegistry:
         self._fatal = request
         self._dead.clear()
         asked = asyncio.ensure_future(work)
-        await asyncio.wait_for(self._dead.wait(), 20.0)
+        await asyncio.wait_for(self._dead.wait(), 60.0)
         asked.cancel()
 
     async def stop(self) -> None:

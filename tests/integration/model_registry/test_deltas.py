@@ -45,7 +45,7 @@ from tests.unit.delivery.safetensors_files import (
 )
 
 POLL_S = 0.05
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 ROWS, COLUMNS, RANK = 600, 512, 4
 
 

@@ -43,7 +43,7 @@ from tests.integration.rollout_coordinator.robot import Robot, now
 
 POLICY = RolloutPolicy(wave_percents=(20, 60, 100), bake_s=0.2, silent_after_s=30, min_inferences=5)
 SUMMARY_S = 0.25
-END_TIMEOUT_S = 60.0
+END_TIMEOUT_S = 90.0
 CANCEL_AGAIN_S = 0.5
 LEASE_S = 600.0
 """These robots check in when something changes, and only then."""

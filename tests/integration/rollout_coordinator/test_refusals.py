@@ -31,7 +31,7 @@ from tests.integration.rollout_coordinator.robot import now
 from tests.integration.rollout_coordinator.stored import stored_in
 
 MARS = "site=mars"
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 
 
 @pytest.fixture

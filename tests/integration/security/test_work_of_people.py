@@ -82,8 +82,8 @@ async def test_last_values_are_answered(
 ) -> None:
     fields = dict.fromkeys(PLACEHOLDER.findall(row.subject), "nobody")
     connection = nats_reader[reader]
-    assert await last_value(connection, row.event, timeout_s=3.0, **fields) is None
-    assert await last_values(connection, row.event, timeout_s=3.0, **fields) == []
+    assert await last_value(connection, row.event, timeout_s=30.0, **fields) is None
+    assert await last_values(connection, row.event, timeout_s=30.0, **fields) == []
     assert row.stream is not None
     streams = connection.jetstream(prefix=streams_prefix(account_of(reader)))
     stream = await streams.stream_info(row.stream.value)
