@@ -26,6 +26,7 @@ from edge_bridge.unasked import Unasked
 from fleetward.bus.backoff import pause_s
 from fleetward.bus.logs import log
 from fleetward.bus.tracing import span
+from fleetward.bus.waiting import happens
 from fleetward.contracts.robots import RobotTarget
 
 _logger = logging.getLogger(__name__)
@@ -129,8 +130,7 @@ class Converger:
                 reason=str(problem),
                 wait_s=wait_s,
             )
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), wait_s)
+        await happens(self._changed, wait_s)
         return failures
 
     async def _converge(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from opentelemetry import context as opentelemetry_context
 
@@ -18,6 +17,7 @@ from fleetward.bus.errors import PublishError
 from fleetward.bus.logs import log
 from fleetward.bus.publish import publish
 from fleetward.bus.tracing import context_of, current_traceparent
+from fleetward.bus.waiting import happens
 from fleetward.contracts.codec import MessageTooLargeError
 from fleetward.contracts.event import Event
 from fleetward.contracts.robots import RobotCheckedIn
@@ -58,8 +58,7 @@ class Reporter:
                 )
                 continue
             if not unsent:
-                with suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(self._fresh.wait(), _LOOK_AGAIN_S)
+                await happens(self._fresh, _LOOK_AGAIN_S)
 
     async def _send(self, unsent: Unsent) -> None:
         connection = await self._link.connected()
@@ -103,5 +102,4 @@ class CheckIns:
                 await self._reporter.report(None, [self._check_in(self._sequence)])
             except JournalError as problem:
                 log(_logger, "check_in.unwritten", level=logging.ERROR, reason=str(problem))
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), self._period_s)
+            await happens(self._changed, self._period_s)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import suppress
 
 from nats.aio.client import Client
 
@@ -16,6 +15,7 @@ from fleetward.bus.backoff import pause_s
 from fleetward.bus.errors import PublishError
 from fleetward.bus.logs import log
 from fleetward.bus.publish import publish
+from fleetward.bus.waiting import happens
 from fleetward.contracts.codec import UnreadableMessageError, decode
 from fleetward.contracts.telemetry import TelemetryFrame, TelemetryStored
 
@@ -119,8 +119,7 @@ class FrameSender:
 
     async def _idle(self) -> None:
         """Until a frame is spooled, or until sent frames wait too long to be reported stored."""
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._fresh.wait(), _IDLE_S)
+        await happens(self._fresh, _IDLE_S)
         if time.monotonic() - self._progressed_s > self._limits.resend_after_s:
             self.begin_again()
 

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 
 from edge_bridge.facts import Facts
 from edge_bridge.hub_clock import HubClock, reading, until_s
+from fleetward.bus.waiting import happens
 from fleetward.contracts.robots import RobotTarget
 
 LOOK_S = 0.25
@@ -61,10 +62,7 @@ class SwapGate:
         self._stirred.clear()
         left_s = self._left_s(target)
         wait_s = LOOK_S if left_s is None or left_s <= 0 else min(left_s, LOOK_S)
-        try:
-            await asyncio.wait_for(self._stirred.wait(), wait_s)
-        except asyncio.TimeoutError:
-            return
+        await happens(self._stirred, wait_s)
 
     def _left_s(self, target: RobotTarget) -> float | None:
         if target.switch_at is None:

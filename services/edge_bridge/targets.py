@@ -17,6 +17,7 @@ from edge_bridge.withdrawals import WithdrawnDigests
 from fleetward.bus.errors import BusError
 from fleetward.bus.last_values import last_value
 from fleetward.bus.logs import log
+from fleetward.bus.waiting import happens
 from fleetward.contracts.codec import UnreadableMessageError, decode
 from fleetward.contracts.curation import SignedWithdrawals
 from fleetward.contracts.ids import RobotId
@@ -83,10 +84,7 @@ class TargetWatch:
             self._wake.clear()
             await self._look()
             await asyncio.sleep(self._look_spacing_s)
-            try:
-                await asyncio.wait_for(self._wake.wait(), self._poll_s)
-            except asyncio.TimeoutError:
-                continue
+            await happens(self._wake, self._poll_s)
 
     async def _look(self) -> None:
         connection = await self._link.connected()

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Collection
 
 from edge_bridge.health import HealthBounds, Outcomes, fall_back_reason
+from fleetward.bus.waiting import happens
 from fleetward.contracts.ids import Digest
 
 
@@ -44,7 +45,4 @@ class InferenceWatch:
     async def news(self, timeout_s: float) -> None:
         """Until the next inference or wake, for at most ``timeout_s``."""
         self._counted.clear()
-        try:
-            await asyncio.wait_for(self._counted.wait(), timeout_s)
-        except asyncio.TimeoutError:
-            return
+        await happens(self._counted, timeout_s)

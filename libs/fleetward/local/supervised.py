@@ -11,6 +11,7 @@ from subprocess import SubprocessError
 from msgspec import Struct
 from msgspec.structs import replace
 
+from fleetward.bus.waiting import happens
 from fleetward.local.child import Child, Command
 from fleetward.local.errors import NotReadyError
 from fleetward.local.happenings import ProcessExited, ProcessFailed, ProcessReady, Report
@@ -180,10 +181,7 @@ class Supervised:
             )
         )
         await self._enter(ProcessState.WAITING)
-        try:
-            await asyncio.wait_for(self._stopping.wait(), delay_s)
-        except asyncio.TimeoutError:
-            return
+        await happens(self._stopping, delay_s)
 
     async def _fail(self, history: RestartHistory) -> None:
         self._report(

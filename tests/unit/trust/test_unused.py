@@ -43,6 +43,8 @@ def test_package_that_is_loaded_already_stays(package: str) -> None:
 
 @pytest.mark.parametrize("module", ["fleetward.client.fleet", "edge_bridge.__main__"])
 def test_who_checks_signatures_does_not_load_boto3(module: str) -> None:
-    asked = f"import sys, {module}; print('securesystemslib' in sys.modules, 'boto3' in sys.modules)"
+    asked = (
+        f"import sys, {module}; print('securesystemslib' in sys.modules, 'boto3' in sys.modules)"
+    )
     told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
     assert told.stdout.split() == ["True", "False"]
