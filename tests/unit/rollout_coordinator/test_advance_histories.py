@@ -115,7 +115,7 @@ def lived(waves: list[int], policy: RolloutPolicy, moves: list[Move]) -> tuple[R
     return rollout, story
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(WAVES, POLICIES, MOVES)
 def test_every_history_keeps_the_promises(
     waves: list[int], policy: RolloutPolicy, moves: list[Move]
@@ -123,7 +123,7 @@ def test_every_history_keeps_the_promises(
     lived(waves, policy, moves)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(WAVES, POLICIES, MOVES)
 def test_replaying_a_history_gives_the_identical_states_byte_for_byte(
     waves: list[int], policy: RolloutPolicy, moves: list[Move]
@@ -133,7 +133,7 @@ def test_replaying_a_history_gives_the_identical_states_byte_for_byte(
     assert told[0] == told[1]
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(WAVES, POLICIES, MOVES)
 def test_copies_told_at_once_or_later_change_nothing(
     waves: list[int], policy: RolloutPolicy, moves: list[Move]
@@ -156,7 +156,7 @@ def test_copies_told_at_once_or_later_change_nothing(
             assert step.rollout is rollout, f"a copy of {copy} changed something"
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(WAVES, POLICIES, MOVES, some.randoms(use_true_random=False))
 def test_any_order_of_the_same_facts_keeps_the_promises(
     waves: list[int], policy: RolloutPolicy, moves: list[Move], chance: scenes.Shuffler
@@ -173,7 +173,7 @@ def test_any_order_of_the_same_facts_keeps_the_promises(
         rollout = step.rollout
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(WAVES, POLICIES, MOVES, some.integers(1, MAX_FACTS))
 def test_facts_decided_in_batches_keep_the_promises(
     waves: list[int], policy: RolloutPolicy, moves: list[Move], size: int

@@ -1,4 +1,4 @@
-"""Every state that three robots can lead the real ``advance`` into, breadth first."""
+"""Every state that two or three robots can lead the real ``advance`` into, breadth first."""
 
 from __future__ import annotations
 
@@ -107,8 +107,8 @@ PLANS = {
     "control": scenes.planned(1, 1, policy=WATCHED),
     "gates": scenes.planned(1, 1, policy=GATED),
     "canary, strict": scenes.planned(1, 2, policy=STRICT, fresh=frozenset({scenes.robot(3)})),
-    "canary, lax": scenes.planned(1, 2, policy=LAX, fresh=frozenset({scenes.robot(3)})),
-    "rolling": scenes.planned(3, policy=STRICT, strategy=Strategy.ROLLING),
+    "canary, lax": scenes.planned(1, 1, policy=LAX, fresh=frozenset({scenes.robot(2)})),
+    "rolling": scenes.planned(2, policy=STRICT, strategy=Strategy.ROLLING),
     "blue-green": scenes.planned(1, 1, policy=LAX, strategy=Strategy.BLUE_GREEN),
     "shadow": scenes.planned(2, policy=LAX, strategy=Strategy.SHADOW),
     "a-b": scenes.planned(1, 1, policy=LAX, strategy=Strategy.A_B),

@@ -1,4 +1,4 @@
-"""The same model twice is seldom condemned: 10,000 rollouts, judged every second, at two alphas."""
+"""The same model twice is seldom condemned: 10,000 rollouts, judged every second."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WILD = World(sites=((3, 6),) * 2, before_windows=3, robot_spread=0.2, wander=0.2
 FLEETS = ((ONE_SITE, 3000), (MIXED, 2500), (UNKNOWN_BEFORE, 2500), (PAIRS, 1000), (WILD, 1000))
 
 
-@pytest.mark.parametrize("alpha", [0.05, 0.01])
+@pytest.mark.parametrize("alpha", [0.01])
 def test_10_000_rollouts_of_the_same_model_are_condemned_in_at_most_alpha(alpha: float) -> None:
     chance = np.random.default_rng(11)
     policy = replace(EXACT, alpha=alpha)
