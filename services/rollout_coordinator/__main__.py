@@ -16,10 +16,12 @@ from fleetward.bus.readiness import notify_ready
 from fleetward.bus.requests import answer
 from fleetward.bus.tracing import setup_tracing
 from fleetward.contracts.catalog import consumers_of
+from fleetward.contracts.decisions import ExplainRollout
 from fleetward.contracts.rollout_plans import PlanRollout
 from fleetward.contracts.rollouts import RolloutRequested
 from fleetward.contracts.rows import Principal
 from fleetward.trust.signing import SigningKey, TrustedKeys
+from rollout_coordinator.explaining import Explainer
 from rollout_coordinator.gatekeeper import Gatekeeper
 from rollout_coordinator.handlers import Handlers
 from rollout_coordinator.interest import Interest
@@ -53,6 +55,7 @@ async def serve(settings: Settings) -> None:
     await answer(connection, PlanRollout, planner.previewed)
     for pull in pulls:
         await pull.start()
+    await answer(connection, ExplainRollout, Explainer(connection, ledger, sites, utc_now).explain)
     notify_ready()
     # A coordinator without a clock must not linger: what breaks it is raised, and it is restarted.
     gatekeeper = Gatekeeper(connection, settings.gatekeeper, utc_now)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import get_args
 
+from msgspec import Struct
+
 from fleetward.contracts.rollouts import FINAL_STATES, Rollout
 from fleetward.contracts.surroundings import NOTHING_AROUND, Surroundings
 from rollout_coordinator.advance import Fact, Report, advance, judged, reported
@@ -18,39 +20,67 @@ Told = tuple[Fact, datetime]
 _REPORTS = get_args(Report)
 
 
+class Folded(Struct, frozen=True):
+    """One decision: what it does, how many facts it took in, and those it is made again from.
+
+    ``mattered``: all but gathered reports that changed nothing. The same rollout object: no fact
+    changed anything.
+    """
+
+    step: Step
+    used: int
+    mattered: tuple[Told, ...]
+
+
 def folded(
     rollout: Rollout,
     told: Sequence[Told],
     now: datetime,
     around: Surroundings = NOTHING_AROUND,
 ) -> tuple[Step, int]:
-    """The facts as one step, and how many of them it took in.
+    """The facts as one step, and how many of them it took in."""
+    made = decided(rollout, told, now, around)
+    return made.step, made.used
+
+
+def decided(
+    rollout: Rollout,
+    told: Sequence[Told],
+    now: datetime,
+    around: Surroundings = NOTHING_AROUND,
+) -> Folded:
+    """The facts as one decision.
 
     Reports that follow each other are all written down before they are judged, once: a thousand
     robots that speak in the same moment cost one look at the rollout, and each look of a comparison
     gets its own. The step ends with the first judgement that sets targets: one write gives a robot one
-    target at most, and a bounded number of them. The same rollout object: nothing changed.
+    target at most, and a bounded number of them.
     """
-    step, heard = Step(rollout=rollout), rollout
+    step, heard, mattered = Step(rollout=rollout), rollout, list[Told]()
     for count, (fact, stored_at) in enumerate(told):
         if isinstance(fact, _REPORTS) and _is_under_way(step.rollout):
-            heard = reported(heard, fact, stored_at)
+            noted = reported(heard, fact, stored_at)
+            if noted is heard:
+                continue
+            heard = noted
+            mattered.append((fact, stored_at))
             if not heard.evidence.is_look or heard.evidence is step.rollout.evidence:
                 continue
             step = _with_judgement(step, heard, now, around)
             if step.targets:
-                return step, count + 1
+                return Folded(step, count + 1, tuple(mattered))
         else:
             step = _with_judgement(step, heard, now, around)
             if step.targets:
-                return step, count
+                return Folded(step, count, tuple(mattered))
             following = advance(step.rollout, fact, stored_at, now, around)
+            mattered.append((fact, stored_at))
             if following.rollout is not step.rollout:
                 step = step.then(following)
             if step.targets:
-                return step, count + 1
+                return Folded(step, count + 1, tuple(mattered))
         heard = step.rollout
-    return _with_judgement(step, heard, now, around), len(told)
+    return Folded(_with_judgement(step, heard, now, around), len(told), tuple(mattered))
 
 
 def _is_under_way(rollout: Rollout) -> bool:

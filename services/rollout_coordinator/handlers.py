@@ -23,6 +23,7 @@ from fleetward.bus.stored_rollouts import KeptRollout
 from fleetward.bus.tracing import current_traceparent, span
 from fleetward.contracts.codec import UnreadableMessageError
 from fleetward.contracts.control import RolloutControlRequested
+from fleetward.contracts.decisions import Given
 from fleetward.contracts.errors import MalformedError
 from fleetward.contracts.event import Event
 from fleetward.contracts.gates import GateAnswered, RolloutApproved
@@ -37,17 +38,17 @@ from fleetward.contracts.rollouts import (
 from rollout_coordinator.advance import begun
 from rollout_coordinator.conflicts import given_since, to_supersede
 from rollout_coordinator.control import NEEDS_FLEET
+from rollout_coordinator.decision_log import given, within_limit
 from rollout_coordinator.errors import PlanRefusedError, contested
-from rollout_coordinator.fold import Told, folded
+from rollout_coordinator.fold import Told, decided
 from rollout_coordinator.interest import Interest
-from rollout_coordinator.ledger import Opened, Other, RolloutLedger
+from rollout_coordinator.ledger import Opened, RolloutLedger, others_of
 from rollout_coordinator.planner import Planner
 from rollout_coordinator.recall import recalled
 from rollout_coordinator.settings import Settings
 from rollout_coordinator.site_plan import check_sites
 from rollout_coordinator.sites import Sites
 from rollout_coordinator.step import RobotTaken, Step, Tick
-from rollout_coordinator.superseding import superseded
 from rollout_coordinator.waiting import given_up, is_due, is_waiting
 
 _logger = logging.getLogger(__name__)
@@ -143,18 +144,21 @@ class Handlers:
                 return len(told)
             now = self._now()
             around = await self._sites.around(current.event, now)
-            step, used = folded(current.event, [*lost, *told], now, around.surroundings)
+            heard = within_limit([*lost, *told])
+            made = decided(current.event, heard, now, around.surroundings)
+            step = made.step
             rows = around.moved_by(step.rollout)
             if step.rollout is current.event and not rows:
                 self._interest.note(current.event)
-                return len(told)
+                return made.used - len(lost)
+            on = given(made.mattered, around.surroundings)
             try:
-                taken = await self._ledger.write(step, current, now, rows)
+                taken = await self._ledger.write(step, current, now, rows, on=on)
             except ConflictError:
                 continue
             if not taken:
                 self._decided(step)
-                return used - len(lost)
+                return made.used - len(lost)
             lost += [(fact, now) for fact in taken]
         raise contested(rollout_id, self._settings.max_conflicts)
 
@@ -174,8 +178,8 @@ class Handlers:
     async def _begin(self, request: RolloutRequested, sequence: int) -> None:
         now, opened = self._now(), await self._ledger.opened()
         try:
-            rollout = await self._planned(request, opened, now)
-            taken = await self._written(rollout, opened, now)
+            rollout, on = await self._planner.planned(request, opened, now, current_traceparent())
+            taken = await self._written(rollout, on, opened, now)
         except (PlanRefusedError, MalformedError) as error:
             await self._refuse(request, sequence, str(error), now)
             return
@@ -187,23 +191,24 @@ class Handlers:
         await self.apply(request.rollout_id, self._rest(request.rollout_id))
 
     async def _written(
-        self, plan: Rollout, opened: Opened, now: datetime, waited: KeptRollout | None = None
+        self,
+        plan: Rollout,
+        on: Given,
+        opened: Opened,
+        now: datetime,
+        waited: KeptRollout | None = None,
     ) -> list[RobotTaken]:
         """Write a rollout's first step with what it does to others; raises PlanRefusedError."""
         around = await self._sites.around(plan, now)
         check_sites(plan, around.surroundings)
         step = begun(plan, now, around.surroundings)
-        told = to_supersede(plan, opened.rollouts)
-        others = [
-            Other(superseded(kept.event, told[kept.event.rollout_id], now), kept)
-            for kept in opened.kept
-            if kept.event.rollout_id in told
-        ]
+        others = others_of(opened, to_supersede(plan, opened.rollouts), now)
         steps = [step, *(other.step for other in others)]
         rows = around.moved_by(*(each.rollout for each in steps))
-        taken = await self._ledger.begin(step, opened, now, rows, waited, others)
-        for decided in () if taken else steps:
-            self._decided(decided)
+        on = replace(on, surroundings=around.surroundings)
+        taken = await self._ledger.begin(step, opened, now, rows, waited, others, on=on)
+        for written in () if taken else steps:
+            self._decided(written)
         return taken
 
     async def _begin_if_due(self, rollout_id: RolloutId) -> None:
@@ -227,13 +232,14 @@ class Handlers:
         """Whether it was decided on: it began, waits on, or cannot begin any more."""
         now, opened = self._now(), await self._ledger.opened()
         try:
-            plan = await self._planner.replanned(waiting.event, opened, now)
+            plan, on = await self._planner.replanned(waiting.event, opened, now)
             if plan is waiting.event:
                 return True
-            return not await self._written(plan, opened, now, waiting)
+            return not await self._written(plan, on, opened, now, waiting)
         except (PlanRefusedError, MalformedError) as error:
             step = given_up(waiting.event, str(error), now)
-            taken = await self._ledger.write(step, waiting, now)
+            on = Given(given_up=str(error))
+            taken = await self._ledger.write(step, waiting, now, on=on)
             self._decided(step)
             return not taken
 
@@ -250,12 +256,13 @@ class Handlers:
                 since = given_since(current.event, opened.rollouts, targets)
                 around = await self._sites.around(current.event, now)
                 surroundings = replace(around.surroundings, given_since=since)
-                step, _ = folded(current.event, [(asked, stored_at)], now, surroundings)
+                step = decided(current.event, [(asked, stored_at)], now, surroundings).step
                 rows = around.moved_by(step.rollout)
                 if step.rollout is current.event:
                     return
                 with contextlib.suppress(ConflictError):
-                    if not await self._ledger.write(step, current, now, rows, opened):
+                    on = given([(asked, stored_at)], surroundings)
+                    if not await self._ledger.write(step, current, now, rows, opened, on=on):
                         self._decided(step)
                         return
         raise contested(asked.rollout_id, self._settings.max_conflicts)
@@ -266,9 +273,6 @@ class Handlers:
         if reason is not None:
             now = self._now()
             await self.apply(rollout.rollout_id, [(recalled(rollout, reason, now), now)])
-
-    async def _planned(self, request: RolloutRequested, opened: Opened, now: datetime) -> Rollout:
-        return await self._planner.planned(request, opened, now, current_traceparent())
 
     async def _refuse(
         self, request: RolloutRequested, sequence: int, reason: str, now: datetime

@@ -10,7 +10,9 @@ from datetime import datetime
 from fleetward.bus.errors import ConflictError
 from fleetward.bus.logs import log
 from fleetward.contracts.ids import RolloutId
+from fleetward.contracts.surroundings import NOTHING_AROUND
 from rollout_coordinator.advance import advance
+from rollout_coordinator.decision_log import given
 from rollout_coordinator.interest import Interest
 from rollout_coordinator.joining import takes_joiners
 from rollout_coordinator.ledger import RolloutLedger
@@ -45,7 +47,8 @@ class Joiners:
         if step.rollout is current.event:
             return
         with contextlib.suppress(ConflictError):
-            await self._ledger.join(step, current, opened, now)
+            on = given([(found, now)], NOTHING_AROUND)
+            await self._ledger.join(step, current, opened, now, on)
             self._interest.note(step.rollout)
             robots = len(step.rollout.robots) - len(current.event.robots)
             log(_logger, "rollout.joined", rollout=rollout_id, robots=robots)

@@ -16,14 +16,21 @@ from fleetward.bus.publish import publish
 from fleetward.bus.stored_rollouts import KeptRollout, completed, read_rollouts, read_row
 from fleetward.contracts.codec import decode, encode
 from fleetward.contracts.curation import SignedWithdrawals, Withdrawals
+from fleetward.contracts.decisions import Given, RolloutDecided
 from fleetward.contracts.ids import Digest, RobotId, RolloutId
 from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
 from fleetward.contracts.rollout_rows import Stored, split
 from fleetward.contracts.rollouts import OpenRollouts, Rollout, RolloutRefused, is_open
+from fleetward.contracts.surroundings import NOTHING_AROUND
 from fleetward.trust.signing import TARGET, SigningKey, TrustedKeys
-from rollout_coordinator.step import RobotTaken, Step, TargetOrder
+from rollout_coordinator.decision_log import given, logged
+from rollout_coordinator.known_digests import KnownDigests
+from rollout_coordinator.step import RobotTaken, Step, Superseded, TargetOrder
 from rollout_coordinator.stored_targets import Known, StoredTargets
-from rollout_coordinator.switch import warm_s
+from rollout_coordinator.superseding import superseded
+from rollout_coordinator.target_of import target_of
+
+NOTHING_GIVEN = Given()
 
 
 class Opened(Struct, frozen=True):
@@ -43,6 +50,16 @@ class Other(Struct, frozen=True):
 
     step: Step
     current: KeptRollout
+    given: Given = NOTHING_GIVEN
+
+
+def others_of(opened: Opened, told: Mapping[RolloutId, Superseded], now: datetime) -> list[Other]:
+    """What open rollouts become whose robots a newer one takes."""
+    return [
+        Other(superseded(kept.event, lost, now), kept, given([(lost, now)], NOTHING_AROUND))
+        for kept in opened.kept
+        if (lost := told.get(kept.event.rollout_id)) is not None
+    ]
 
 
 class RolloutLedger:
@@ -57,6 +74,7 @@ class RolloutLedger:
         self._targets = StoredTargets(connection, trusted)
         self._whole: dict[RolloutId, KeptRollout] = {}
         """Open rollouts with shards, as they stood when they were read or written last."""
+        self._digests = KnownDigests()
 
     async def load(self, rollout_id: RolloutId) -> KeptRollout | None:
         """The rollout as it stands; the shards of one that did not move are not read again."""
@@ -117,6 +135,8 @@ class RolloutLedger:
         rows: Sequence[Write] = (),
         waited: KeptRollout | None = None,
         others: Sequence[Other] = (),
+        *,
+        on: Given = NOTHING_GIVEN,
     ) -> list[RobotTaken]:
         """Write a rollout's first step, if no other began or ended since ``opened`` was read.
 
@@ -129,11 +149,11 @@ class RolloutLedger:
         left = sorted(rollout_id for rollout_id, held in after.items() if is_open(held))
         beside = [Write(OpenRollouts(rollouts=tuple(left)), opened.sequence), *rows]
         for other in others:
-            beside += _writes(other.step, other.current)
-        return await self._write(step, waited, None, now, beside)
+            beside += self._writes(other, now)
+        return await self._write(step, waited, None, on, now, beside)
 
     async def join(
-        self, step: Step, current: KeptRollout, opened: Opened, now: datetime
+        self, step: Step, current: KeptRollout, opened: Opened, now: datetime, on: Given
     ) -> list[RobotTaken]:
         """Write that robots joined, if no rollout began, ended or took robots in since ``opened``.
 
@@ -141,7 +161,7 @@ class RolloutLedger:
         """
         ids = tuple(sorted(each.rollout_id for each in opened.rollouts))
         index = Write(OpenRollouts(rollouts=ids), opened.sequence)
-        return await self._write(step, current, current.event, now, [index])
+        return await self._write(step, current, current.event, on, now, [index])
 
     async def open_ids(self) -> tuple[RolloutId, ...]:
         """Every rollout that is not final, by id; read from the stream."""
@@ -159,17 +179,20 @@ class RolloutLedger:
         now: datetime,
         rows: Sequence[Write] = (),
         seen: Opened | None = None,
+        *,
+        on: Given = NOTHING_GIVEN,
     ) -> list[RobotTaken]:
         """Write a decision on ``current`` if that still stands, then nudge its robots.
 
         ``rows``: what else changes with it, and must stand as it was when this was decided.
+        ``on``: what it was made from, for the log.
         ``seen``: what was open when it was decided to open an ended rollout again.
         Returns the robots that somebody else has given a newer target; when there are any,
         nothing was written, and they are facts to decide on. Raises ConflictError, PublishError.
         """
         moved = is_open(step.rollout) is not is_open(current.event)
         index = [await self._index_with(step.rollout, seen)] if moved else []
-        return await self._write(step, current, current.event, now, [*index, *rows])
+        return await self._write(step, current, current.event, on, now, [*index, *rows])
 
     async def _index_with(self, rollout: Rollout, seen: Opened | None) -> Write:
         """The index once ``rollout`` has ended or is open again, as far as ``seen`` is still so."""
@@ -184,6 +207,7 @@ class RolloutLedger:
         step: Step,
         current: KeptRollout | None,
         before: Rollout | None,
+        on: Given,
         now: datetime,
         beside: Sequence[Write],
     ) -> list[RobotTaken]:
@@ -194,8 +218,10 @@ class RolloutLedger:
             return taken
         rollout = replace(step.rollout, revision=step.rollout.revision + 1)
         stored = split(rollout, before)
-        writes = [*_writes_of(stored, step, current), *beside]
-        targets = [_target(rollout, order, now) for order in step.targets]
+        digests = self._digests.of(before, stored)
+        decision = logged(before, on, now, step, digests)
+        writes = [*_writes_of(stored, decision, step, current), *beside]
+        targets = [target_of(rollout, order, now) for order in step.targets]
         for target in targets:
             sequence = known[target.robot_id].sequence if target.robot_id in known else 0
             writes.append(Write(self._signed(rollout, target), sequence))
@@ -203,12 +229,21 @@ class RolloutLedger:
         self._targets.doubt(robots)  # until it is known how the write ended
         first = await write_atomically(self._connection, writes) - len(writes) + 1
         self._remembered(KeptRollout(stored.whole, first))
+        self._digests.remember(rollout, digests[1])
         self._targets.wrote(targets, first + first_target)
         if not is_open(rollout):
             self._targets.doubt(rollout.robots)
         for order in step.targets:
             await publish(self._connection, RobotNudged(robot_id=order.robot_id))
         return []
+
+    def _writes(self, other: Other, now: datetime) -> list[Write]:
+        """A decision without targets."""
+        before = other.current.event
+        rollout = replace(other.step.rollout, revision=other.step.rollout.revision + 1)
+        stored = split(rollout, before)
+        decision = logged(before, other.given, now, other.step, self._digests.of(before, stored))
+        return _writes_of(stored, decision, other.step, other.current)
 
     async def _known(self, step: Step) -> dict[RobotId, Known]:
         """What the robots of a step were given last; read, unless it is what we wrote ourselves."""
@@ -230,45 +265,12 @@ class RolloutLedger:
         )
 
 
-def _writes(step: Step, current: KeptRollout) -> list[Write]:
-    """A decision without targets."""
-    rollout = replace(step.rollout, revision=step.rollout.revision + 1)
-    return _writes_of(split(rollout, current.event), step, current)
-
-
-def _writes_of(stored: Stored, step: Step, current: KeptRollout | None) -> list[Write]:
+def _writes_of(
+    stored: Stored, decision: RolloutDecided, step: Step, current: KeptRollout | None
+) -> list[Write]:
     """The row first, which alone is compared and set."""
     row = Write(stored.row, current.sequence if current else 0)
-    return [row, *(Write(event) for event in (*stored.shards, *step.events))]
-
-
-def _target(rollout: Rollout, order: TargetOrder, now: datetime) -> RobotTarget:
-    return RobotTarget(
-        robot_id=order.robot_id,
-        generation=order.generation,
-        rollout_id=rollout.rollout_id,
-        model=order.model,
-        digest=order.digest,
-        mode=order.mode,
-        switch_at=order.switch_at,
-        interlocks=_interlocks(rollout, order),
-        fallback=order.fallback,
-        fallback_digest=order.fallback_digest,
-        proof_inferences=rollout.policy.proof_inferences,
-        health_window_s=warm_s(rollout),
-        byte_cap=_byte_cap(rollout, order),
-        issued_at=now,
-    )
-
-
-def _interlocks(rollout: Rollout, order: TargetOrder) -> tuple[str, ...]:
-    """They bind the way to the new model; going back from it waits for nothing."""
-    return rollout.policy.interlocks if order.digest == rollout.digest else ()
-
-
-def _byte_cap(rollout: Rollout, order: TargetOrder) -> int | None:
-    """A cap is for the new model: no robot is kept from going back by it."""
-    return rollout.policy.byte_cap if order.digest == rollout.digest else None
+    return [row, *(Write(event) for event in (*stored.shards, decision, *step.events))]
 
 
 def _follows(order: TargetOrder, known: Mapping[RobotId, Known]) -> bool:

@@ -9,11 +9,14 @@ from msgspec.structs import replace
 from nats.aio.client import Client
 
 from fleetward.bus.last_values import last_value, last_values
+from fleetward.contracts.codec import encode
+from fleetward.contracts.decisions import Given
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.registry import ModelRecord
 from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
 from fleetward.contracts.rollout_plans import PlanRollout, RolloutPlanned
 from fleetward.contracts.rollouts import Rollout, RolloutRequested
+from rollout_coordinator.excluded import excluded
 from rollout_coordinator.joining import RobotsMatched, candidates, matched
 from rollout_coordinator.ledger import Opened, RolloutLedger
 from rollout_coordinator.plan import Fleet, Heard, planned
@@ -33,17 +36,24 @@ class Planner:
 
     async def planned(
         self, request: RolloutRequested, opened: Opened, now: datetime, traceparent: str = ""
-    ) -> Rollout:
-        """The rollout that is asked for; raises PlanRefusedError, MalformedError, BusError."""
-        record = await self._record(request)
-        return planned(request, record, await self.fleet(opened), now, traceparent)
+    ) -> tuple[Rollout, Given]:
+        """The rollout that is asked for and what it was planned on, for the log of its decisions.
 
-    async def replanned(self, waiting: Rollout, opened: Opened, now: datetime) -> Rollout:
+        Raises PlanRefusedError, MalformedError, BusError.
+        """
+        fleet = await self.fleet(opened)
+        rollout = planned(request, await self._record(request), fleet, now, traceparent)
+        return rollout, _logged(rollout, request, fleet, now)
+
+    async def replanned(
+        self, waiting: Rollout, opened: Opened, now: datetime
+    ) -> tuple[Rollout, Given]:
         """A waiting rollout by what is true now; raises as ``planned`` does."""
         assert waiting.request is not None, "a rollout that waits keeps what was asked for"
         record = await self._record(waiting.request)
         fleet = seen_by(waiting, await self.fleet(opened))
-        return continued(waiting, planned(waiting.request, record, fleet, now), now)
+        rollout = continued(waiting, planned(waiting.request, record, fleet, now), now)
+        return rollout, _logged(rollout, waiting.request, fleet, now)
 
     async def previewed(self, asked: PlanRollout) -> RolloutPlanned:
         """What would become of a request now; nothing is kept of it. Raises BusError."""
@@ -82,3 +92,11 @@ class Planner:
         known = await self._ledger.targets(robots)
         targets = {robot: held.target for robot, held in known.items() if held.target}
         return replace(fleet, targets=targets, withdrawn=await self._ledger.withdrawn())
+
+
+def _logged(rollout: Rollout, request: RolloutRequested, fleet: Fleet, now: datetime) -> Given:
+    return Given(
+        planned=encode(rollout),
+        request=encode(request),
+        excluded=excluded(rollout, request, fleet, now),
+    )

@@ -21,6 +21,7 @@ from tests.integration.rollout_coordinator.coordinator_process import (
 from tests.integration.rollout_coordinator.detector import DIGESTS
 from tests.integration.rollout_coordinator.fleet import running_fleet
 from tests.integration.rollout_coordinator.stored import (
+    assert_decisions_are_reproduced,
     assert_generations_strictly_increase,
     assert_nothing_happened_twice,
     stored_in,
@@ -92,3 +93,4 @@ async def test_rollouts_end_right_while_coordinators_and_the_bus_are_killed(
     facts = await stored_in(nats_system, StreamName.ROLLOUTS)
     assert_generations_strictly_increase(facts)
     assert_nothing_happened_twice(facts)
+    assert_decisions_are_reproduced(facts)

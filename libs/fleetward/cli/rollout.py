@@ -8,6 +8,7 @@ import typer
 
 from fleetward.cli.exits import Exit
 from fleetward.cli.quote import quote
+from fleetward.cli.rollout_explain import explain, replay
 from fleetward.cli.rollout_gates import approve, reject
 from fleetward.cli.rollout_start import Timeout, plan, start
 from fleetward.cli.rollout_steer import abort, finish, pause, promote, resume, retry, rollback
@@ -25,6 +26,8 @@ app.command("start")(start)
 app.command("plan")(plan)
 app.command("finish")(finish)
 app.command("quote")(quote)
+app.command("explain")(explain)
+app.command("replay")(replay)
 app.command("pause")(pause)
 app.command("resume")(resume)
 app.command("promote")(promote)

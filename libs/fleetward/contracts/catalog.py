@@ -13,6 +13,7 @@ from fleetward.contracts.comparison import CompareVersions, VersionsCompared
 from fleetward.contracts.control import RolloutControlRequested
 from fleetward.contracts.curation import ModelCard, ModelCuration, SignedWithdrawals
 from fleetward.contracts.dead_letter import DeadLettered
+from fleetward.contracts.decisions import ExplainRollout, RolloutDecided, RolloutExplained
 from fleetward.contracts.errors import UnknownEventError
 from fleetward.contracts.event import Event
 from fleetward.contracts.gates import GateAnswered, RolloutApproved
@@ -386,6 +387,16 @@ EVENTS: tuple[EventRow, ...] = (
         readers=(_P.COORDINATOR, *_PEOPLE),
     ),
     EventRow(
+        event=RolloutDecided,
+        subject="rollout.decided.v1.{rollout_id}.{slot}",
+        producers=(_P.COORDINATOR,),
+        stream=_S.ROLLOUTS,
+        rate="one per decision",
+        size_limit_bytes=4 * MIB,
+        readers=(_P.COORDINATOR,),
+        newest_only=True,
+    ),
+    EventRow(
         event=RolloutRefused,
         subject="rollout.refused.v1.{rollout_id}",
         producers=(_P.COORDINATOR,),
@@ -740,6 +751,14 @@ CONSUMERS: tuple[ConsumerRow, ...] = (
 )
 
 REQUESTS: tuple[RequestRow, ...] = (
+    RequestRow(
+        request=ExplainRollout,
+        reply=RolloutExplained,
+        subject="rollout.explain.v1",
+        responder=_P.COORDINATOR,
+        callers=_PEOPLE,
+        timeout_s=60.0,
+    ),
     RequestRow(
         request=ListChunks,
         reply=ChunksListed,

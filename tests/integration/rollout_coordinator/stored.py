@@ -9,8 +9,9 @@ from nats.js.errors import NotFoundError
 
 from fleetward.bus.deliveries import decode_from
 from fleetward.contracts.codec import decode
+from fleetward.contracts.decisions import RolloutDecided
 from fleetward.contracts.event import Event
-from fleetward.contracts.ids import RobotId
+from fleetward.contracts.ids import RobotId, RolloutId
 from fleetward.contracts.robots import RobotTarget, SignedTarget
 from fleetward.contracts.rollout_events import (
     RolloutEnded,
@@ -23,6 +24,7 @@ from fleetward.contracts.rollouts import (
     Rollout,
 )
 from fleetward.contracts.rows import Principal, StreamName
+from rollout_coordinator.replay import Replayed, replayed
 from testkit.servers import NatsSystem
 
 
@@ -75,3 +77,20 @@ def assert_nothing_happened_twice(facts: Sequence[Event]) -> None:
                 assert fact.revision == revisions.get(fact.rollout_id, fact.revision - 1) + 1
                 revisions[fact.rollout_id] = fact.revision
     assert not [what for what, times in happened.items() if times > 1]
+
+
+def assert_decisions_are_reproduced(facts: Sequence[Event]) -> None:
+    """Every decision of every rollout, made again from the log, leads to the same bytes."""
+    logs: dict[RolloutId, list[RolloutDecided]] = {}
+    states: dict[RolloutId, Rollout] = {}
+    for fact in facts:
+        if isinstance(fact, RolloutDecided):
+            logs.setdefault(fact.rollout_id, []).append(fact)
+        if isinstance(fact, Rollout):
+            states[fact.rollout_id] = fact
+    assert {rollout: len(log) for rollout, log in logs.items()} == {
+        rollout: state.revision for rollout, state in states.items()
+    }
+    for log in logs.values():
+        again = list(replayed(log))
+        assert [type(each) for each in again] == [Replayed] * len(log), again[-1]

@@ -25,6 +25,7 @@ from tests.integration.rollout_coordinator.detector import DIGESTS
 from tests.integration.rollout_coordinator.fleet import POLICY, Fleet
 from tests.integration.rollout_coordinator.robot import now
 from tests.integration.rollout_coordinator.stored import (
+    assert_decisions_are_reproduced,
     assert_generations_strictly_increase,
     assert_nothing_happened_twice,
     stored_in,
@@ -156,7 +157,9 @@ async def test_coordinator_killed_in_mid_rollout_goes_on_where_it_was(
     await coordinator.start()
     rollout = await fleet.ended(rollout_id)
     assert rollout.state is RolloutState.SUCCEEDED
-    assert_nothing_happened_twice(await stored_in(fleet.system, StreamName.ROLLOUTS))
+    facts = await stored_in(fleet.system, StreamName.ROLLOUTS)
+    assert_nothing_happened_twice(facts)
+    assert_decisions_are_reproduced(facts)
 
 
 def critical(robot: RobotId) -> AlertFired:

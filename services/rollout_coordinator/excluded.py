@@ -1,0 +1,40 @@
+"""Why robots of the fleet are not in a rollout that was planned. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from fleetward.contracts.ids import RobotId
+from fleetward.contracts.robots import RobotEnrolled
+from fleetward.contracts.rollouts import MAX_ROBOTS_PER_ROLLOUT, Rollout, RolloutRequested
+from fleetward.contracts.selectors import parse_selector
+from rollout_coordinator.plan import Fleet
+
+MAX_EXCLUDED = MAX_ROBOTS_PER_ROLLOUT
+"""Robots of a fleet whose exclusion is written down."""
+
+
+def excluded(
+    rollout: Rollout, request: RolloutRequested, fleet: Fleet, now: datetime
+) -> dict[RobotId, str]:
+    """A reason for each robot that was enrolled when ``rollout`` was planned and is not in it."""
+    matches = parse_selector(request.selector)
+    others = [robot for robot in fleet.robots if robot.robot_id not in rollout.robots]
+    return {
+        robot.robot_id: _given_before(rollout, robot.robot_id, fleet)
+        if matches(fleet.facts(robot, now))
+        else _not_selected(request.selector, robot)
+        for robot in others[:MAX_EXCLUDED]
+    }
+
+
+def _not_selected(selector: str, robot: RobotEnrolled) -> str:
+    labels = ", ".join(f"{name}={value}" for name, value in sorted(robot.labels.items()))
+    return f"the selector {selector!r} did not match it; its labels were {labels or 'none'}"
+
+
+def _given_before(rollout: Rollout, robot: RobotId, fleet: Fleet) -> str:
+    target = fleet.targets.get(robot)
+    if target is not None and target.digest == rollout.digest:
+        return f"it was given these bytes already, as {target.model} by rollout {target.rollout_id}"
+    return "the plan left it out"

@@ -1,0 +1,210 @@
+"""Why a rollout, or a robot in it, is where it is: what led there, read from its log. Pure.
+
+The log is made again decision by decision, and fact by fact where something notable changed, so that
+what is named as the cause is the fact that did it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fleetward.contracts.codec import decode
+from fleetward.contracts.decisions import Reason, RolloutExplained
+from fleetward.contracts.ids import RobotId, RolloutId
+from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutRefused, RolloutRequested
+from fleetward.contracts.surroundings import Surroundings
+from rollout_coordinator.advance import advance
+from rollout_coordinator.moves import moves, robot_moves
+from rollout_coordinator.replay import Difference, Replayed
+from rollout_coordinator.said import moment, said
+
+MAX_REASONS = 100
+"""The newest that one answer tells."""
+
+
+class Asked(Struct, frozen=True):
+    """Of what a person wants to know why, as it stands now.
+
+    owner: the open rollout that the robot belongs to, if any.
+    """
+
+    rollout: Rollout
+    robot: RobotId | None
+    now: datetime
+    around: Surroundings
+    owner: RolloutId | None = None
+
+
+class _Change(Struct, frozen=True):
+    """What one fact did."""
+
+    cause: str
+    before: Rollout
+    after: Rollout
+
+
+def explained(asked: Asked, log: Iterable[Replayed | Difference]) -> RolloutExplained:
+    """The answer; ``log`` is the whole log, made again."""
+    reasons: deque[Reason] = deque(maxlen=MAX_REASONS)
+    reproduced, excluded, difference = 0, "", ""
+    for made in log:
+        if isinstance(made, Difference):
+            difference = f"decision {made.revision}: {made.reason}"
+            continue
+        reproduced += 1
+        if asked.robot is not None:
+            excluded = made.given.excluded.get(asked.robot, excluded)
+        reasons.extend(_reasons(made, asked.robot))
+    here = asked.robot
+    return RolloutExplained(
+        rollout_id=asked.rollout.rollout_id,
+        robot_id=here,
+        now=stands(asked.rollout) if here is None else _robot_stands(asked, here, excluded),
+        moves=_moves(asked),
+        why=tuple(reasons),
+        reproduced=reproduced,
+        difference=difference,
+    )
+
+
+def refused(refusal: RolloutRefused) -> RolloutExplained:
+    """The answer about a request that never became a rollout."""
+    return RolloutExplained(
+        rollout_id=refusal.rollout_id,
+        now=f"{refusal.rollout_id} was refused at {moment(refusal.refused_at)}: {refusal.reason}",
+    )
+
+
+def stands(rollout: Rollout) -> str:
+    """Where a rollout is, in a sentence."""
+    wave = f"wave {rollout.wave + 1} of {len(rollout.waves)}"
+    reason = f": {rollout.reason}" if rollout.reason else ""
+    ended = f" since {moment(rollout.ended_at)}" if rollout.ended_at else f" in {wave}"
+    return f"{rollout.rollout_id} ({rollout.model}) is {rollout.state.value}{ended}{reason}."
+
+
+def _moves(asked: Asked) -> tuple[str, ...]:
+    if asked.robot is None:
+        return moves(asked.rollout, asked.now)
+    if asked.robot not in asked.rollout.robots:
+        return ()
+    return robot_moves(asked.rollout, asked.robot, asked.around)
+
+
+def _robot_stands(asked: Asked, robot: RobotId, excluded: str) -> str:
+    rollout = asked.rollout
+    progress = rollout.robots.get(robot)
+    owner = f" It belongs to rollout {asked.owner}." if asked.owner else ""
+    if progress is None:
+        why = excluded or "it was not enrolled when the rollout was planned, as far as the log says"
+        return f"{robot} is not in {rollout.rollout_id}: {why}.{owner}"
+    number = next(number for number, wave in enumerate(rollout.waves, 1) if robot in wave)
+    reason = f": {progress.reason}" if progress.reason else ""
+    return (
+        f"{robot} is {progress.phase.value} in wave {number} of {len(rollout.waves)} of "
+        f"{rollout.rollout_id}, which is {rollout.state.value}{reason}."
+        f"{owner if asked.owner != rollout.rollout_id else ''}"
+    )
+
+
+def _reasons(made: Replayed, robot: RobotId | None) -> Iterator[Reason]:
+    if made.before is None:
+        effect = _beginning(made.after) if robot is None else _placed(made.after, robot)
+        if effect:
+            yield _reason(made, _request(made), effect)
+        return
+    if not _effect(made.before, made.after, robot):
+        return
+    for change in _changes(made, made.before):
+        effect = _effect(change.before, change.after, robot)
+        if effect:
+            yield _reason(made, change.cause, effect)
+
+
+def _changes(made: Replayed, before: Rollout) -> Iterator[_Change]:
+    """What each fact of a decision did."""
+    for fact, stored_at in made.told:
+        at, around = made.decision.decided_at, made.given.surroundings
+        after = advance(before, fact, stored_at, at, around).rollout
+        yield _Change(said(fact, stored_at), before, after)
+        before = after
+
+
+def _effect(before: Rollout, after: Rollout, robot: RobotId | None) -> str:
+    return _of_rollout(before, after) if robot is None else _of_robot(before, after, robot)
+
+
+def _of_rollout(before: Rollout, after: Rollout) -> str:
+    """What people would call news of the rollout."""
+    news: list[str] = []
+    if after.wave != before.wave:
+        news.append(f"wave {after.wave + 1} of {len(after.waves)} began")
+    if before.staging and not after.staging:
+        news.append("everybody had staged the model, and the switch began")
+    if after.baking_since and not before.baking_since:
+        news.append(f"wave {after.wave + 1} was settled, and bakes")
+    if after.checkpoint != before.checkpoint:
+        gates = (
+            f"it waits at gates before {after.checkpoint}" if after.checkpoint else "gates passed"
+        )
+        news.append(gates)
+    if after.withheld and after.withheld != before.withheld:
+        news.append(f"it may not go on: {after.withheld}")
+    if after.state is not before.state:
+        reason = f": {after.reason}" if after.reason else ""
+        news.append(f"it is {after.state.value}{reason}")
+    return "; ".join(news)
+
+
+def _of_robot(before: Rollout, after: Rollout, robot: RobotId) -> str:
+    held, now = before.robots.get(robot), after.robots.get(robot)
+    if now is None or held == now:
+        return ""
+    if held is None:
+        return f"it joined the last wave of {after.rollout_id}"
+    reason = f": {now.reason}" if now.reason else ""
+    if now.phase is RobotPhase.TARGETED and now.generation != held.generation:
+        return f"it was given {after.model} as its generation {now.generation}"
+    if now.phase is held.phase:
+        silent = "it fell silent" if now.silent_at and not held.silent_at else ""
+        return silent or (f"still {now.phase.value}{reason}" if now.reason != held.reason else "")
+    return f"{held.phase.value} before, it is {now.phase.value}{reason}"
+
+
+def _request(made: Replayed) -> str:
+    if not made.given.request:
+        return "it was asked for"
+    request = decode(made.given.request, RolloutRequested)
+    by = request.requested_by or "somebody"
+    return (
+        f"{by} asked at {moment(request.requested_at)} for {request.model} on {request.selector!r}"
+    )
+
+
+def _beginning(after: Rollout) -> str:
+    waves = ", ".join(str(len(wave)) for wave in after.waves)
+    waits = f"; it waits at gates before {after.checkpoint}" if after.checkpoint else ""
+    return f"it was planned for {len(after.robots)} robots in waves of {waves}{waits}"
+
+
+def _placed(after: Rollout, robot: RobotId) -> str:
+    if robot not in after.robots:
+        return ""
+    number = next(number for number, wave in enumerate(after.waves, 1) if robot in wave)
+    given = "and was given the model" if after.robots[robot].targeted_at else "and waits for it"
+    return f"it was planned into wave {number} of {len(after.waves)}, {given}"
+
+
+def _reason(made: Replayed, cause: str, effect: str) -> Reason:
+    decision = made.decision
+    return Reason(at=decision.decided_at, revision=decision.revision, cause=cause, effect=effect)
+
+
+def counted(answer: RolloutExplained, decisions: int) -> RolloutExplained:
+    """The answer with how many decisions the log holds."""
+    return replace(answer, decisions=decisions)

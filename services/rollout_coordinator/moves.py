@@ -1,0 +1,166 @@
+"""What would move a rollout, or a robot in it, next: deadlines, bakes, evidence, gates, people. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from fleetward.contracts.ids import RobotId
+from fleetward.contracts.policies import settled_hold_s
+from fleetward.contracts.rollouts import (
+    FINAL_STATES,
+    RobotPhase,
+    RobotProgress,
+    Rollout,
+    RolloutState,
+)
+from fleetward.contracts.surroundings import Surroundings
+from rollout_coordinator.admission import admitted
+from rollout_coordinator.gates import awaited
+from rollout_coordinator.said import moment
+from rollout_coordinator.step import count, due_phase, in_wave, reached
+
+MAX_ROBOTS_NAMED = 5
+_SETTLED = {
+    RobotPhase.PROVED: "Nothing, unless it falls back, fails or the rollout is taken back.",
+    RobotPhase.FAILED: "Nothing in this rollout: it serves what it served before.",
+    RobotPhase.UNKNOWN: "Its word: it is counted again as soon as it is heard.",
+    RobotPhase.SUPERSEDED: "Nothing in this rollout: a newer one owns it.",
+    RobotPhase.REVERTING: "Its word that it serves the model before again.",
+    RobotPhase.REVERTED: "Nothing: it is back on the model before.",
+}
+
+
+def moves(rollout: Rollout, now: datetime) -> tuple[str, ...]:
+    """What the rollout waits for, a sentence each; empty once it has ended."""
+    here = rollout.rollout_id
+    if rollout.state in FINAL_STATES:
+        return ()
+    if rollout.state is RolloutState.SCHEDULED and rollout.begins_at is not None:
+        return (f"It is planned anew and begins at {moment(rollout.begins_at)}.",)
+    if rollout.state is RolloutState.QUEUED:
+        return (f"It begins when {', '.join(rollout.waits_for)} ended.",)
+    if rollout.state is RolloutState.PAUSED:
+        return (
+            f"`fleetward rollout resume {here}` lets it go on.",
+            f"`fleetward rollout abort {here}` ends it.",
+        )
+    if rollout.state is RolloutState.REVERTING:
+        back = _named(_in_phase(rollout, RobotPhase.REVERTING))
+        waits = (f"Others wait: {rollout.withheld}.",) if rollout.withheld else ()
+        return (f"It ends when {back or 'nobody'} went back to the model before.", *waits)
+    return (*_waits(rollout, now), _patience(rollout))
+
+
+def _waits(rollout: Rollout, now: datetime) -> list[str]:
+    waits = [_gate(rollout, now), _withheld(rollout), _proofs(rollout), _bake(rollout)]
+    return [sentence for sentence in waits if sentence]
+
+
+def _gate(rollout: Rollout, now: datetime) -> str:
+    waits_for = awaited(rollout, now) if rollout.checkpoint else ""
+    return f"It goes on when the gate is passed: {waits_for}." if waits_for else ""
+
+
+def _withheld(rollout: Rollout) -> str:
+    if not rollout.withheld or rollout.checkpoint:
+        return ""
+    since = rollout.withheld_since
+    if since is None:
+        return f"It may not go on now: {rollout.withheld}."
+    until = moment(since + timedelta(seconds=rollout.policy.stalled_after_s))
+    return f"It may not go on now: {rollout.withheld}; at {until} it pauses and asks."
+
+
+def _proofs(rollout: Rollout) -> str:
+    robots = _in_phase(rollout, RobotPhase.TARGETED)
+    if not robots:
+        return ""
+    first = min(_deadline(rollout, rollout.robots[robot]) for robot in robots)
+    return (
+        f"It waits for word from {_named(robots)}; who is silent counts as unknown, the first at "
+        f"{moment(first)}."
+    )
+
+
+def _bake(rollout: Rollout) -> str:
+    since = rollout.baking_since
+    if since is None:
+        return ""
+    policy, hold_s = rollout.policy, settled_hold_s(rollout)
+    seen = rollout.evidence.canary.inferences
+    evidence = (
+        f" It lacks evidence: telemetry shows {seen} of at least {policy.min_inferences} inferences, "
+        f"and without them it pauses at {moment(since + timedelta(seconds=hold_s + policy.silent_after_s))}."
+        if seen < policy.min_inferences
+        else ""
+    )
+    return f"The wave must do well until {moment(since + timedelta(seconds=hold_s))}.{evidence}"
+
+
+def _patience(rollout: Rollout) -> str:
+    robots = reached(rollout)
+    failed, share = count(rollout, robots, RobotPhase.FAILED), rollout.policy.max_error_percent
+    return (
+        f"It is taken back when more than {share:g} % of {len(robots)} robots fail ({failed} did), "
+        "or a comparison condemns the model."
+    )
+
+
+def robot_moves(rollout: Rollout, robot: RobotId, around: Surroundings) -> tuple[str, ...]:
+    """What would change where ``robot`` stands; it is one of the rollout's."""
+    if rollout.state in FINAL_STATES:
+        return ()
+    progress = rollout.robots[robot]
+    if robot in in_wave(rollout) and progress.phase is due_phase(rollout):
+        return (_turn(rollout, robot, around),)
+    match progress.phase:
+        case RobotPhase.WAITING | RobotPhase.STAGED:
+            wave = _wave_of(rollout, robot)
+            return (f"It is its turn in wave {wave}; wave {rollout.wave + 1} is on.",)
+        case RobotPhase.TARGETED:
+            deadline = moment(_deadline(rollout, progress))
+            return (
+                f"Its word that it did what it was asked; silent, it is unknown at {deadline}.",
+            )
+        case RobotPhase.UNKNOWN if progress.targeted_at is None:
+            return ("Nothing in this rollout: another one gives it its targets.",)
+        case phase:
+            return (_SETTLED[phase],)
+
+
+def _turn(rollout: Rollout, robot: RobotId, around: Surroundings) -> str:
+    if rollout.state is not RolloutState.RUNNING:
+        return f"The rollout is {rollout.state.value}: nobody is given anything."
+    if rollout.checkpoint:
+        return f"The rollout waits at gates before {rollout.checkpoint}."
+    who = admitted(rollout, (robot,), around)
+    if who.robots:
+        return "It is its turn: the next decision gives it the model."
+    if who.withheld:
+        return f"It may not have the model now: {who.withheld}."
+    return (
+        f"Others go first: at most {rollout.policy.max_unavailable} robots, and "
+        f"{rollout.policy.max_unavailable_per_site} of a site, are on their way at a time."
+    )
+
+
+def _wave_of(rollout: Rollout, robot: RobotId) -> str:
+    number = next(number for number, wave in enumerate(rollout.waves, 1) if robot in wave)
+    return f"{number} of {len(rollout.waves)}"
+
+
+def _deadline(rollout: Rollout, progress: RobotProgress) -> datetime:
+    since = progress.silent_at or progress.targeted_at or rollout.wave_started_at
+    begins = max(since, rollout.switch_at or since)
+    return begins + timedelta(seconds=rollout.policy.silent_after_s)
+
+
+def _in_phase(rollout: Rollout, phase: RobotPhase) -> list[RobotId]:
+    return [robot for robot, held in rollout.robots.items() if held.phase is phase]
+
+
+def _named(robots: Sequence[RobotId]) -> str:
+    further = len(robots) - MAX_ROBOTS_NAMED
+    shown = ", ".join(robots[:MAX_ROBOTS_NAMED])
+    return f"{shown} and {further} more" if further > 0 else shown

@@ -1,0 +1,158 @@
+"""The log of a rollout's decisions: made again, each leads to the same bytes, and a changed one shows."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from msgspec.structs import replace
+
+from fleetward.contracts.codec import decode, encode
+from fleetward.contracts.decisions import LIGHT_DECISIONS_KEPT, Given, RolloutDecided
+from fleetward.contracts.rollout_rows import ROBOTS_PER_SHARD, split
+from fleetward.contracts.rollouts import Rollout, RolloutPolicy
+from fleetward.contracts.surroundings import NOTHING_AROUND, SiteRoom, Surroundings
+from rollout_coordinator import decision_log
+from rollout_coordinator.advance import begun
+from rollout_coordinator.decision_log import logged, told_by, unpacked, within_limit
+from rollout_coordinator.fold import Told, decided
+from rollout_coordinator.replay import Difference, Replayed, replayed
+from rollout_coordinator.state_digest import StateDigest, digest_after, digest_of
+from rollout_coordinator.step import Step, Tick
+from tests.unit.rollout_coordinator import scenes
+from tests.unit.rollout_coordinator.test_advance_histories import (
+    MOVES,
+    POLICIES,
+    WAVES,
+    Move,
+    fact_of,
+)
+
+CLOSED = Surroundings(sites={"": SiteRoom(closed="it is night there")})
+
+
+class Coordinator:
+    """Decides as the coordinator does, and keeps what it would write."""
+
+    def __init__(self, planned: Rollout) -> None:
+        planned = decode(encode(planned), Rollout)
+        self.log: list[RolloutDecided] = []
+        self.states: list[bytes] = []
+        self._digest: StateDigest | None = None
+        inputs = Given(planned=encode(planned))
+        self.rollout = self._write(None, inputs, begun(planned, scenes.START), scenes.START)
+
+    def tell(self, told: list[Told], second: float, around: Surroundings = NOTHING_AROUND) -> None:
+        """Facts in one decision, which is written if it changes anything."""
+        now = scenes.at(second)
+        made = decided(self.rollout, told, now, around)
+        if made.step.rollout is not self.rollout:
+            inputs = decision_log.given(made.mattered, around)
+            self.rollout = self._write(self.rollout, inputs, made.step, now)
+
+    def _write(self, before: Rollout | None, inputs: Given, step: Step, now: object) -> Rollout:
+        rollout = replace(step.rollout, revision=step.rollout.revision + 1)
+        stored = split(rollout, before)
+        digest = digest_after(stored, self._digest)
+        self.log.append(logged(before, inputs, now, step, (self._digest, digest)))  # type: ignore[arg-type]  # a datetime
+        self._digest = digest
+        self.states.append(encode(stored.whole))
+        return stored.whole if stored.whole.sharding else decode(encode(stored.whole), Rollout)
+
+
+def lived(waves: list[int], policy: RolloutPolicy, moves: list[Move]) -> Coordinator:
+    """A history, a decision for each move."""
+    coordinator = Coordinator(scenes.planned(*waves, policy=policy))
+    seconds = 0
+    for turn, move in enumerate(moves):
+        seconds += move.passed_s
+        at = seconds + turn / 1000
+        fact = fact_of(move, coordinator.rollout, seconds)
+        coordinator.tell([(fact, scenes.at(at))], at, CLOSED if move.old else NOTHING_AROUND)
+    return coordinator
+
+
+@settings(max_examples=150)
+@given(WAVES, POLICIES, MOVES)
+def test_every_decision_of_a_history_is_made_again_from_its_log_byte_for_byte(
+    waves: list[int], policy: RolloutPolicy, moves: list[Move]
+) -> None:
+    coordinator = lived(waves, policy, moves)
+    encoded = [encode(decision) for decision in coordinator.log]
+    again = list(replayed(decode(each, RolloutDecided) for each in encoded))
+    assert not [each for each in again if isinstance(each, Difference)]
+    assert [
+        encode(each.after) for each in again if isinstance(each, Replayed)
+    ] == coordinator.states
+
+
+def test_large_rollout_in_shards_is_made_again_byte_for_byte() -> None:
+    coordinator = large()
+    again = list(replayed(coordinator.log))
+    assert [
+        encode(each.after) for each in again if isinstance(each, Replayed)
+    ] == coordinator.states
+    assert coordinator.log[-1].after == digest_of(coordinator.rollout).hex
+
+
+def test_decision_on_other_facts_than_those_logged_is_named() -> None:
+    coordinator = large()
+    stolen = unpacked(coordinator.log[2]).facts
+    forged = logged_with(coordinator.log[3], Given(facts=stolen))
+    again = list(replayed([*coordinator.log[:3], forged, *coordinator.log[4:]]))
+    assert isinstance(again[-1], Difference)
+    assert again[-1].revision == coordinator.log[3].revision
+    assert len(again) == 4
+
+
+def test_missing_decision_is_named() -> None:
+    coordinator = large()
+    again = list(replayed([*coordinator.log[:2], *coordinator.log[3:]]))
+    assert again[-1] == Difference(4, "the decisions since 2 are forgotten")
+
+
+def test_log_without_its_beginning_says_so() -> None:
+    again = list(replayed(large().log[1:]))
+    assert again == [Difference(2, "the log does not reach back to the first decision")]
+
+
+def test_forgotten_evidence_leaves_the_other_decisions_to_be_made_again() -> None:
+    """Of long rollouts, what counted telemetry alone is forgotten, and everything else is not."""
+    coordinator = Coordinator(scenes.planned(2, 1))
+    coordinator.tell([(scenes.activated(1, 5, scenes.NEW, scenes.HERE), scenes.at(1))], 1)
+    for second in range(2, LIGHT_DECISIONS_KEPT + 40):
+        coordinator.tell([(scenes.summary(1, second, scenes.NEW), scenes.at(second))], 2)
+    coordinator.tell([(scenes.activated(2, 5, scenes.NEW, scenes.HERE), scenes.at(3))], 3)
+    kept = {decision.slot: decision for decision in coordinator.log}.values()
+    assert len(kept) < len(coordinator.log)
+    again = list(replayed(kept))
+    assert not [each for each in again if isinstance(each, Difference)]
+    last = again[-1]
+    assert isinstance(last, Replayed)
+    assert encode(last.after) == coordinator.states[-1]
+
+
+def test_decision_takes_no_more_facts_than_its_log_may_hold() -> None:
+    long = replace(scenes.failed(1, 5, scenes.HERE), reason="x" * 100_000)
+    told: list[Told] = [(long, scenes.START)] * 9
+    assert len(within_limit(told)) == 5
+    assert len(within_limit(told[:1])) == 1
+    assert within_limit([(Tick(), scenes.START)] * 3) == [(Tick(), scenes.START)] * 3
+
+
+def large() -> Coordinator:
+    """More robots than one row holds, the first of which prove the model."""
+    coordinator = Coordinator(scenes.planned(3, ROBOTS_PER_SHARD))
+    for number in (1, 2, 3):
+        fact = scenes.activated(number, 5, scenes.NEW, scenes.HERE)
+        coordinator.tell([(fact, scenes.at(number))], number)
+        told = (scenes.summary(number, number, scenes.NEW), scenes.at(number))
+        coordinator.tell([told], number + 0.5)
+    return coordinator
+
+
+def logged_with(decision: RolloutDecided, inputs: Given) -> RolloutDecided:
+    """The decision as if it had been made from something else."""
+    assert told_by(inputs)
+    step = Step(rollout=scenes.planned(1))
+    digest = StateDigest(decision.revision, b"", {})
+    other = logged(None, inputs, decision.decided_at, step, (None, digest))
+    return replace(decision, given=other.given)
