@@ -11,8 +11,8 @@ import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from secrets import token_hex
+from typing import TYPE_CHECKING
 
-import httpx
 import msgspec
 from msgspec import Struct
 from nats.aio.client import Client
@@ -24,6 +24,9 @@ from fleetward.bus.publish import publish
 from fleetward.contracts.gates import GateAnswered, Verdict
 from fleetward.contracts.wording import shortened
 from rollout_coordinator.gates import MAX_REASON_CHARACTERS, Question
+
+if TYPE_CHECKING:
+    import httpx
 
 _logger = logging.getLogger(__name__)
 
@@ -49,9 +52,7 @@ class Gatekeeper:
         self._limits = limits
         self._now = now
         self._asking: dict[str, asyncio.Task[None]] = {}
-        self._client = httpx.AsyncClient(
-            timeout=limits.answer_timeout_s, follow_redirects=False, trust_env=False
-        )
+        self._client: httpx.AsyncClient | None = None
 
     def look(self, questions: Iterable[Question]) -> None:
         """Ask what is to be asked now and is not being asked; leave off what no longer is."""
@@ -65,7 +66,8 @@ class Gatekeeper:
     async def close(self) -> None:
         """Ask nobody any more."""
         self.look(())
-        await self._client.aclose()
+        if self._client is not None:
+            await self._client.aclose()
 
     async def _ask(self, question: Question) -> None:
         """Until it is answered; what goes wrong is told whenever it is something else than before."""
@@ -82,6 +84,13 @@ class Gatekeeper:
 
     async def _answer(self, question: Question) -> tuple[Verdict, str]:
         headers = {"Content-Type": "application/json", "Idempotency-Key": question.key}
+        # Most coordinators never ask anybody, and httpx takes a third of a second to import.
+        import httpx
+
+        if self._client is None:
+            self._client = httpx.AsyncClient(
+                timeout=self._limits.answer_timeout_s, follow_redirects=False, trust_env=False
+            )
         try:
             answer = await self._client.post(
                 question.url, content=msgspec.json.encode(question), headers=headers
