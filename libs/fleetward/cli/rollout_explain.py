@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 RolloutArgument = Annotated[str, typer.Argument(metavar="ROLLOUT", help="The rollout's id.")]
 RobotArgument = Annotated[
-    str | None, typer.Argument(metavar="[ROBOT]", help="One robot, in the rollout or not.")
+    str | None, typer.Argument(metavar="ROBOT", help="One robot, in the rollout or not.")
 ]
 
 

@@ -26,7 +26,7 @@ async def test_decisions_of_two_replicas_are_all_made_again(
     await other.start()
     wanted = await fleet.ask("told", "2")
     ended = await fleet.ended(wanted)
-    assert await other.stop() == 0
+    await other.kill()
     answer = await explained(fleet.people, wanted)
     assert answer.reproduced == answer.decisions == ended.revision
     assert not answer.difference

@@ -65,7 +65,10 @@ def test_every_promised_command_is_there() -> None:
             f"rollout {verb}"
             for verb in ("quote", "plan", "start", "watch", "status", "list", "wait")
         ),
-        *(f"rollout {verb}" for verb in ("promote", "retry", "rollback", "finish")),
+        *(
+            f"rollout {verb}"
+            for verb in ("promote", "retry", "rollback", "finish", "explain", "replay")
+        ),
         *(f"rollout {verb}" for verb in ("pause", "resume", "abort", "approve", "reject")),
         *(f"site {verb}" for verb in ("list", "show", "set", "remove")),
     }
