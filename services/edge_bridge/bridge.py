@@ -77,7 +77,7 @@ class Bridge:
         self._recorder.record(signal, value, attributes or {})
 
     def report_fact(self, name: str, value: bool | float) -> None:
-        """Say what is so now, for interlocks: ``docked``, ``battery``; from any thread.
+        """Say what is so now, for interlocks and selectors: ``docked``, ``battery``; from any thread.
 
         Say it again before it is ``fact_max_age_s`` old: what is older does not count. Raises
         InterlockError for a name that no interlock can have.
@@ -215,14 +215,19 @@ class Bridge:
             reporter=self._reporter,
             on_change=self._check_ins.changed,
         )
+        self._build_speaker()
+
+    def _build_speaker(self) -> None:
+        """Who says what is so."""
         self._speaker = Speaker(
-            robot_id=settings.robot_id,
+            robot_id=self._settings.robot_id,
             boot_id=self.boot_id,
             converger=self._converger,
             slots=self._slots,
             store=self._store,
             fetcher=self._fetcher,
             trust=self._trust,
+            facts=self._facts,
         )
 
     def _build_workers(self) -> None:

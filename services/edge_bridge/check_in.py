@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 
 from msgspec import Struct
 
+from edge_bridge.facts import Facts
 from edge_bridge.fetch import Fetcher
 from edge_bridge.handlers import Converger
 from edge_bridge.slots import Slots
@@ -29,6 +30,7 @@ class Speaker(Struct, frozen=True, kw_only=True):
     store: ModelStore
     fetcher: Fetcher
     trust: Trust
+    facts: Facts
 
     def check_in(self, sequence: int) -> RobotCheckedIn:
         """The truth of this moment."""
@@ -51,6 +53,7 @@ class Speaker(Struct, frozen=True, kw_only=True):
             fetching=self.fetcher.progress,
             modes=MODES,
             held_back=self.converger.held_back,
+            facts={**self.facts.told()},
             trust_version=self.trust.version,
             checked_in_at=datetime.fromtimestamp(time.time(), timezone.utc),
         )

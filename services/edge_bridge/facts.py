@@ -1,4 +1,4 @@
-"""What the robot's own program says of it, for interlocks: kept with its age, read from a file too.
+"""What the robot's own program says of it, for interlocks and selectors: with its age, from a file too.
 
 The file is one JSON object of truths and numbers, ``{"docked": true, "battery": 0.8}``, written whole
 (write another, then rename) at least every ``max_age_s``: its age is the age of what it says. A file
@@ -10,13 +10,21 @@ from __future__ import annotations
 
 import threading
 import time
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 
-from fleetward.contracts.interlocks import FactReported, check_fact_name, reason_against
+from fleetward.contracts.interlocks import (
+    FactReported,
+    check_fact_name,
+    is_fact_name,
+    reason_against,
+)
 
 MAX_FACTS = 256
+MAX_TOLD = 32
+"""In a check-in, which is small: with names of full length 2.5 KiB."""
 MAX_FILE_BYTES = 64 * 1024
 BATTERY = "battery"
 POWER_SUPPLIES = Path("/sys/class/power_supply")
@@ -48,6 +56,15 @@ class Facts:
         if not interlocks:
             return ""
         return reason_against(interlocks, self._known(), self._max_age_s)
+
+    def told(self) -> dict[str, Value]:
+        """What holds now and is not too old, for selectors: the first ``MAX_TOLD`` by name."""
+        fresh = {
+            name: fact.value
+            for name, fact in sorted(self._known().items())
+            if 0 <= fact.age_s <= self._max_age_s and is_fact_name(name)
+        }
+        return dict(islice(fresh.items(), MAX_TOLD))
 
     def _known(self) -> dict[str, FactReported]:
         """Each fact as it was said last, by the program or in the file."""

@@ -87,9 +87,14 @@ def check_interlocks(interlocks: Sequence[str]) -> None:
         parse_interlock(text)
 
 
+def is_fact_name(name: str) -> bool:
+    """Whether an interlock can name this fact."""
+    return _FACT_NAME.match(name) is not None and name != "not"
+
+
 def check_fact_name(name: str) -> None:
     """Raise InterlockError when no interlock can name this fact."""
-    if _FACT_NAME.match(name) is None or name == "not":
+    if not is_fact_name(name):
         raise InterlockError(
             f"a fact cannot be called {name[:MAX_INTERLOCK_CHARACTERS]!r}: use lower case letters, "
             "digits, '.', '_' and '-', beginning with a letter."

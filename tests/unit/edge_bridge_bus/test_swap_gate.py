@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from edge_bridge.facts import MAX_FACTS, MAX_FILE_BYTES, Facts
+from edge_bridge.facts import MAX_FACTS, MAX_FILE_BYTES, MAX_TOLD, Facts
 from edge_bridge.hub_clock import HubClock, Sample
 from edge_bridge.swap_gate import SwapGate, boot_time_s
 from fleetward.contracts.interlocks import InterlockError
@@ -171,3 +171,16 @@ def test_a_battery_that_cannot_be_read_is_unknown(tmp_path: Path, capacity: str 
     assert "nobody reported battery" in unread.held_back(at(-1, "battery>=0.3"))
     nowhere = gate(Facts(None, 60.0, power_supplies=tmp_path / "nowhere"))
     assert not nowhere.is_open(at(-1, "battery>=0.3"))
+
+
+def test_what_is_fresh_is_told_for_selectors_and_what_no_selector_could_name_is_not(
+    facts: Facts, path: Path
+) -> None:
+    path.write_text('{"docked": true, "Not A Name": 1, "battery": 0.5}')
+    facts.report("battery", 0.75)
+    assert facts.told() == {"battery": 0.75, "docked": True}
+    assert Facts(path, max_age_s=-1.0).told() == {}
+    many = Facts(None, 60.0)
+    for number in range(MAX_TOLD + 5):
+        many.report(f"fact-{number:03}", 1.0)
+    assert len(many.told()) == MAX_TOLD
