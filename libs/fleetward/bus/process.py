@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from fleetward.bus.logs import log, setup_logging
+from fleetward.bus.waiting import cancelled
 from fleetward.contracts.errors import FleetwardError
 
 _logger = logging.getLogger(__name__)
@@ -47,5 +48,5 @@ async def unless_stopped(
     told.cancel()
     if working.done():
         return working.result()
-    working.cancel()
+    await cancelled({working})
     return None

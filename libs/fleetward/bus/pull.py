@@ -20,6 +20,7 @@ from fleetward.bus.dead_letters import bury
 from fleetward.bus.deliveries import NANOSECONDS, Delivery
 from fleetward.bus.errors import BusError
 from fleetward.bus.logs import Said, log
+from fleetward.bus.waiting import cancelled
 from fleetward.contracts.rows import ConsumerRow
 
 _logger = logging.getLogger(__name__)
@@ -75,9 +76,7 @@ class Pull:
 
     async def stop(self) -> None:
         """Stop asking; what was not answered is delivered again to whoever comes next."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancelled(self._tasks)
         if self._subscription is not None and self._connection.is_connected:
             await self._subscription.unsubscribe()
 

@@ -1,8 +1,26 @@
-"""Waiting for an event for a while, without losing a cancellation."""
+"""Waiting, and ending what waits, where a cancellation can get lost."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+CANCEL_AGAIN_S = 1.0
+"""Longer than any of our tasks takes to clean up."""
+
+
+async def cancelled(tasks: Iterable[asyncio.Future[Any]]) -> None:  # Any: nobody looks at results
+    """Cancel until all have ended; what they raise is theirs.
+
+    nats-py and ``asyncio.wait_for`` before Python 3.12 may swallow a cancellation, and the task lives
+    on: whoever cancelled it once and then waits, waits for ever.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
 
 
 async def happens(event: asyncio.Event, within_s: float | None) -> bool:

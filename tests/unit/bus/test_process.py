@@ -55,3 +55,19 @@ async def test_a_stop_ends_work_that_would_wait_for_ever() -> None:
 
     await unless_stopped(stopping, wait_for_ever())
     await cancelled.wait()
+
+
+async def test_work_that_swallows_a_cancellation_is_cancelled_again() -> None:
+    stopping, swallowed = asyncio.Event(), 0
+
+    async def linger() -> None:
+        nonlocal swallowed
+        stopping.set()
+        while swallowed < 2:
+            try:
+                await asyncio.get_running_loop().create_future()
+            except asyncio.CancelledError:
+                swallowed += 1
+
+    await asyncio.wait_for(unless_stopped(stopping, linger()), 60)
+    assert swallowed == 2
