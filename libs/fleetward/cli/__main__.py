@@ -8,6 +8,7 @@ import typer
 
 from fleetward.cli import (
     alert,
+    documents,
     events,
     history,
     keys,
@@ -65,6 +66,9 @@ app.add_typer(keys.app, name="keys")
 app.command("up")(local.up)
 app.command("provision")(local.provision)
 app.command("events")(events.events)
+app.command("apply")(documents.apply)
+app.command("diff")(documents.diff)
+app.command("schema")(documents.schema)
 
 
 def _show_version(wanted: bool) -> None:
