@@ -163,16 +163,18 @@ class Handlers:
         raise contested(rollout_id, self._settings.max_conflicts)
 
     async def _on_requested(self, request: RolloutRequested, sequence: int) -> None:
-        """Decide on a request, again when other rollouts or targets moved meanwhile."""
+        """Decide on a request, again when other rollouts or targets moved meanwhile.
+
+        One that is answered comes again when whoever answered it died before the end of this.
+        """
         for _ in range(self._settings.max_conflicts):
-            if await self._ledger.is_answered(request.rollout_id, sequence):
+            with contextlib.suppress(ConflictError):
+                if not await self._ledger.is_answered(request.rollout_id, sequence):
+                    with span("coordinator.plan", rollout=request.rollout_id):
+                        await self._begin(request, sequence)
+                await self._recall_if_withdrawn(request.rollout_id)
+                await self.apply(request.rollout_id, self._rest(request.rollout_id))
                 return
-            try:
-                with span("coordinator.plan", rollout=request.rollout_id):
-                    await self._begin(request, sequence)
-            except ConflictError:
-                continue
-            return
         raise contested(request.rollout_id, self._settings.max_conflicts)
 
     async def _begin(self, request: RolloutRequested, sequence: int) -> None:
@@ -186,9 +188,6 @@ class Handlers:
         if taken:
             reason = f"{taken[0].robot_id} was just given another target by {taken[0].by}."
             await self._refuse(request, sequence, reason, now)
-            return
-        await self._recall_if_withdrawn(rollout)
-        await self.apply(request.rollout_id, self._rest(request.rollout_id))
 
     async def _written(
         self,
@@ -267,12 +266,12 @@ class Handlers:
                         return
         raise contested(asked.rollout_id, self._settings.max_conflicts)
 
-    async def _recall_if_withdrawn(self, rollout: Rollout) -> None:
+    async def _recall_if_withdrawn(self, rollout_id: RolloutId) -> None:
         """What was withdrawn between plan and write was told before the rollout was there."""
-        reason = (await self._ledger.withdrawn()).get(rollout.digest)
-        if reason is not None:
-            now = self._now()
-            await self.apply(rollout.rollout_id, [(recalled(rollout, reason, now), now)])
+        kept, withdrawn = await self._ledger.load(rollout_id), await self._ledger.withdrawn()
+        if kept is not None and kept.event.digest in withdrawn:
+            now, reason = self._now(), withdrawn[kept.event.digest]
+            await self.apply(rollout_id, [(recalled(kept.event, reason, now), now)])
 
     async def _refuse(
         self, request: RolloutRequested, sequence: int, reason: str, now: datetime

@@ -7,10 +7,9 @@ import asyncio
 from msgspec.structs import replace
 
 from fleetward.bus.publish import publish
-from fleetward.contracts.alerts import AlertFired, Severity
 from fleetward.contracts.control import ControlAction, RolloutControlRequested
 from fleetward.contracts.decisions import RolloutDecided
-from fleetward.contracts.ids import AlertName, RobotId
+from fleetward.contracts.ids import RobotId
 from fleetward.contracts.rollout_events import (
     RolloutEnded,
     RolloutPaused,
@@ -21,6 +20,7 @@ from fleetward.contracts.rollout_events import (
 )
 from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutRequested, RolloutState
 from fleetward.contracts.rows import Principal, StreamName
+from tests.integration.rollout_coordinator.bad_news import critical
 from tests.integration.rollout_coordinator.coordinator_process import CoordinatorProcess
 from tests.integration.rollout_coordinator.detector import DIGESTS
 from tests.integration.rollout_coordinator.fleet import POLICY, Fleet
@@ -162,18 +162,3 @@ async def test_coordinator_killed_in_mid_rollout_goes_on_where_it_was(
     facts = await stored_in(fleet.system, StreamName.ROLLOUTS)
     assert_nothing_happened_twice(facts)
     assert_decisions_are_reproduced(facts)
-
-
-def critical(robot: RobotId) -> AlertFired:
-    return AlertFired(
-        robot_id=robot,
-        alert=AlertName("InferenceSlow"),
-        incident=1,
-        severity=Severity.CRITICAL,
-        value=0.2,
-        expression="model_inference_duration_seconds > 0.1",
-        summary="inference is slow",
-        digest=DIGESTS["2"],
-        pending_since=now(),
-        fired_at=now(),
-    )
