@@ -14,17 +14,18 @@ class CoordinatorProcess(ServiceProcess):
     """One replica; ``key`` (of ``signing_key``) signs the targets of all of them."""
 
     def __init__(self, system: NatsSystem, directory: Path, key: Path) -> None:
-        super().__init__(
-            "rollout_coordinator",
-            directory,
-            {
-                "FLEETWARD_NATS_URL": system.url,
-                "FLEETWARD_CREDENTIALS": str(system.credentials(Principal.COORDINATOR)),
-                "FLEETWARD_SIGNING_KEY": str(key),
-                "FLEETWARD_TRUST_DIR": str(key.parent / "trust"),
-                "FLEETWARD_TRACES_DIR": str(directory / "traces"),
-            },
-        )
+        super().__init__("rollout_coordinator", directory, environment_of(system, directory, key))
+
+
+def environment_of(system: NatsSystem, directory: Path, key: Path) -> dict[str, str]:
+    """What a replica is started with."""
+    return {
+        "FLEETWARD_NATS_URL": system.url,
+        "FLEETWARD_CREDENTIALS": str(system.credentials(Principal.COORDINATOR)),
+        "FLEETWARD_SIGNING_KEY": str(key),
+        "FLEETWARD_TRUST_DIR": str(key.parent / "trust"),
+        "FLEETWARD_TRACES_DIR": str(directory / "traces"),
+    }
 
 
 def signing_key(directory: Path) -> Path:
