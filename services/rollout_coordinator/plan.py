@@ -171,9 +171,11 @@ def _without_up_to_date(
     )
     if not behind:
         given = ", ".join(sorted({str(fleet.targets[robot].model) for robot in selected}))
+        by_another_name = given != str(manifest.model)
+        same = f", whose bytes are those of {manifest.model}" if by_another_name else ""
         raise PlanRefusedError(
-            f"all {len(selected)} selected robots were already given {given}, whose bytes are "
-            f"those of {manifest.model} ({manifest.digest[:19]}); there is nothing to roll out."
+            f"all {len(selected)} selected robots were already given {given}{same} "
+            f"({manifest.digest[:19]}); there is nothing to roll out."
         )
     return behind
 

@@ -67,7 +67,6 @@ def _plain(found: RolloutQuote, link_mbps: float) -> dict[str, Any]:
 
 
 def _show(found: RolloutQuote, link_mbps: float) -> None:
-    from fleetward.cli.sizes import spoken_size
     from fleetward.cli.tables import show_table
 
     show_table(
@@ -75,11 +74,19 @@ def _show(found: RolloutQuote, link_mbps: float) -> None:
         [_row(cohort, link_mbps) for cohort in found.cohorts],
         when_empty="No robot is selected.",
     )
+    print(all_told(found, link_mbps))
+
+
+def all_told(found: RolloutQuote, link_mbps: float) -> str:
+    """What all robots fetch together, and the cap that lets the dearest of them through."""
+    from fleetward.cli.sizes import spoken_size
+
     robots = sum(len(cohort.robots) for cohort in found.cohorts)
-    print(
+    cap = f" (--byte-cap {found.dearest_bytes}B)" if found.dearest_bytes else ""
+    return (
         f"{found.model} is {spoken_size(found.size_bytes)}; {robots} robots fetch "
         f"{spoken_size(found.total_bytes)} together, and no robot more than "
-        f"{spoken_size(found.dearest_bytes)} (--byte-cap {found.dearest_bytes}B). "
+        f"{spoken_size(found.dearest_bytes)}{cap}. "
         f"Times are for {link_mbps:g} Mbit/s each."
     )
 

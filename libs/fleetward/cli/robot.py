@@ -119,7 +119,9 @@ def label(
     from fleetward.cli.pairs import pairs_of
 
     taken = [change[:-1] for change in changes if "=" not in change and change.endswith("-")]
-    given = pairs_of("CHANGE", [each for each in changes if each.removesuffix("-") not in taken])
+    set_to = [each for each in changes if each.removesuffix("-") not in taken]
+    neither = "sets and removes nothing; write NAME=VALUE or NAME-."
+    given = pairs_of("CHANGE", set_to, neither)
 
     async def work() -> None:
         from fleetward.client import Fleet

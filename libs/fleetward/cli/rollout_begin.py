@@ -20,14 +20,16 @@ def moment(text: str | datetime) -> datetime:
         return text
     now = datetime.now(timezone.utc)
     if text.startswith("+"):
-        return _to_come(text, now + timedelta(seconds=seconds(text[1:])), now)
+        ahead_s = min(seconds(text[1:]), 2 * MAX_AHEAD.total_seconds())  # a timedelta has an end
+        return _to_come(text, now + timedelta(seconds=ahead_s), now)
     try:
-        meant = datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text)
-    except ValueError:
+        written = datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text)
+        meant = written.astimezone(timezone.utc)
+    except (ValueError, OverflowError):  # the first and the last day have no UTC everywhere
         raise typer.BadParameter(
             f"{text!r} is not a time; write 2026-12-01T22:00, 2026-12-01T22:00Z or +30m."
         ) from None
-    return _to_come(text, meant.astimezone(timezone.utc), now)
+    return _to_come(text, meant, now)
 
 
 def _to_come(text: str, meant: datetime, now: datetime) -> datetime:

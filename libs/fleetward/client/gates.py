@@ -35,7 +35,7 @@ async def approve(
 ) -> RolloutApproved:
     """Publish a word on what waits now; returns it. Raises NotApprovableError, UnknownRolloutError."""
     rollout = await state(connection, wanted)
-    problem = _problem(rollout, by, gate)
+    problem = why_no_word(rollout, by, gate)
     if problem:
         raise NotApprovableError(problem)
     word = RolloutApproved(
@@ -75,7 +75,8 @@ def open_approvals(rollout: Rollout) -> tuple[str, ...]:
     )
 
 
-def _problem(rollout: Rollout, by: str, gate: str) -> str:
+def why_no_word(rollout: Rollout, by: str, gate: str) -> str:
+    """Why a word by this person would change nothing now; empty: it would be heard."""
     here = f"Rollout {rollout.rollout_id}"
     waiting = open_approvals(rollout)
     if not waiting:
@@ -84,4 +85,10 @@ def _problem(rollout: Rollout, by: str, gate: str) -> str:
         return f"{here} has no gate {gate!r} that waits; waiting are: {', '.join(waiting)}."
     if by == rollout.requested_by:
         return f"{here} was asked for by {by}: somebody else has to approve it."
+    asked = [rollout.gates[name] for name in waiting if gate in ("", name)]
+    if all(held.verdict is Verdict.REFUSED for held in asked):
+        return (
+            f"{here} is refused ({asked[0].reason}), and a no stands. `fleetward rollout resume "
+            f"{rollout.rollout_id}` asks everybody anew."
+        )
     return ""

@@ -20,6 +20,7 @@ SITE_LABEL = "site"
 MAX_SITE_POLICIES = 300
 """Sites with a policy: a decision may write a row for each beside its 500 targets and 81 rows of
 state, and the server takes 1,000 a batch."""
+MAX_FLOOR_ROBOTS = 1_000_000
 MAX_WINDOWS = 50
 MAX_BLACKOUTS = 366
 _ALL_PERCENT = 100
@@ -66,8 +67,10 @@ class SiteOccupancy(Event, frozen=True, kw_only=True):
 
 def check_site_policy(policy: SitePolicy) -> None:
     """Raise SitePolicyError or WindowError with the first part that cannot be held, and why."""
-    if policy.floor is not None and policy.floor < 0:
-        raise SitePolicyError(f"floor {policy.floor} of site {policy.site} is below 0.")
+    if policy.floor is not None and not 0 <= policy.floor <= MAX_FLOOR_ROBOTS:
+        raise SitePolicyError(
+            f"floor {policy.floor} of site {policy.site} is not 0 to {MAX_FLOOR_ROBOTS} robots."
+        )
     percent = policy.floor_percent
     if percent is not None and not 0 <= percent <= _ALL_PERCENT:
         raise SitePolicyError(f"floor_percent {percent:g} of site {policy.site} is not 0 to 100.")

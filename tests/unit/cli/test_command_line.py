@@ -124,6 +124,10 @@ def test_a_wrong_command_line_ends_with_code_2(arguments: list[str]) -> None:
             ["rollout", "abort", "r-1", "--mode", "maybe"],
             "'--mode': 'maybe' is none of them; write keep or revert.",
         ),
+        (
+            ["robot", "label", "arm-1", "tier"],
+            "'tier' sets and removes nothing; write NAME=VALUE or NAME-.",
+        ),
     ],
     ids=lambda value: value[-1],
 )

@@ -187,6 +187,7 @@ def policy(**fields: object) -> SitePolicy:
     "wrong",
     [
         policy(floor=-1),
+        policy(floor=1_000_001),
         policy(floor_percent=101),
         policy(floor_percent=float("nan")),
         policy(blackouts=(date(2026, 1, 1),)),

@@ -222,6 +222,12 @@ def test_nothing_to_do_is_refused_by_the_name_the_robots_know() -> None:
     )
 
 
+def test_nothing_to_do_names_a_model_once() -> None:
+    same = {RobotId("r1"): replace(target("r1", NEW), model=NEW_MODEL)}
+    message = refusal(request(), RECORD, fleet(1, same))
+    assert message.startswith("all 1 selected robots were already given detector:2 (sha256:")
+
+
 def test_robot_of_another_open_rollout_is_refused_also_while_it_waits_for_its_wave() -> None:
     owner = replace(started(1, 2), rollout_id=ELSEWHERE)
     message = refusal(request(selector="robot=r3"), RECORD, fleet(5, {}, (owner,)))
