@@ -16,7 +16,13 @@ from msgspec.structs import replace
 from fleetward.contracts.codec import decode
 from fleetward.contracts.decisions import Reason, RolloutExplained
 from fleetward.contracts.ids import RobotId, RolloutId
-from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutRefused, RolloutRequested
+from fleetward.contracts.rollouts import (
+    WAITING_STATES,
+    RobotPhase,
+    Rollout,
+    RolloutRefused,
+    RolloutRequested,
+)
 from fleetward.contracts.surroundings import Surroundings
 from rollout_coordinator.advance import advance
 from rollout_coordinator.moves import moves, robot_moves
@@ -187,6 +193,8 @@ def _request(made: Replayed) -> str:
 
 
 def _beginning(after: Rollout) -> str:
+    if after.state in WAITING_STATES:
+        return f"it was {after.state.value}, to be planned when it begins"
     waves = ", ".join(str(len(wave)) for wave in after.waves)
     waits = f"; it waits at gates before {after.checkpoint}" if after.checkpoint else ""
     return f"it was planned for {len(after.robots)} robots in waves of {waves}{waits}"

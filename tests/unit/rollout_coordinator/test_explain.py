@@ -100,6 +100,19 @@ def test_rollout_whose_log_is_not_whole_is_explained_by_its_state() -> None:
     assert answer.why == ()
 
 
+def test_rollout_that_did_not_begin_yet_is_not_called_planned() -> None:
+    scheduled = replace(
+        scenes.planned(1),
+        state=RolloutState.SCHEDULED,
+        robots={},
+        waves=(),
+        begins_at=scenes.at(99),
+    )
+    assert [why.effect for why in asked(Coordinator(scheduled)).why] == [
+        "it was scheduled, to be planned when it begins"
+    ]
+
+
 def test_refused_request_is_explained_by_its_reason() -> None:
     refusal = RolloutRefused(
         rollout_id=scenes.HERE, reason="nobody is selected.", refused_at=scenes.START
