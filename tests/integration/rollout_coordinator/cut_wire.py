@@ -82,6 +82,7 @@ class CutWire:
                     await server.drain()
                 if phase is not None:
                     self._kill()
+                    await _end(said)  # until it is dead it must not notice: it would connect anew
                     break
             server.write_eof()
         await _cancelled(answering)
@@ -131,9 +132,9 @@ async def _pass_on(answers: asyncio.StreamReader, client: asyncio.StreamWriter) 
     client.close()
 
 
-async def _end(answers: asyncio.StreamReader) -> None:
+async def _end(of: asyncio.StreamReader) -> None:
     with contextlib.suppress(*_BREAKS):
-        while await answers.read(READ_BYTES):
+        while await of.read(READ_BYTES):
             pass
 
 
