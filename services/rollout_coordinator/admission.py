@@ -1,7 +1,7 @@
 """Who of those whose turn it is may be given the model now, and why the others may not.
 
 Read aloud: at most ``max_unavailable`` robots of a rolling rollout are on their way at a time, over
-all and per site. Nobody is given anything while the window of its site is closed; going back waits
+all and per site; one that was not heard again keeps its place. Nobody is given anything while the window of its site is closed; going back waits
 for no window. A site with a floor never has fewer robots in service than that (``floors``): whoever
 is about to swap takes one of its places, also to go back. Staging and shadowing take none, as the
 model before serves on; nor does a blue-green switch, whose two models are both warm.
@@ -22,7 +22,7 @@ from fleetward.contracts.rollouts import (
     Strategy,
 )
 from fleetward.contracts.surroundings import Surroundings
-from rollout_coordinator.floors import FREE, FloorPlaces
+from rollout_coordinator.floors import FREE, FloorPlaces, is_on_its_way
 from rollout_coordinator.step import in_wave
 
 
@@ -37,19 +37,29 @@ class Admitted(Struct, frozen=True):
     is_scheduled: bool = False
 
 
+def _is_unknown(rollout: Rollout, robot: RobotId) -> bool:
+    return rollout.robots[robot].phase is RobotPhase.UNKNOWN
+
+
 class _Turns:
     """Whose turn it is in a rolling rollout; in another it is everybody's."""
 
     def __init__(self, rollout: Rollout) -> None:
         self._rollout = rollout
         self._is_rolling = rollout.strategy is Strategy.ROLLING
-        on_their_way = [
-            rollout.robots[robot].site
-            for robot in in_wave(rollout)
-            if rollout.robots[robot].phase is RobotPhase.TARGETED
-        ]
-        self._away = len(on_their_way)
-        self._away_at = Counter(on_their_way)
+        away = [robot for robot in in_wave(rollout) if is_on_its_way(rollout.robots[robot])]
+        self._lost = [robot for robot in away if _is_unknown(rollout, robot)]
+        self._away = len(away)
+        self._away_at = Counter(rollout.robots[robot].site for robot in away)
+
+    def reason_against_all(self) -> str:
+        """Why no turn comes by itself any more: robots that were not heard again hold the places."""
+        if not self._is_rolling or not self._lost or len(self._lost) < self._away:
+            return ""
+        return (
+            f"{self._lost[0]} was not heard again, and {len(self._lost)} of at most "
+            f"{self._rollout.policy.max_unavailable} robots may be unavailable"
+        )
 
     def has_come(self, robot: RobotId) -> bool:
         """Whether a rolling rollout has a place for it."""
@@ -74,6 +84,7 @@ def admitted(rollout: Rollout, due: Sequence[RobotId], around: Surroundings) -> 
         if len(robots) == MAX_TARGETS_PER_STEP:
             break
         if not turns.has_come(robot):
+            lasting = lasting or turns.reason_against_all()
             continue
         room = around.sites.get(rollout.robots[robot].site, FREE)
         if room.closed and room.opens_at is not None:

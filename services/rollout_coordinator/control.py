@@ -19,7 +19,7 @@ from fleetward.contracts.steering import to_retry, to_return, why_not
 from fleetward.contracts.surroundings import Surroundings
 from fleetward.contracts.wording import listed
 from rollout_coordinator.aftermath import reopened
-from rollout_coordinator.gates import asked_again
+from rollout_coordinator.gates import asked_again, is_before_start, left
 from rollout_coordinator.pausing import paused
 from rollout_coordinator.revert import ended, halted
 from rollout_coordinator.step import Step, due_phase, with_robots
@@ -102,7 +102,10 @@ def _promoted(rollout: Rollout, by: str, now: datetime, *, to_all: bool) -> Step
 
 
 def _retried(rollout: Rollout, by: str, now: datetime) -> Step:
-    """They wait for the model again, as if it were their turn; the wave bakes anew."""
+    """They wait for the model again, as if it were their turn; the wave bakes anew.
+
+    Gates that it waited at are asked anew, once the wave did well with them.
+    """
     robots = to_retry(rollout)
     again = {
         robot: replace(rollout.robots[robot], phase=due_phase(rollout), silent_at=None, reason="")
@@ -111,9 +114,9 @@ def _retried(rollout: Rollout, by: str, now: datetime) -> Step:
     announced = RobotsRetried(
         rollout_id=rollout.rollout_id, robots=len(robots), by=by, retried_at=now
     )
-    return Step(
-        rollout=replace(with_robots(rollout, again), baking_since=None), events=(announced,)
-    )
+    anew = replace(with_robots(rollout, again), baking_since=None, is_promoted=False)
+    beyond_start = anew.checkpoint and not is_before_start(anew)
+    return Step(rollout=left(anew) if beyond_start else anew, events=(announced,))
 
 
 def _newer(rollout: Rollout, asked: RolloutControlRequested, around: Surroundings) -> str:

@@ -43,7 +43,7 @@ class GatekeeperLimits(Struct, frozen=True, kw_only=True):
 
 
 class Gatekeeper:
-    """One question at a time for each gate. Enter it; ``look`` as often as rollouts may have moved."""
+    """One question at a time for each gate; ``look`` as often as rollouts may have moved, then ``close``."""
 
     def __init__(
         self, connection: Client, limits: GatekeeperLimits, now: Callable[[], datetime]
@@ -51,6 +51,7 @@ class Gatekeeper:
         self._connection = connection
         self._limits = limits
         self._now = now
+        self._turn = asyncio.Semaphore(MAX_ASKED_AT_ONCE)
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._client: httpx.AsyncClient | None = None
 
@@ -60,7 +61,7 @@ class Gatekeeper:
         for key in [key for key, task in self._asking.items() if key not in wanted or task.done()]:
             self._asking.pop(key).cancel()
         for key, question in wanted.items():
-            if key not in self._asking and len(self._asking) < MAX_ASKED_AT_ONCE:
+            if key not in self._asking:
                 self._asking[key] = asyncio.get_running_loop().create_task(self._ask(question))
 
     async def close(self) -> None:
@@ -73,7 +74,8 @@ class Gatekeeper:
         """Until it is answered; what goes wrong is told whenever it is something else than before."""
         failures, told = 0, ""
         while True:
-            verdict, reason = await self._answer(question)
+            async with self._turn:
+                verdict, reason = await self._answer(question)
             if reason != told or verdict is not Verdict.ERROR:
                 told = reason if await self._tell(question, verdict, reason) else ""
             if verdict is not Verdict.ERROR and told:
@@ -112,6 +114,7 @@ class Gatekeeper:
             checkpoint=question.checkpoint,
             verdict=verdict,
             reason=reason,
+            round=question.round,
             answered_at=self._now(),
         )
         try:

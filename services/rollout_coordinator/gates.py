@@ -48,12 +48,13 @@ class Question(Struct, frozen=True, kw_only=True):
     plan: str
     wave: int
     robots: int
+    round: int
     requested_by: str
 
     @property
     def key(self) -> str:
         """The same for every copy of the question, so that a service answers one twice alike."""
-        return f"{self.rollout}:{self.checkpoint}:{self.gate}:{self.plan}"
+        return f"{self.rollout}:{self.checkpoint}:{self.gate}:{self.plan}:{self.round}"
 
 
 def plan_of(rollout: Rollout) -> str:
@@ -117,6 +118,8 @@ def _answered(rollout: Rollout, answer: GateAnswered) -> Rollout:
     state = rollout.gates.get(answer.gate)
     if state is None or answer.checkpoint != rollout.checkpoint or _is_settled(state):
         return rollout
+    if answer.round != state.round:
+        return rollout
     said = replace(
         state, verdict=answer.verdict, reason=shortened(answer.reason, MAX_REASON_CHARACTERS)
     )
@@ -151,7 +154,7 @@ def refusal(rollout: Rollout) -> str:
 def asked_again(rollout: Rollout) -> Rollout:
     """Resumed after a refusal: the gates that refused are asked anew, also those who had agreed."""
     again = {
-        name: GateState()
+        name: GateState(round=state.round + 1)
         for name, state in rollout.gates.items()
         if state.verdict is Verdict.REFUSED
     }
@@ -183,6 +186,7 @@ def questions(rollout: Rollout) -> tuple[Question, ...]:
             plan=rollout.plan,
             wave=rollout.wave,
             robots=len(rollout.robots),
+            round=rollout.gates[gate.name].round,
             requested_by=rollout.requested_by,
         )
         for gate in gates_before(rollout, checkpoint_of(rollout))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from fleetward.contracts.rollouts import RobotPhase, Rollout, Strategy
+from rollout_coordinator.looks import share
 from rollout_coordinator.step import count, count_unsettled, counted, goal_phase, reached
 from rollout_coordinator.verdict import condemnation
 
@@ -36,8 +37,9 @@ def condemned_at_end(rollout: Rollout) -> str:
     """The one look that an A/B rollout takes, when the split was held for its time."""
     if not _is_judged_later(rollout):
         return ""
-    evidence = replace(rollout.evidence, is_look=True, looks=1)
-    return condemned(replace(rollout, evidence=evidence))
+    look = replace(rollout.evidence, is_look=True, looks=1)
+    whole = replace(rollout.policy, alpha=rollout.policy.alpha / share(1))
+    return condemnation(look, whole, waves=1)
 
 
 def _is_judged_later(rollout: Rollout) -> bool:

@@ -75,6 +75,8 @@ def joined(rollout: Rollout, fact: RobotsMatched, now: datetime) -> Step:
         waves=(*rollout.waves[:-1], (*rollout.waves[-1], *chosen)),
         robots={**rollout.robots, **{robot: fact.robots[robot] for robot in chosen}},
         joined_at=now,
+        is_promoted=False,
+        plan="",
         baking_since=None if rollout.wave + 1 == len(rollout.waves) else rollout.baking_since,
     )
     announced = RobotsJoined(rollout_id=rollout.rollout_id, robots=chosen, joined_at=now)

@@ -60,6 +60,9 @@ def _reverting(rollout: Rollout, reason: str, ends_as: RolloutState) -> Rollout:
         reason=reason,
         ends_as=ends_as,
         baking_since=None,
+        checkpoint="",
+        checkpoint_since=None,
+        gates={},
         withheld="",
         withheld_since=None,
     )
@@ -92,6 +95,9 @@ def ended(rollout: Rollout, state: RolloutState, now: datetime, reason: str = ""
         reason=reason or rollout.reason,
         ended_at=now,
         baking_since=None,
+        checkpoint="",
+        checkpoint_since=None,
+        gates={},
         request=None,
         watched_until=now + timedelta(seconds=watch_s) if is_watched else None,
     )

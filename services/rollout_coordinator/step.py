@@ -80,9 +80,17 @@ def reached(rollout: Rollout) -> tuple[RobotId, ...]:
 
 
 def counted(rollout: Rollout, robots: tuple[RobotId, ...]) -> tuple[RobotId, ...]:
-    """Those of ``robots`` that are still this rollout's, and count for or against its model."""
+    """Those of ``robots`` that are still this rollout's, and count for or against its model.
+
+    Once a blue-green rollout switches, only those that hold green: the others counted at staging.
+    """
+    switches = rollout.strategy is Strategy.BLUE_GREEN and not rollout.staging
+    held = ((robot, rollout.robots[robot]) for robot in robots)
     return tuple(
-        robot for robot in robots if rollout.robots[robot].phase is not RobotPhase.SUPERSEDED
+        robot
+        for robot, progress in held
+        if progress.phase is not RobotPhase.SUPERSEDED
+        and (not switches or progress.is_to_switch or progress.phase is RobotPhase.STAGED)
     )
 
 

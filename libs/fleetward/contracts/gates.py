@@ -64,6 +64,8 @@ class GateState(Struct, frozen=True, kw_only=True):
     verdict: Verdict | None = None
     approved_by: tuple[str, ...] = ()
     reason: str = ""
+    round: int = 0
+    """How often it was asked anew after a no; an answer to an earlier round says nothing."""
 
 
 class RolloutApproved(Event, frozen=True, kw_only=True):
@@ -93,4 +95,5 @@ class GateAnswered(Event, frozen=True, kw_only=True):
     checkpoint: str
     verdict: Verdict
     reason: str
+    round: int = 0
     answered_at: UtcTime

@@ -33,5 +33,6 @@ def gate_answer(
         checkpoint=rollout.checkpoint,
         verdict=verdict,
         reason="so it says",
+        round=rollout.gates[gate].round if gate in rollout.gates else 0,
         answered_at=START,
     )

@@ -40,7 +40,9 @@ def check(before: Rollout, fact: Fact, step: Step) -> None:
         _check_thresholds(before, after)
         resumed = isinstance(fact, RolloutControlRequested) and fact.action is ControlAction.RESUME
         assert before.state is RolloutState.RUNNING or resumed, f"a {before.state} one went on"
-    if before.checkpoint and not after.checkpoint:
+    goes_on = after.state is RolloutState.RUNNING or after.ends_as is RolloutState.SUCCEEDED
+    retried = isinstance(fact, RolloutControlRequested) and fact.action is ControlAction.RETRY
+    if before.checkpoint and not after.checkpoint and goes_on and not retried:
         _check_gates(before, fact)
     if after.state is not before.state and before.state is RolloutState.REVERTING:
         _check_revert(before, after, fact)

@@ -65,6 +65,7 @@ def canonical(rollout: Rollout, passed_s: float = 0) -> Rollout:
         baking_since=seen(rollout.baking_since) if rollout.baking_since else None,
         withheld_since=seen(rollout.withheld_since) if rollout.withheld_since else None,
         checkpoint_since=None,
+        gates={name: replace(held, round=0) for name, held in rollout.gates.items()},
         word=None,
         watched_until=_left(rollout.watched_until, passed_s),
         controlled_at=None,

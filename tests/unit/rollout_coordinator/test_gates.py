@@ -102,6 +102,16 @@ def test_an_error_of_a_web_service_is_shown_and_it_is_asked_again() -> None:
     assert failed.withheld_since == waiting.withheld_since
 
 
+def test_a_late_copy_of_a_no_says_nothing_once_the_gate_is_asked_anew() -> None:
+    waiting = waiting_at_wave_2()
+    no = gate_answer(waiting, Verdict.REFUSED)
+    resumed = scenes.after(waiting, (no, 5), (scenes.asked(ControlAction.RESUME), 6))
+    assert resumed.state is RolloutState.RUNNING
+    assert scenes.told(resumed, no, 7).rollout is resumed
+    (before,), (after,) = questions(waiting), questions(resumed)
+    assert before.key != after.key
+
+
 def test_a_gate_that_never_answers_pauses_the_rollout_and_asks_a_person() -> None:
     waiting = waiting_at_wave_2()
     assert waiting.withheld_since is not None

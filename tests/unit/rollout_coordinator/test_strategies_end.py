@@ -5,7 +5,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutState, Strategy
+from rollout_coordinator.halting import condemned_at_end
 from rollout_coordinator.step import Tick
+from rollout_coordinator.verdict import condemnation
 from tests.unit.rollout_coordinator import scenes
 from tests.unit.rollout_coordinator.cohorts import GOOD, Like, trial
 from tests.unit.rollout_coordinator.scenes import activated, after, robot, shadowed, told
@@ -35,6 +37,21 @@ def test_a_model_that_did_no_worse_keeps_its_share_and_no_more() -> None:
     assert ended.rollout.state is RolloutState.SUCCEEDED
     assert not ended.targets
     assert ended.rollout.robots[robot(ROBOTS + 1)].phase is RobotPhase.WAITING
+
+
+def test_the_one_look_at_the_end_may_spend_all_of_alpha() -> None:
+    """What a single look of a single wave condemns, barely, the look at the end does too."""
+
+    def spent(latency_ms: float) -> tuple[bool, bool]:
+        held = split_with_evidence(Like(latency_ms=latency_ms))
+        look = replace(held.evidence, is_look=True, looks=1)
+        once = replace(POLICY, alpha=2 * POLICY.alpha)
+        return bool(condemnation(look, once, 1)), bool(condemned_at_end(held))
+
+    both = [spent(20 + tenths) for tenths in range(0, 40, 4)]
+    assert (True, True) in both
+    assert (False, False) in both
+    assert all(once is at_end for once, at_end in both)
 
 
 def test_a_failure_ends_the_split_at_once() -> None:
