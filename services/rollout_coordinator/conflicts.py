@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from fleetward.contracts.control import OnConflict
 from fleetward.contracts.ids import RobotId, RolloutId
 from fleetward.contracts.ownership import owners
-from fleetward.contracts.robots import RobotTarget
+from fleetward.contracts.robots import RobotTarget, TargetMode
 from fleetward.contracts.rollout_rows import ROBOTS_PER_SHARD
 from fleetward.contracts.rollouts import (
     FINAL_STATES,
@@ -27,6 +27,7 @@ from fleetward.contracts.rollouts import (
 )
 from fleetward.contracts.wording import listed
 from rollout_coordinator.errors import PlanRefusedError
+from rollout_coordinator.serving import served
 from rollout_coordinator.step import Superseded
 
 MAX_ROLLOUTS_NAMED = 3
@@ -123,23 +124,32 @@ def to_supersede(rollout: Rollout, others: Sequence[Rollout]) -> dict[RolloutId,
 
 
 def returns_to(target: RobotTarget, owner: Rollout | None) -> RobotProgress:
-    """What a robot goes back to: its newest target, unless another rollout had not proved that yet."""
+    """What a robot goes back to: what it serves, unless another rollout had not proved that yet."""
     held = owner.robots.get(target.robot_id) if owner is not None else None
     if (
-        owner is None
-        or held is None
-        or target.rollout_id != owner.rollout_id
-        or (held.phase is RobotPhase.PROVED and owner.state is not RolloutState.REVERTING)
-        or held.phase is RobotPhase.REVERTED
+        owner is not None
+        and held is not None
+        and target.rollout_id == owner.rollout_id
+        and target.mode is TargetMode.SERVE
+        and not _stays(held, owner)
     ):
-        previous, digest = target.model, target.digest
-    else:
         return RobotProgress(
             generation=target.generation,
             previous=held.previous,
             previous_digest=held.previous_digest,
         )
-    return RobotProgress(generation=target.generation, previous=previous, previous_digest=digest)
+    now = served(target)
+    if now is None:
+        return RobotProgress(generation=target.generation)
+    return RobotProgress(
+        generation=target.generation, previous=now.model, previous_digest=now.digest
+    )
+
+
+def _stays(held: RobotProgress, owner: Rollout) -> bool:
+    """Whether the robot was heard to serve what it was given, and was not told to leave it."""
+    is_proved = held.phase is RobotPhase.PROVED and owner.state is not RolloutState.REVERTING
+    return is_proved or held.phase is RobotPhase.REVERTED
 
 
 def given_since(

@@ -9,6 +9,7 @@ from fleetward.contracts.robots import RobotEnrolled
 from fleetward.contracts.rollouts import MAX_ROBOTS_PER_ROLLOUT, Rollout, RolloutRequested
 from fleetward.contracts.selectors import parse_selector
 from rollout_coordinator.plan import Fleet
+from rollout_coordinator.serving import served
 
 MAX_EXCLUDED = MAX_ROBOTS_PER_ROLLOUT
 """Robots of a fleet whose exclusion is written down."""
@@ -34,7 +35,10 @@ def _not_selected(selector: str, robot: RobotEnrolled) -> str:
 
 
 def _given_before(rollout: Rollout, robot: RobotId, fleet: Fleet) -> str:
-    target = fleet.targets.get(robot)
-    if target is not None and target.digest == rollout.digest:
-        return f"it was given these bytes already, as {target.model} by rollout {target.rollout_id}"
-    return "the plan left it out"
+    now = served(fleet.targets.get(robot))
+    if now is None or now.digest != rollout.digest:
+        return "the plan left it out"
+    said = f"it was given these bytes already, as {now.model}"
+    target = fleet.targets[robot]
+    is_by_it = target.digest == now.digest
+    return f"{said} by rollout {target.rollout_id}" if is_by_it else said

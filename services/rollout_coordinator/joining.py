@@ -55,12 +55,8 @@ def candidates(rollout: Rollout, fleet: Fleet, now: datetime) -> tuple[RobotId, 
 
 
 def matched(rollout: Rollout, names: tuple[RobotId, ...], fleet: Fleet) -> RobotsMatched:
-    """Those of the candidates that were not given these bytes already; ``fleet`` has their targets."""
-    behind = [
-        robot
-        for robot in names
-        if robot not in fleet.targets or fleet.targets[robot].digest != rollout.digest
-    ]
+    """Those of the candidates that do not serve these bytes already; ``fleet`` has their targets."""
+    behind = [robot for robot in names if not fleet.serves(robot, rollout.digest)]
     return RobotsMatched(progresses(behind, rollout.digest, fleet))
 
 

@@ -29,6 +29,7 @@ from fleetward.contracts.selectors import parse_selector
 from fleetward.contracts.sites import SITE_LABEL
 from rollout_coordinator.conflicts import placed, returns_to
 from rollout_coordinator.errors import PlanRefusedError
+from rollout_coordinator.serving import served
 from rollout_coordinator.wave_plan import waves_of
 
 HARDWARE_LABEL = "hw"
@@ -58,6 +59,11 @@ class Fleet(Struct, frozen=True):
         """What its bridge said that it understands beside serving."""
         heard = self.heard.get(robot)
         return frozenset(heard.said.modes) if heard else frozenset()
+
+    def serves(self, robot: RobotId, digest: Digest) -> bool:
+        """Whether these bytes are what its newest target lets it serve."""
+        now = served(self.targets.get(robot))
+        return now is not None and now.digest == digest
 
     def facts(self, robot: RobotEnrolled, now: datetime) -> Facts:
         """What a selector is asked of."""
@@ -89,7 +95,8 @@ def planned(
     _check_continuous(request)
     selected = _selected(request.selector, fleet, now)
     robots = selected if request.again else _without_up_to_date(selected, manifest, fleet)
-    _check_modes(request.strategy, robots, fleet)
+    standing = progresses(robots, manifest.digest, fleet)
+    _check_modes(request.strategy, standing, fleet)
     sites = {each.robot_id: each.labels.get(SITE_LABEL, "") for each in fleet.robots}
     plan = Rollout(
         rollout_id=request.rollout_id,
@@ -100,7 +107,7 @@ def planned(
         waves=waves_of(request.strategy, request.policy, robots, sites),
         staging=request.strategy is Strategy.BLUE_GREEN,
         state=RolloutState.RUNNING,
-        robots=progresses(robots, manifest.digest, fleet),
+        robots=standing,
         selector=request.selector,
         is_continuous=request.is_continuous,
         requested_by=request.requested_by,
@@ -164,13 +171,10 @@ def _selected(selector: str, fleet: Fleet, now: datetime) -> tuple[RobotId, ...]
 def _without_up_to_date(
     selected: Sequence[RobotId], manifest: ModelManifest, fleet: Fleet
 ) -> tuple[RobotId, ...]:
-    behind = tuple(
-        robot
-        for robot in selected
-        if robot not in fleet.targets or fleet.targets[robot].digest != manifest.digest
-    )
+    behind = tuple(robot for robot in selected if not fleet.serves(robot, manifest.digest))
     if not behind:
-        given = ", ".join(sorted({str(fleet.targets[robot].model) for robot in selected}))
+        serving = [served(fleet.targets.get(robot)) for robot in selected]
+        given = ", ".join(sorted({str(now.model) for now in serving if now is not None}))
         by_another_name = given != str(manifest.model)
         same = f", whose bytes are those of {manifest.model}" if by_another_name else ""
         raise PlanRefusedError(
@@ -189,8 +193,8 @@ def mode_lacked(strategy: Strategy, robot: RobotId, fleet: Fleet) -> TargetMode 
     return mode if mode is not None and mode not in fleet.modes(robot) else None
 
 
-def _check_modes(strategy: Strategy, robots: Sequence[RobotId], fleet: Fleet) -> None:
-    """An old bridge knows no modes and would serve at once; to shadow, something must serve."""
+def _check_modes(strategy: Strategy, robots: Mapping[RobotId, RobotProgress], fleet: Fleet) -> None:
+    """An old bridge knows no modes and would serve at once; a shadow ends by going back to something."""
     mode = NEEDS_MODE.get(strategy)
     if mode is None:
         return
@@ -200,10 +204,11 @@ def _check_modes(strategy: Strategy, robots: Sequence[RobotId], fleet: Fleet) ->
             f"{_named(unable)} did not say that its bridge can {mode.value} a model. Start it, bring "
             "its bridge up to date, or leave it out of the selector."
         )
-    bare = [robot for robot in robots if robot not in fleet.targets]
+    bare = [robot for robot, progress in robots.items() if progress.previous is None]
     if bare and strategy is Strategy.SHADOW:
         raise PlanRefusedError(
-            f"{_named(bare)} serves nothing yet that a model could be compared to. Give it one first."
+            f"{_named(bare)} serves nothing that this model could be compared to and that it could go "
+            "back to: nothing yet, bytes that were withdrawn, or these very bytes. Give it another first."
         )
 
 

@@ -20,9 +20,17 @@ from fleetward.contracts.rollout_plans import (
     RobotGroup,
     RolloutPlanned,
 )
-from fleetward.contracts.rollouts import Rollout, RolloutRequested
+from fleetward.contracts.rollouts import Rollout, RolloutRequested, Strategy
 from rollout_coordinator.errors import PlanRefusedError
-from rollout_coordinator.plan import Fleet, manifest_of, matching, mode_lacked, planned
+from rollout_coordinator.plan import (
+    Fleet,
+    manifest_of,
+    matching,
+    mode_lacked,
+    planned,
+    progresses,
+)
+from rollout_coordinator.serving import served
 
 _Said = Iterable[tuple[RobotId, str]]
 
@@ -80,20 +88,24 @@ def _obstacles(
     manifest: ModelManifest,
     fleet: Fleet,
 ) -> _Said:
-    owned = owners(fleet.open_rollouts)
-    for robot in (each.robot_id for each in selected):
-        target, owner = fleet.targets.get(robot), owned.get(robot)
+    names = [each.robot_id for each in selected]
+    owned, standing = owners(fleet.open_rollouts), progresses(names, manifest.digest, fleet)
+    for robot in names:
+        owner = owned.get(robot)
         lacked = mode_lacked(request.strategy, robot, fleet)
-        if target is not None and target.digest == manifest.digest:
+        if fleet.serves(robot, manifest.digest):
             yield robot, _already_given(robot, fleet)
         elif owner is not None:
             yield robot, f"belongs to rollout {owner.rollout_id}, which is {owner.state.value}"
         elif lacked is not None:
             yield robot, f"its bridge did not say that it can {lacked.value} a model"
+        elif request.strategy is Strategy.SHADOW and standing[robot].previous is None:
+            yield robot, "would have nothing to go back to when the shadow ends"
 
 
 def _already_given(robot: RobotId, fleet: Fleet) -> str:
-    return f"was already given {fleet.targets[robot].model}"
+    now = served(fleet.targets.get(robot))
+    return f"was already given {now.model}" if now else "the plan left it out"
 
 
 def _doubts(
