@@ -220,8 +220,8 @@ class Handlers:
                 if not is_waiting(waiting.event):
                     self._interest.note(waiting.event)
                     return
-                open_ids = frozenset(await self._ledger.open_ids())
-                if not is_due(waiting.event, open_ids, self._now()):
+                awaited = [await self._ledger.load(each) for each in waiting.event.waits_for]
+                if not is_due(waiting.event, [each.event for each in awaited if each], self._now()):
                     return
                 with contextlib.suppress(ConflictError):
                     if await self._begun_anew(waiting):

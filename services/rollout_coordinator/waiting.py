@@ -6,12 +6,14 @@ the fleet as it is then. Until then it may be aborted, and a withdrawn model end
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
 
 from fleetward.contracts.control import ControlAction, HeardWord, RolloutControlRequested
 from fleetward.contracts.judgements import ModelWithdrawn
+from fleetward.contracts.ownership import owners
 from fleetward.contracts.rollouts import WAITING_STATES, Rollout, RolloutState
 from rollout_coordinator.recall import recall_reason
 from rollout_coordinator.revert import ended
@@ -24,11 +26,16 @@ def is_waiting(rollout: Rollout) -> bool:
     return rollout.state in WAITING_STATES
 
 
-def is_due(rollout: Rollout, open_ids: frozenset[str], now: datetime) -> bool:
-    """Whether it is worth planning anew: its time has come, or somebody it waited for has ended."""
+def is_due(rollout: Rollout, awaited: Sequence[Rollout], now: datetime) -> bool:
+    """Whether it is worth planning anew: its time has come, or somebody owns its robots no more.
+
+    ``awaited``: whom it waits for, as they stand; who is missing has ended.
+    """
     if rollout.state is RolloutState.SCHEDULED:
         return rollout.begins_at is not None and now >= rollout.begins_at
-    return not open_ids.issuperset(rollout.waits_for)
+    owned = owners(awaited)
+    binding = {owned[robot].rollout_id for robot in rollout.robots if robot in owned}
+    return not binding.issuperset(rollout.waits_for)
 
 
 def waited(rollout: Rollout, fact: object, now: datetime) -> Step:
