@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from fleetward.contracts.judgements import ModelWithdrawn
 from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout
+from rollout_coordinator.robot_facts import is_to_serve
 from rollout_coordinator.step import with_robots
 
 
@@ -21,14 +22,23 @@ def recall_reason(rollout: Rollout, fact: ModelWithdrawn) -> str:
 def without_return(rollout: Rollout, fact: ModelWithdrawn) -> Rollout:
     """The rollout with nobody returning to withdrawn bytes; the same object if nobody would.
 
-    Such a robot keeps what it has, as one that never had another model.
+    Such a robot keeps what it has, as one that never had another model. Not so one that serves those
+    bytes on and shadows or stages the model: going back, it only gives that up, and no byte moves. Once
+    it is told to switch there is no way back (``waves``).
     """
-    lost = {
-        robot: _without_return(progress)
+    held = {
+        robot: progress
         for robot, progress in rollout.robots.items()
         if progress.previous_digest == fact.digest
     }
-    return with_robots(rollout, lost) if lost else rollout
+    lost = {
+        robot: _without_return(progress)
+        for robot, progress in held.items()
+        if is_to_serve(rollout, progress)
+    }
+    stays = len(lost) < len(held) and fact.digest not in rollout.withdrawn
+    noted = replace(rollout, withdrawn=(*rollout.withdrawn, fact.digest)) if stays else rollout
+    return with_robots(noted, lost) if lost else noted
 
 
 def _without_return(progress: RobotProgress) -> RobotProgress:

@@ -84,12 +84,12 @@ def _activated(
         return None
     if fact.digest != rollout.digest:
         return _failed(progress, f"it attests {fact.digest}, not the digest it was given")
-    if not _is_to_serve(rollout, progress):
+    if not is_to_serve(rollout, progress):
         return _failed(progress, "it serves the model, and was given it not to serve yet")
     return _proved(progress, stored_at)
 
 
-def _is_to_serve(rollout: Rollout, progress: RobotProgress) -> bool:
+def is_to_serve(rollout: Rollout, progress: RobotProgress) -> bool:
     """Whether the robot's newest target says: serve."""
     if rollout.strategy is Strategy.BLUE_GREEN:
         return progress.is_to_switch
@@ -174,7 +174,7 @@ def _checked_in(
     returned = progress.silent_at is not None and progress.phase in _AWAITS_PROOF
     if _is_older(progress, stored_at) or not (returned or progress.phase is RobotPhase.PROVED):
         return None
-    if (fact.active_digest == rollout.digest) is not _is_to_serve(rollout, progress):
+    if (fact.active_digest == rollout.digest) is not is_to_serve(rollout, progress):
         return _failed(progress, f"it proved the model but now serves {fact.active_digest}")
     return _proved(progress, stored_at) if returned else None
 

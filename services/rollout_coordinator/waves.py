@@ -108,7 +108,7 @@ def _silence_s(rollout: Rollout, progress: RobotProgress, tick: Tick, now: datet
 def _given(rollout: Rollout, robots: Sequence[RobotId], now: datetime) -> Step:
     changed = {
         robot: replace(
-            rollout.robots[robot],
+            _leaving(rollout, rollout.robots[robot]),
             phase=RobotPhase.TARGETED,
             generation=rollout.robots[robot].generation + 1,
             targeted_at=now,
@@ -120,6 +120,13 @@ def _given(rollout: Rollout, robots: Sequence[RobotId], now: datetime) -> Step:
     orders = tuple(_order(rollout, robot, progress) for robot, progress in changed.items())
     moved = with_withheld(with_robots(rollout, changed), "", now)
     return Step(rollout=moved, targets=orders)
+
+
+def _leaving(rollout: Rollout, progress: RobotProgress) -> RobotProgress:
+    """Who leaves withdrawn bytes by a switch does not return to them."""
+    if not switches(rollout) or progress.previous_digest not in rollout.withdrawn:
+        return progress
+    return replace(progress, previous=None, previous_digest=None)
 
 
 def _order(rollout: Rollout, robot: RobotId, progress: RobotProgress) -> TargetOrder:

@@ -216,6 +216,8 @@ class Rollout(Event, frozen=True, kw_only=True):
     """How the gates of that checkpoint stand, by name."""
     plan: str = ""
     """What approvals are of: the SHA-256 of robots, waves, policy and bytes; empty without gates."""
+    withdrawn: tuple[Digest, ...] = ()
+    """Bytes that robots serve on which shadow or stage the model; nobody switches back to them."""
     alerted_at: UtcTime | None = None
     """When the newest alert about the new model was stored; ``last_alert`` says which."""
     last_alert: str = ""
