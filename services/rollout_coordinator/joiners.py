@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable
 from datetime import datetime
@@ -46,9 +45,12 @@ class Joiners:
         step = advance(current.event, found, now, now)
         if step.rollout is current.event:
             return
-        with contextlib.suppress(ConflictError):
+        robots = len(step.rollout.robots) - len(current.event.robots)
+        try:
             on = given([(found, now)], NOTHING_AROUND)
             await self._ledger.join(step, current, opened, now, on)
-            self._interest.note(step.rollout)
-            robots = len(step.rollout.robots) - len(current.event.robots)
-            log(_logger, "rollout.joined", rollout=rollout_id, robots=robots)
+        except ConflictError as error:
+            log(_logger, "join.lost", rollout=rollout_id, robots=robots, reason=str(error))
+            return
+        self._interest.note(step.rollout)
+        log(_logger, "rollout.joined", rollout=rollout_id, robots=robots)
