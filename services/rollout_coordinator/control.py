@@ -45,14 +45,15 @@ def controlled(
         return Step(rollout=rollout)
     if rollout.controlled_at is not None and stored_at <= rollout.controlled_at:
         return Step(rollout=rollout)
-    refused = why_not(rollout, asked.action, to_all=asked.to_all) or _newer(rollout, asked, around)
+    refused = why_not(rollout, asked.action, asked.abort, to_all=asked.to_all)
+    refused = refused or _newer(rollout, asked, around)
     by = asked.requested_by or "somebody"
     word = HeardWord(word=asked.word, action=asked.action, by=by, refused=refused)
     heard = replace(rollout, controlled_at=stored_at, word=word)
     return Step(rollout=heard) if refused else _obeyed(heard, asked, by, now, around)
 
 
-def _obeyed(  # noqa: PLR0911 (one arm per word, and nothing else)
+def _obeyed(
     rollout: Rollout,
     asked: RolloutControlRequested,
     by: str,
@@ -60,13 +61,13 @@ def _obeyed(  # noqa: PLR0911 (one arm per word, and nothing else)
     around: Surroundings,
 ) -> Step:
     match asked.action:
-        case ControlAction.PAUSE if rollout.state is RolloutState.RUNNING:
+        case ControlAction.PAUSE:
             return paused(rollout, f"paused by {by}", now)
-        case ControlAction.RESUME if rollout.state is RolloutState.PAUSED:
+        case ControlAction.RESUME:
             return _resumed(rollout, now)
         case ControlAction.ABORT if asked.abort is AbortMode.KEEP:
             return ended(rollout, RolloutState.ABORTED, now, f"aborted by {by}, model kept")
-        case ControlAction.ABORT if rollout.state is not RolloutState.REVERTING:
+        case ControlAction.ABORT:
             return halted(rollout, f"aborted by {by}", now, around, RolloutState.ABORTED)
         case ControlAction.FINISH:
             return Step(rollout=replace(rollout, is_continuous=False))
@@ -78,8 +79,6 @@ def _obeyed(  # noqa: PLR0911 (one arm per word, and nothing else)
             return reopened(
                 without(rollout, around.given_since), f"rolled back by {by}", now, around
             )
-        case _:
-            return Step(rollout=rollout)
 
 
 def _resumed(rollout: Rollout, now: datetime) -> Step:

@@ -61,7 +61,7 @@ async def steer(
         ) from None
     if obeyed.word is None or obeyed.word.word != word:
         _refuse_past_steering(obeyed, action, to_all=to_all)
-    elif obeyed.word.refused:
+    elif obeyed.word.refused and obeyed.state not in _OBEYED.get(action, set()):
         raise NotSteerableError(obeyed.word.refused)
     return obeyed
 

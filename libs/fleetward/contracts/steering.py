@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fleetward.contracts.control import ControlAction
+from fleetward.contracts.control import AbortMode, ControlAction
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.rollouts import (
     FINAL_STATES,
@@ -16,13 +16,19 @@ from fleetward.contracts.rollouts import (
 _ENDS_WITH_ITS_FIRST_WAVE = frozenset({Strategy.A_B, Strategy.SHADOW})
 
 
-def why_not(rollout: Rollout, action: ControlAction, *, to_all: bool = False) -> str:
+def why_not(
+    rollout: Rollout,
+    action: ControlAction,
+    abort: AbortMode = AbortMode.REVERT,
+    *,
+    to_all: bool = False,
+) -> str:
     """One sentence with what to do instead, or an empty string."""
     match action:
         case ControlAction.PAUSE | ControlAction.RESUME:
-            return _not_begun(rollout) or _over(rollout, action)
+            return _not_begun(rollout) or _over(rollout, action) or _already(rollout, action)
         case ControlAction.ABORT:
-            return _over(rollout, action) if rollout.state in FINAL_STATES else ""
+            return _not_aborted(rollout, abort)
         case ControlAction.PROMOTE:
             return _not_promoted(rollout, to_all=to_all)
         case ControlAction.RETRY:
@@ -62,6 +68,32 @@ def _over(rollout: Rollout, action: ControlAction) -> str:
     return (
         f"Rollout {rollout.rollout_id} {how}, {rollout.state.value}{reason}: "
         f"there is nothing left to {action.value}."
+    )
+
+
+def _already(rollout: Rollout, action: ControlAction) -> str:
+    """Why there is nothing to pause in a paused rollout, or to resume in a running one."""
+    done = RolloutState.PAUSED if action is ControlAction.PAUSE else RolloutState.RUNNING
+    if rollout.state is not done:
+        return ""
+    reason = f" ({rollout.reason})" if rollout.reason else ""
+    other = "resume" if action is ControlAction.PAUSE else "pause"
+    return (
+        f"Rollout {rollout.rollout_id} is {done.value} already{reason}; "
+        f"`fleetward rollout {other} {rollout.rollout_id}` would change that."
+    )
+
+
+def _not_aborted(rollout: Rollout, abort: AbortMode) -> str:
+    """A revert that is under way goes on and ends as it began; it may still be cut short."""
+    if rollout.state is not RolloutState.REVERTING:
+        return _over(rollout, ControlAction.ABORT)
+    if abort is AbortMode.KEEP:
+        return ""
+    return (
+        f"Rollout {rollout.rollout_id} is being taken back already ({rollout.reason}); "
+        f"`fleetward rollout abort {rollout.rollout_id} --mode keep` ends it now and leaves its robots "
+        "as they are."
     )
 
 

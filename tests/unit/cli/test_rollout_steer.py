@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from fleetward.cli.__main__ import app
 from fleetward.cli.exits import Exit
 from fleetward.cli.rollout_begin import moment
-from fleetward.contracts.control import ControlAction
+from fleetward.contracts.control import AbortMode, ControlAction
 from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutState, Strategy
 from fleetward.contracts.steering import why_not
 from tests.unit.rollout_coordinator.scenes import activated, after, robot, started
@@ -50,6 +50,13 @@ def test_time_is_of_this_machine_unless_it_says_otherwise() -> None:
         (replace(HERE, state=RolloutState.REVERTED), ControlAction.ROLLBACK, "did not succeed"),
         (replace(HERE, state=RolloutState.QUEUED), ControlAction.PAUSE, "has not begun"),
         (replace(HERE, state=RolloutState.SUCCEEDED), ControlAction.ABORT, "nothing left to abort"),
+        (HERE, ControlAction.RESUME, "is running already"),
+        (replace(HERE, state=RolloutState.PAUSED), ControlAction.PAUSE, "is paused already"),
+        (
+            replace(HERE, state=RolloutState.REVERTING, reason="2 failed"),
+            ControlAction.ABORT,
+            "taken back already (2 failed); `fleetward rollout abort here --mode keep` ends it now",
+        ),
     ],
 )
 def test_what_cannot_be_is_said_in_one_sentence(
@@ -65,6 +72,8 @@ def test_what_can_be_is_not_refused() -> None:
     assert why_not(replace(PROVED, state=RolloutState.SUCCEEDED), ControlAction.ROLLBACK) == ""
     assert why_not(replace(PROVED, robots={robot(1): failed}), ControlAction.RETRY) == ""
     assert why_not(HERE, ControlAction.PROMOTE, to_all=True) == ""
+    reverting = replace(HERE, state=RolloutState.REVERTING)
+    assert why_not(reverting, ControlAction.ABORT, AbortMode.KEEP) == ""
     ab = replace(HERE, strategy=Strategy.A_B)
     assert why_not(ab, ControlAction.PROMOTE) == ""
     assert "start another rollout" in why_not(ab, ControlAction.PROMOTE, to_all=True)

@@ -54,6 +54,7 @@ FACTS: dict[str, Fact] = {
 
 NOTHING = "nothing"
 REMEMBERED = "remembered"
+REFUSED = "refused, with a reason"
 HALTED = "reverting: RolloutHalted, 1 targets"
 REOPENED = "reverting: RolloutReopened, RolloutHalted, 1 targets"
 BEFORE_IT_BEGAN = dict.fromkeys(FACTS, NOTHING) | {
@@ -90,19 +91,19 @@ WHILE_OPEN = {
         "approval of nothing": NOTHING,
         "answer to nothing": NOTHING,
         "pause": "paused: RolloutPaused",
-        "resume": REMEMBERED,
+        "resume": REFUSED,
         "abort": HALTED,
         "abort, keep": "aborted: RolloutEnded",
         "withdrawal of the model": HALTED,
         "withdrawal of what was before": REMEMBERED,
-        "finish": REMEMBERED,
+        "finish": REFUSED,
         "taken": REMEMBERED,
         "robots that match later": NOTHING,
         "tick": HALTED,
         "promote": "running: RolloutPromoted",
         "promote to all": "running: RolloutPromoted",
-        "retry": REMEMBERED,
-        "roll back": REMEMBERED,
+        "retry": REFUSED,
+        "roll back": REFUSED,
         "superseded": "running: RobotsSuperseded",
     },
     State.PAUSED: {
@@ -119,20 +120,20 @@ WHILE_OPEN = {
         "summary": REMEMBERED,
         "approval of nothing": NOTHING,
         "answer to nothing": NOTHING,
-        "pause": REMEMBERED,
+        "pause": REFUSED,
         "resume": "running: RolloutResumed",
         "abort": HALTED,
         "abort, keep": "aborted: RolloutEnded",
         "withdrawal of the model": HALTED,
         "withdrawal of what was before": REMEMBERED,
-        "finish": REMEMBERED,
+        "finish": REFUSED,
         "taken": REMEMBERED,
         "robots that match later": NOTHING,
         "tick": HALTED,
-        "promote": REMEMBERED,
-        "promote to all": REMEMBERED,
-        "retry": REMEMBERED,
-        "roll back": REMEMBERED,
+        "promote": REFUSED,
+        "promote to all": REFUSED,
+        "retry": REFUSED,
+        "roll back": REFUSED,
         "superseded": "paused: RobotsSuperseded",
     },
     State.REVERTING: {
@@ -149,20 +150,20 @@ WHILE_OPEN = {
         "summary": NOTHING,
         "approval of nothing": NOTHING,
         "answer to nothing": NOTHING,
-        "pause": REMEMBERED,
-        "resume": REMEMBERED,
-        "abort": REMEMBERED,
+        "pause": REFUSED,
+        "resume": REFUSED,
+        "abort": REFUSED,
         "abort, keep": "aborted: RolloutEnded",
         "withdrawal of the model": NOTHING,
         "withdrawal of what was before": "reverted: RolloutEnded",
-        "finish": REMEMBERED,
+        "finish": REFUSED,
         "taken": REMEMBERED,
         "robots that match later": NOTHING,
         "tick": NOTHING,
-        "promote": REMEMBERED,
-        "promote to all": REMEMBERED,
-        "retry": REMEMBERED,
-        "roll back": REMEMBERED,
+        "promote": REFUSED,
+        "promote to all": REFUSED,
+        "retry": REFUSED,
+        "roll back": REFUSED,
         "superseded": "reverting: RobotsSuperseded",
     },
 }
@@ -196,7 +197,9 @@ def outcome(before: Rollout, step: Step) -> str:
     if not step.events:
         assert not step.targets
         assert step.rollout.state is before.state
-        return REMEMBERED
+        word = step.rollout.word
+        is_refused = word is not None and word is not before.word and word.refused
+        return REFUSED if is_refused else REMEMBERED
     words = [type(event).__name__ for event in step.events]
     words += [f"{len(step.targets)} targets"] if step.targets else []
     return f"{step.rollout.state.value}: {', '.join(words)}"
