@@ -106,13 +106,11 @@ def is_evidence_alone(before: Rollout, step: Step) -> bool:
 
 
 def _says_evidence(before: Rollout, revision: int, *, is_light: bool) -> bool:
-    """Whether the log can be followed from here on, also when light decisions before are forgotten.
+    """Whether the log can be followed from here on, also once light decisions before are forgotten.
 
     Not in a large rollout, where what was seen of every robot is large too.
     """
-    if before.sharding is not None:
-        return False
-    return revision % LIGHT_PER_ANCHOR == 0 if is_light else revision > LIGHT_DECISIONS_KEPT
+    return before.sharding is None and (not is_light or revision % LIGHT_PER_ANCHOR == 0)
 
 
 def _fact(logged: LoggedFact) -> Fact:

@@ -17,6 +17,7 @@ from rollout_coordinator.fold import Told, decided
 from rollout_coordinator.replay import Difference, Replayed, replayed
 from rollout_coordinator.state_digest import StateDigest, digest_after, digest_of
 from rollout_coordinator.step import Step, Tick
+from rollout_coordinator.waiting import given_up
 from tests.unit.rollout_coordinator import scenes
 from tests.unit.rollout_coordinator.test_advance_histories import (
     MOVES,
@@ -47,6 +48,12 @@ class Coordinator:
         if made.step.rollout is not self.rollout:
             inputs = decision_log.given(made.mattered, around)
             self.rollout = self._write(self.rollout, inputs, made.step, now)
+
+    def give_up(self, reason: str, second: float) -> None:
+        """It waited, and cannot begin any more."""
+        now = scenes.at(second)
+        step = given_up(self.rollout, reason, now)
+        self.rollout = self._write(self.rollout, Given(given_up=reason), step, now)
 
     def _write(self, before: Rollout | None, inputs: Given, step: Step, now: object) -> Rollout:
         rollout = replace(step.rollout, revision=step.rollout.revision + 1)
@@ -115,12 +122,17 @@ def test_log_without_its_beginning_says_so() -> None:
 
 
 def test_forgotten_evidence_leaves_the_other_decisions_to_be_made_again() -> None:
-    """Of long rollouts, what counted telemetry alone is forgotten, and everything else is not."""
-    coordinator = Coordinator(scenes.planned(2, 1))
-    coordinator.tell([(scenes.activated(1, 5, scenes.NEW, scenes.HERE), scenes.at(1))], 1)
-    for second in range(2, LIGHT_DECISIONS_KEPT + 40):
-        coordinator.tell([(scenes.summary(1, second, scenes.NEW), scenes.at(second))], 2)
-    coordinator.tell([(scenes.activated(2, 5, scenes.NEW, scenes.HERE), scenes.at(3))], 3)
+    """Of long rollouts, what counted telemetry alone is forgotten, and everything else is not.
+
+    Also what came before anything was forgotten: the light decisions around it are forgotten later.
+    """
+    coordinator = Coordinator(scenes.planned(3, 1))
+    for number, until in ((1, 101), (2, LIGHT_DECISIONS_KEPT + 280)):
+        proof = scenes.activated(number, 5, scenes.NEW, scenes.HERE)
+        coordinator.tell([(proof, scenes.at(number))], number)
+        for second in range(coordinator.rollout.revision, until):
+            coordinator.tell([(scenes.summary(1, second, scenes.NEW), scenes.at(second))], 2)
+    coordinator.tell([(scenes.activated(3, 5, scenes.NEW, scenes.HERE), scenes.at(3))], 3)
     kept = {decision.slot: decision for decision in coordinator.log}.values()
     assert len(kept) < len(coordinator.log)
     again = list(replayed(kept))
