@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from fleetward.contracts.codec import decode
 from fleetward.contracts.decisions import Reason, RolloutExplained
-from fleetward.contracts.ids import RobotId, RolloutId
+from fleetward.contracts.ids import RobotId
+from fleetward.contracts.ownership import owners
 from fleetward.contracts.rollouts import (
     WAITING_STATES,
     RobotPhase,
@@ -36,14 +37,14 @@ MAX_REASONS = 100
 class Asked(Struct, frozen=True):
     """Of what a person wants to know why, as it stands now.
 
-    owner: the open rollout that the robot belongs to, if any.
+    opened: the open rollouts, of which one may own the robot.
     """
 
     rollout: Rollout
     robot: RobotId | None
     now: datetime
     around: Surroundings
-    owner: RolloutId | None = None
+    opened: tuple[Rollout, ...] = ()
 
 
 class _Change(Struct, frozen=True):
@@ -105,7 +106,8 @@ def _moves(asked: Asked) -> tuple[str, ...]:
 def _robot_stands(asked: Asked, robot: RobotId, excluded: str) -> str:
     rollout = asked.rollout
     progress = rollout.robots.get(robot)
-    owner = f" It belongs to rollout {asked.owner}." if asked.owner else ""
+    owned_by = owners(asked.opened).get(robot)
+    owner = f" It belongs to rollout {owned_by.rollout_id}." if owned_by is not None else ""
     if progress is None:
         why = excluded or "it was not enrolled when the rollout was planned, as far as the log says"
         return f"{robot} is not in {rollout.rollout_id}: {why}.{owner}"
@@ -114,7 +116,7 @@ def _robot_stands(asked: Asked, robot: RobotId, excluded: str) -> str:
     return (
         f"{robot} is {progress.phase.value} in wave {number} of {len(rollout.waves)} of "
         f"{rollout.rollout_id}, which is {rollout.state.value}{reason}."
-        f"{owner if asked.owner != rollout.rollout_id else ''}"
+        f"{owner if owned_by is None or owned_by.rollout_id != rollout.rollout_id else ''}"
     )
 
 
@@ -123,6 +125,11 @@ def _reasons(made: Replayed, robot: RobotId | None) -> Iterator[Reason]:
         effect = _beginning(made.after) if robot is None else _placed(made.after, robot)
         if effect:
             yield _reason(made, _request(made), effect)
+        return
+    if made.given.given_up and (robot is None or robot in made.before.robots):
+        when, after = moment(made.decision.decided_at), made.after
+        cause = f"it was planned anew at {when}, and could not begin"
+        yield _reason(made, cause, f"the rollout is {after.state.value}: {after.reason}")
         return
     if not _effect(made.before, made.after, robot):
         return

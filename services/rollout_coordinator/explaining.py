@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from fleetward.bus.history import history
 from fleetward.bus.last_values import last_value
 from fleetward.contracts.decisions import ExplainRollout, RolloutDecided, RolloutExplained
-from fleetward.contracts.ids import RobotId, RolloutId
+from fleetward.contracts.ids import RolloutId
 from fleetward.contracts.rollouts import RolloutRefused
 from rollout_coordinator.errors import CoordinatorError
 from rollout_coordinator.explain import Asked, counted, explained, refused
@@ -56,7 +56,7 @@ class Explainer:
                 robot=question.robot_id,
                 now=now,
                 around=(await self._sites.around(kept.event, now)).surroundings,
-                owner=await self._owner(question.robot_id),
+                opened=await self._ledger.open_rollouts() if question.robot_id else (),
             )
             answer = await asyncio.to_thread(explained, asked, replayed(decisions))
             return counted(answer, len(decisions))
@@ -68,9 +68,3 @@ class Explainer:
                 f"No rollout has the id {wanted}. `fleetward rollout list` shows those that exist."
             )
         return refused(refusal.event)
-
-    async def _owner(self, robot: RobotId | None) -> RolloutId | None:
-        if robot is None:
-            return None
-        opened = await self._ledger.open_rollouts()
-        return next((each.rollout_id for each in opened if robot in each.robots), None)

@@ -13,12 +13,13 @@ from fleetward.contracts.rollouts import (
     RobotProgress,
     Rollout,
     RolloutState,
+    is_open,
 )
 from fleetward.contracts.surroundings import Surroundings
 from rollout_coordinator.admission import admitted
 from rollout_coordinator.gates import awaited
 from rollout_coordinator.said import moment
-from rollout_coordinator.step import count, due_phase, in_wave, reached
+from rollout_coordinator.step import count, counted, due_phase, in_wave, is_steady, reached
 
 MAX_ROBOTS_NAMED = 5
 _SETTLED = {
@@ -32,10 +33,10 @@ _SETTLED = {
 
 
 def moves(rollout: Rollout, now: datetime) -> tuple[str, ...]:
-    """What the rollout waits for, a sentence each; empty once it has ended."""
+    """What the rollout waits for, a sentence each; empty once it has ended and nobody watches it."""
     here = rollout.rollout_id
     if rollout.state in FINAL_STATES:
-        return ()
+        return _watched(rollout)
     if rollout.state is RolloutState.SCHEDULED and rollout.begins_at is not None:
         return (f"It is planned anew and begins at {moment(rollout.begins_at)}.",)
     if rollout.state is RolloutState.QUEUED:
@@ -53,8 +54,15 @@ def moves(rollout: Rollout, now: datetime) -> tuple[str, ...]:
 
 
 def _waits(rollout: Rollout, now: datetime) -> list[str]:
-    waits = [_gate(rollout, now), _withheld(rollout), _proofs(rollout), _bake(rollout)]
+    waits = [_gate(rollout, now), _withheld(rollout), _proofs(rollout), _bake(rollout, now)]
     return [sentence for sentence in waits if sentence]
+
+
+def _watched(rollout: Rollout) -> tuple[str, ...]:
+    if rollout.watched_until is None:
+        return ()
+    until = moment(rollout.watched_until)
+    return (f"It {rollout.state.value}, and is watched until {until}.", f"{_threshold(rollout)}.")
 
 
 def _gate(rollout: Rollout, now: datetime) -> str:
@@ -83,38 +91,53 @@ def _proofs(rollout: Rollout) -> str:
     )
 
 
-def _bake(rollout: Rollout) -> str:
+def _bake(rollout: Rollout, now: datetime) -> str:
+    """What the wave must go through, while it bakes: not at gates, nor once a person promoted it."""
     since = rollout.baking_since
-    if since is None:
+    if since is None or rollout.checkpoint or rollout.is_promoted:
         return ""
-    policy, hold_s = rollout.policy, settled_hold_s(rollout)
-    seen = rollout.evidence.canary.inferences
-    evidence = (
+    if is_steady(rollout):
+        finish = f"`fleetward rollout finish {rollout.rollout_id}` ends it"
+        return f"It waits for robots that its selector names later; {finish}."
+    ends_at = since + timedelta(seconds=settled_hold_s(rollout))
+    bakes = "must do well" if now < ends_at else "baked"
+    return f"The wave {bakes} until {moment(ends_at)}.{_lacking(rollout, ends_at)}"
+
+
+def _lacking(rollout: Rollout, baked_at: datetime) -> str:
+    """What telemetry has yet to show, and when it is asked for; empty where nobody needs it."""
+    policy, seen = rollout.policy, rollout.evidence.canary.inferences
+    if seen >= policy.min_inferences or not counted(rollout, in_wave(rollout)):
+        return ""
+    pauses_at = moment(baked_at + timedelta(seconds=policy.silent_after_s))
+    return (
         f" It lacks evidence: telemetry shows {seen} of at least {policy.min_inferences} inferences, "
-        f"and without them it pauses at {moment(since + timedelta(seconds=hold_s + policy.silent_after_s))}."
-        if seen < policy.min_inferences
-        else ""
+        f"and without them it pauses at {pauses_at}."
     )
-    return f"The wave must do well until {moment(since + timedelta(seconds=hold_s))}.{evidence}"
 
 
 def _patience(rollout: Rollout) -> str:
-    robots = reached(rollout)
+    return f"{_threshold(rollout)}, or a comparison condemns the model."
+
+
+def _threshold(rollout: Rollout) -> str:
+    robots = counted(rollout, reached(rollout))
     failed, share = count(rollout, robots, RobotPhase.FAILED), rollout.policy.max_error_percent
     return (
-        f"It is taken back when more than {share:g} % of {len(robots)} robots fail ({failed} did), "
-        "or a comparison condemns the model."
+        f"It is taken back when more than {share:g} % of {len(robots)} robots fail ({failed} did)"
     )
 
 
 def robot_moves(rollout: Rollout, robot: RobotId, around: Surroundings) -> tuple[str, ...]:
     """What would change where ``robot`` stands; it is one of the rollout's."""
-    if rollout.state in FINAL_STATES:
+    if not is_open(rollout):
         return ()
     progress = rollout.robots[robot]
     if robot in in_wave(rollout) and progress.phase is due_phase(rollout):
         return (_turn(rollout, robot, around),)
     match progress.phase:
+        case RobotPhase.WAITING | RobotPhase.STAGED if rollout.state in FINAL_STATES:
+            return ("Nothing in this rollout: it ended without it.",)
         case RobotPhase.WAITING | RobotPhase.STAGED:
             wave = _wave_of(rollout, robot)
             return (f"It is its turn in wave {wave}; wave {rollout.wave + 1} is on.",)

@@ -21,7 +21,7 @@ from rollout_coordinator.explain import Asked, explained, refused
 from rollout_coordinator.moves import moves, robot_moves
 from rollout_coordinator.replay import replayed
 from rollout_coordinator.step import Tick, with_robots
-from tests.unit.rollout_coordinator import scenes
+from tests.unit.rollout_coordinator import scenes, takeover_scenes
 from tests.unit.rollout_coordinator.scenes import after, robot, started
 from tests.unit.rollout_coordinator.test_replay import Coordinator
 
@@ -91,7 +91,8 @@ def test_operator_who_paused_is_named() -> None:
 
 def test_rollout_whose_log_is_not_whole_is_explained_by_its_state() -> None:
     coordinator = told((scenes.activated(1), 1))
-    question = Asked(coordinator.rollout, R1, scenes.at(9), NOTHING_AROUND, RolloutId("elsewhere"))
+    newer = replace(started(2), rollout_id=RolloutId("elsewhere"))
+    question = Asked(coordinator.rollout, R1, scenes.at(9), NOTHING_AROUND, (newer,))
     answer = explained(question, replayed(coordinator.log[1:]))
     assert answer.now == (
         "r1 is proved in wave 1 of 2 of here, which is running. It belongs to rollout elsewhere."
@@ -133,6 +134,70 @@ def test_silence_bake_and_missing_evidence_are_told_with_their_instants() -> Non
         "The wave must do well until 2026-01-01 12:00:12 UTC. It lacks evidence: telemetry shows 0 of "
         "at least 10 inferences, and without them it pauses at 2026-01-01 12:01:12 UTC."
     )
+
+
+def test_robot_belongs_to_no_rollout_that_lost_it_or_succeeded() -> None:
+    coordinator = told()
+    lost = _in_phase(replace(started(2), rollout_id=RolloutId("older")), RobotPhase.SUPERSEDED)
+    proved = takeover_scenes.watched(replace(started(1), rollout_id=RolloutId("watched")), 60)
+    owner = replace(started(2), rollout_id=RolloutId("owner"), started_at=scenes.at(9))
+    question = Asked(coordinator.rollout, R1, scenes.at(9), NOTHING_AROUND, (lost, proved, owner))
+    assert explained(question, ()).now.endswith(" It belongs to rollout owner.")
+    assert "belongs" not in explained(replace(question, opened=(lost, proved)), ()).now
+
+
+def test_rollout_that_waited_and_could_not_begin_says_why() -> None:
+    coordinator = Coordinator(replace(scenes.planned(1), state=RolloutState.QUEUED))
+    coordinator.give_up("no robot is selected any more", 5)
+    for number in (None, 1):
+        assert [(each.cause, each.effect) for each in asked(coordinator, number).why[-1:]] == [
+            (
+                "it was planned anew at 2026-01-01 12:00:05 UTC, and could not begin",
+                "the rollout is refused: no robot is selected any more",
+            )
+        ]
+
+
+def test_steady_rollout_waits_for_joiners_and_promises_no_moment_of_the_past() -> None:
+    baking = replace(after(started(1), (scenes.activated(1), 1)), is_continuous=True)
+    steady = replace(baking, steady_since=scenes.at(11))
+    assert moves(steady, scenes.at(50))[0] == (
+        "It waits for robots that its selector names later; `fleetward rollout finish here` ends it."
+    )
+
+
+def test_wave_that_baked_and_lacks_evidence_says_until_when_it_baked() -> None:
+    baking = replace(started(1), baking_since=scenes.at(1))
+    assert moves(baking, scenes.at(50))[-2].startswith(
+        "The wave baked until 2026-01-01 12:00:11 UTC. It lacks evidence: telemetry shows 0 of"
+    )
+
+
+def test_promoted_wave_lacks_no_evidence_and_a_wave_at_its_gates_does_not_bake() -> None:
+    promoted = replace(started(1), baking_since=scenes.at(1), is_promoted=True)
+    gated = replace(started(1), baking_since=scenes.at(1), checkpoint="end")
+    for rollout in (promoted, gated):
+        said = " ".join(moves(rollout, scenes.at(50)))
+        assert "lacks evidence" not in said
+        assert "must do well" not in said
+
+
+def test_superseded_robots_count_for_no_threshold_as_when_it_is_halted() -> None:
+    lost = _in_phase(started(2, 1), RobotPhase.SUPERSEDED)
+    assert "of 1 robots fail" in moves(lost, scenes.at(1))[-1]
+
+
+def test_watched_success_says_until_when_and_what_would_take_it_back() -> None:
+    proved = after(started(1), (scenes.activated(1), 1))
+    watched = takeover_scenes.watched(proved, 60)
+    assert moves(watched, scenes.at(2)) == (
+        "It succeeded, and is watched until 2026-01-01 12:01:00 UTC.",
+        "It is taken back when more than 0 % of 1 robots fail (0 did).",
+    )
+    assert robot_moves(watched, R1, NOTHING_AROUND) == (
+        "Nothing, unless it falls back, fails or the rollout is taken back.",
+    )
+    assert moves(replace(watched, watched_until=None), scenes.at(2)) == ()
 
 
 def test_nothing_moves_a_rollout_that_ended_or_its_robots() -> None:
