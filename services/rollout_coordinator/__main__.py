@@ -46,7 +46,7 @@ async def serve(settings: Settings) -> None:
     ledger = RolloutLedger(connection, key, trusted)
     interest = Interest()
     sites = Sites(connection, ledger.open_rollouts, settings)
-    planner = Planner(connection, ledger, utc_now)
+    planner = Planner(connection, ledger, sites, utc_now)
     handlers = Handlers(connection, ledger, interest, sites, planner, settings, utc_now)
     await sites.listen()
     await watch_rollouts(connection, ledger, interest)

@@ -11,27 +11,35 @@ from nats.aio.client import Client
 from fleetward.bus.last_values import last_value, last_values
 from fleetward.contracts.codec import encode
 from fleetward.contracts.decisions import Given
+from fleetward.contracts.errors import MalformedError
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.registry import ModelRecord
 from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
 from fleetward.contracts.rollout_plans import PlanRollout, RolloutPlanned
 from fleetward.contracts.rollouts import Rollout, RolloutRequested
+from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.excluded import excluded
 from rollout_coordinator.joining import RobotsMatched, candidates, matched
 from rollout_coordinator.ledger import Opened, RolloutLedger
 from rollout_coordinator.plan import Fleet, Heard, planned
 from rollout_coordinator.preview import previewed
 from rollout_coordinator.replan import continued, seen_by
+from rollout_coordinator.sites import Sites
 
 
 class Planner:
     """Plans on what the streams hold at the moment it is asked."""
 
     def __init__(
-        self, connection: Client, ledger: RolloutLedger, now: Callable[[], datetime]
+        self,
+        connection: Client,
+        ledger: RolloutLedger,
+        sites: Sites,
+        now: Callable[[], datetime],
     ) -> None:
         self._connection = connection
         self._ledger = ledger
+        self._sites = sites
         self._now = now
 
     async def planned(
@@ -58,8 +66,14 @@ class Planner:
     async def previewed(self, asked: PlanRollout) -> RolloutPlanned:
         """What would become of a request now; nothing is kept of it. Raises BusError."""
         request = asked.request
-        fleet = await self.fleet(await self._ledger.opened())
-        return previewed(request, await self._record(request), fleet, self._now())
+        fleet, record = await self.fleet(await self._ledger.opened()), await self._record(request)
+        now = self._now()
+        try:
+            plan = planned(request, record, fleet, now)
+        except (PlanRefusedError, MalformedError):
+            return previewed(request, record, fleet, now)
+        around = (await self._sites.around(plan, now)).surroundings
+        return previewed(request, record, fleet, now, around)
 
     async def matched(self, rollout: Rollout, opened: Opened) -> RobotsMatched:
         """Who may join a continuous rollout by now; targets are read of those alone."""

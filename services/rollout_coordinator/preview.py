@@ -20,7 +20,9 @@ from fleetward.contracts.rollout_plans import (
     RobotGroup,
     RolloutPlanned,
 )
-from fleetward.contracts.rollouts import Rollout, RolloutRequested, Strategy
+from fleetward.contracts.rollouts import Rollout, RolloutRequested, RolloutState, Strategy
+from fleetward.contracts.surroundings import NOTHING_AROUND, Surroundings
+from rollout_coordinator.conflicts import to_supersede
 from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.plan import (
     Fleet,
@@ -31,19 +33,26 @@ from rollout_coordinator.plan import (
     progresses,
 )
 from rollout_coordinator.serving import served
+from rollout_coordinator.site_plan import check_sites
 
 _Said = Iterable[tuple[RobotId, str]]
 
 
 def previewed(
-    request: RolloutRequested, record: ModelRecord | None, fleet: Fleet, now: datetime
+    request: RolloutRequested,
+    record: ModelRecord | None,
+    fleet: Fleet,
+    now: datetime,
+    around: Surroundings = NOTHING_AROUND,
 ) -> RolloutPlanned:
-    """What ``planned`` makes of the request now, or why it refuses it."""
+    """What would become of the request now, or why it would be refused; ``around`` is of its sites."""
     asked = RolloutPlanned(
         strategy=request.strategy, policy=request.policy, enrolled=len(fleet.robots)
     )
     try:
         rollout = planned(request, record, fleet, now)
+        check_sites(rollout, around)
+        to_supersede(rollout, fleet.open_rollouts)
     except (PlanRefusedError, MalformedError) as refused:
         return _refused(replace(asked, refusal=str(refused)), request, record, fleet, now)
     selected = matching(request.selector, fleet, now)
@@ -111,7 +120,12 @@ def _already_given(robot: RobotId, fleet: Fleet) -> str:
 def _doubts(
     reached: Sequence[RobotEnrolled], rollout: Rollout, fleet: Fleet, now: datetime
 ) -> _Said:
+    owned = owners(fleet.open_rollouts)
+    then = "waits for it" if rollout.state is RolloutState.QUEUED else "takes it over"
     for each in reached:
+        owner = owned.get(each.robot_id)
+        if owner is not None:
+            yield each.robot_id, f"belongs to rollout {owner.rollout_id}; this one {then}"
         heard = fleet.heard.get(each.robot_id)
         if not is_online(each, heard.at if heard else None, now):
             silent_after_s = rollout.policy.silent_after_s

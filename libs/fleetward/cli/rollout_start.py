@@ -140,6 +140,7 @@ def plan(
     gates: Gates = None,
     signals: Signals = None,
     further: Further = None,
+    on_conflict: WhenTaken = OnConflict.REFUSE,
     continuous: Continuous = False,
     link_mbps: Link = DEFAULT_LINK_MBPS,
     home: Home = DEFAULT_HOME,
@@ -150,7 +151,7 @@ def plan(
     Nothing starts. 1: the coordinator would refuse it, and says why.
     """
     numbers = _numbers(bake, silent_after, min_success, max_errors, byte_cap)
-    policy = _policy(waves, numbers, gates, signals, further)
+    policy = replace(_policy(waves, numbers, gates, signals, further), on_conflict=on_conflict)
 
     async def work(fleet: Fleet) -> Exit | None:
         how = Asked(strategy=strategy, policy=policy, is_continuous=continuous)

@@ -9,18 +9,36 @@ from hypothesis import given
 from hypothesis import strategies as some
 from msgspec.structs import replace
 
-from fleetward.contracts.ids import BootId, RobotId
+from fleetward.contracts.control import OnConflict
+from fleetward.contracts.ids import BootId, RobotId, RolloutId
 from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled, TargetMode
 from fleetward.contracts.rollout_plans import MAX_ROBOTS_NAMED, RobotGroup, RolloutPlanned
 from fleetward.contracts.rollouts import RolloutPolicy, RolloutRequested, Strategy
+from fleetward.contracts.surroundings import NOTHING_AROUND, SiteRoom, Surroundings
+from rollout_coordinator.conflicts import MAX_WRITES_TO_SUPERSEDE, to_supersede
+from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.plan import Fleet, Heard, planned
 from rollout_coordinator.preview import previewed
+from rollout_coordinator.site_plan import check_sites
 from tests.unit.rollout_coordinator.scenes import ELSEWHERE, NEW, NEW_MODEL, START, started
 from tests.unit.rollout_coordinator.test_plan import RECORD, fleet, request, target
 
 
-def shown(asked: RolloutRequested, known: Fleet) -> RolloutPlanned:
-    return previewed(asked, RECORD, known, START)
+def shown(
+    asked: RolloutRequested, known: Fleet, around: Surroundings = NOTHING_AROUND
+) -> RolloutPlanned:
+    return previewed(asked, RECORD, known, START, around)
+
+
+def refusal_at_start(asked: RolloutRequested, known: Fleet, around: Surroundings) -> str:
+    """What the start of the same request is refused with, in the order in which it is checked."""
+    try:
+        plan = planned(asked, RECORD, known, START)
+        check_sites(plan, around)
+        to_supersede(plan, known.open_rollouts)
+    except PlanRefusedError as refused:
+        return str(refused)
+    return ""
 
 
 def group(reason: str, *named: str) -> RobotGroup:
@@ -99,6 +117,51 @@ def test_a_refused_request_shows_the_reason_and_who_stands_in_the_way() -> None:
     assert unable.left_out == (
         group("its bridge did not say that it can stage a model", "r1", "r2"),
     )
+
+
+@pytest.mark.parametrize(
+    ("room", "reason"),
+    [
+        (SiteRoom(), ""),
+        (SiteRoom(closed="it is night in oslo", opens_at=START), ""),
+        (SiteRoom(closed="oslo never opens"), "oslo never opens: `fleetward site set oslo"),
+        (SiteRoom(floor=1, robots=2), ""),
+        (SiteRoom(floor=2, robots=2), "site oslo must keep 2 of its 2 robots in service"),
+    ],
+)
+def test_a_preview_promises_of_a_site_what_the_start_keeps(room: SiteRoom, reason: str) -> None:
+    targets = {RobotId(name): target(name) for name in ("r1", "r2")}
+    known = of_sites(fleet(2, targets), "oslo", "oslo")
+    around = Surroundings(sites={"oslo": room})
+    preview = shown(request(), known, around)
+    assert preview.refusal == refusal_at_start(request(), known, around)
+    assert reason in preview.refusal
+    assert bool(preview.refusal) is bool(reason)
+    assert bool(preview.waves) is not bool(reason)
+
+
+def test_a_preview_refuses_to_take_over_from_more_rollouts_than_one_write_can_tell() -> None:
+    owners = tuple(
+        replace(started(1), rollout_id=RolloutId(f"n-{number}"))
+        for number in range(MAX_WRITES_TO_SUPERSEDE // 3 + 1)
+    )
+    asked = request(policy=RolloutPolicy(on_conflict=OnConflict.SUPERSEDE))
+    known = fleet(1, {}, owners)
+    preview = shown(asked, known)
+    assert preview.refusal.startswith(f"{len(owners)} other rollouts would lose robots to it")
+    assert preview.refusal == refusal_at_start(asked, known, NOTHING_AROUND)
+
+
+@pytest.mark.parametrize(
+    ("policy", "then"),
+    [(OnConflict.WAIT, "waits for it"), (OnConflict.SUPERSEDE, "takes it over")],
+)
+def test_a_preview_says_who_belongs_to_another_rollout_and_what_becomes_of_that(
+    policy: OnConflict, then: str
+) -> None:
+    owner = replace(started(1), rollout_id=ELSEWHERE)
+    preview = shown(request(policy=RolloutPolicy(on_conflict=policy)), fleet(1, {}, (owner,)))
+    assert group(f"belongs to rollout elsewhere; this one {then}", "r1") in preview.doubtful
 
 
 @pytest.mark.parametrize(
