@@ -3,7 +3,7 @@
 The file is one JSON object of truths and numbers, ``{"docked": true, "battery": 0.8}``, written whole
 (write another, then rename) at least every ``max_age_s``: its age is the age of what it says. A file
 that is missing, too large, from the future or no such object says nothing. ``battery`` is what the
-kernel says where nobody else does: the share of its charge that the emptiest battery holds.
+kernel says where nobody else does: the share of its charge that the robot's emptiest battery holds.
 """
 
 from __future__ import annotations
@@ -102,12 +102,15 @@ class Facts:
 
 
 def battery_charge(power_supplies: Path) -> float | None:
-    """The charge of the emptiest battery that the kernel knows, 0 to 1; None: it knows of none."""
+    """The charge of the emptiest battery that powers the robot, 0 to 1; None: the kernel knows none.
+
+    A mouse or a gamepad has a battery too, whose scope is Device: that one powers nothing else.
+    """
     try:
         batteries = [
             supply
             for supply in sorted(power_supplies.iterdir())
-            if (supply / "type").read_text(encoding="ascii").strip() == "Battery"
+            if _says(supply / "type") == "Battery" and not _is_of_peripheral(supply)
         ]
         charges = [
             int((battery / "capacity").read_text(encoding="ascii")) / 100 for battery in batteries
@@ -115,3 +118,12 @@ def battery_charge(power_supplies: Path) -> float | None:
     except (OSError, ValueError):
         return None
     return min(charges, default=None)
+
+
+def _is_of_peripheral(supply: Path) -> bool:
+    scope = supply / "scope"
+    return scope.exists() and _says(scope) == "Device"
+
+
+def _says(attribute: Path) -> str:
+    return attribute.read_text(encoding="ascii").strip()

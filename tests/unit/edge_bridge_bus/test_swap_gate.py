@@ -164,6 +164,14 @@ def test_the_emptiest_battery_counts_where_nobody_else_speaks_of_one(tmp_path: P
     assert gate(facts).is_open(guarded)
 
 
+@pytest.mark.parametrize("capacity", [None, "5"])
+def test_the_battery_of_a_gamepad_is_not_the_robots(tmp_path: Path, capacity: str | None) -> None:
+    for name, scope, charge in (("BAT0", "System", "80"), ("hid-gamepad", "Device", capacity)):
+        supply(tmp_path, name, "Battery", charge)
+        (tmp_path / name / "scope").write_text(f"{scope}\n")
+    assert Facts(None, 60.0, power_supplies=tmp_path).told() == {"battery": 0.8}
+
+
 @pytest.mark.parametrize("capacity", [None, "", "full"])
 def test_a_battery_that_cannot_be_read_is_unknown(tmp_path: Path, capacity: str | None) -> None:
     supply(tmp_path, "BAT0", "Battery", capacity)
