@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,9 @@ from fleetward.bus.errors import NoAnswerError
 from fleetward.client.errors import ClientError
 from fleetward.client.rollouts import new_rollout_id, start
 from fleetward.contracts.control import AbortMode, ControlAction
-from fleetward.contracts.ids import model_selector
+from fleetward.contracts.ids import RobotId, model_selector
 from fleetward.contracts.rollouts import FINAL_STATES, Rollout, RolloutRequested, RolloutState
+from fleetward.contracts.selectors import MAX_SELECTOR_CHARACTERS
 from fleetward.contracts.steering import to_retry, why_not
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ async def steer(
 async def retried(fleet: Fleet, rollout: str) -> Rollout:
     """Robots that failed or are unknown are given the model again; a rollout that ended by a new one.
 
-    Raises as ``steer`` does, and RolloutRefusedError.
+    Raises as ``steer`` does, RolloutRefusedError, and NotSteerableError for more robots than a selector
+    can name.
     """
     before = await fleet.rollout(rollout)
     if before.state not in FINAL_STATES:
@@ -83,7 +85,7 @@ async def retried(fleet: Fleet, rollout: str) -> Rollout:
     request = RolloutRequested(
         rollout_id=new_rollout_id(),
         model=model_selector(str(before.model)),
-        selector=f"robot in ({', '.join(robots)})",
+        selector=_naming(robots, before),
         strategy=before.strategy,
         policy=before.policy,
         requested_by=asking(),
@@ -91,6 +93,19 @@ async def retried(fleet: Fleet, rollout: str) -> Rollout:
         again=True,
     )
     return await start(fleet.connection, request)
+
+
+def _naming(robots: Sequence[RobotId], before: Rollout) -> str:
+    selector = f"robot in ({', '.join(robots)})"
+    if len(selector) <= MAX_SELECTOR_CHARACTERS:
+        return selector
+    back = f"take the model back with `fleetward rollout rollback {before.rollout_id}`, or "
+    raise NotSteerableError(
+        f"Rollout {before.rollout_id} leaves {len(robots)} robots to retry, and to name them takes "
+        f"{len(selector)} characters where a selector holds at most {MAX_SELECTOR_CHARACTERS}: "
+        f"{back if before.state is RolloutState.SUCCEEDED else ''}roll another model out to them by a "
+        f"label, then start {before.model} for that label."
+    )
 
 
 def asking() -> str:
