@@ -20,6 +20,7 @@ from fleetward.contracts.rollouts import (
     RobotProgress,
     Rollout,
     RolloutState,
+    Strategy,
 )
 
 MAX_ROBOTS_SHOWN = 24
@@ -101,8 +102,25 @@ def _headline(rollout: Rollout) -> Text:
     return Text.assemble(
         (f"{rollout.rollout_id}  ", "bold"),
         f"{rollout.model}  {rollout.strategy.value}  ",
-        (rollout.state.value, _STATE_STYLE[rollout.state]),
+        ("ending the shadow", "cyan")
+        if _ends_a_shadow(rollout)
+        else (rollout.state.value, _STATE_STYLE[rollout.state]),
     )
+
+
+def _ends_a_shadow(rollout: Rollout) -> bool:
+    """Robots give a model up that did well in the shadow: nothing is taken back."""
+    is_shadow = rollout.strategy is Strategy.SHADOW
+    is_reverting = rollout.state is RolloutState.REVERTING
+    return is_shadow and is_reverting and rollout.ends_as is RolloutState.SUCCEEDED
+
+
+def _spoken_phase(rollout: Rollout, phase: RobotPhase) -> str:
+    """A robot that ended its shadow went back to nothing: it never left what it serves."""
+    did_well = RolloutState.SUCCEEDED in (rollout.state, rollout.ends_as)
+    if rollout.strategy is Strategy.SHADOW and phase is RobotPhase.REVERTED and did_well:
+        return "shadow ended"
+    return phase.value
 
 
 def _wave(
@@ -113,7 +131,8 @@ def _wave(
     shown, hidden = robots[:MAX_ROBOTS_SHOWN], robots[MAX_ROBOTS_SHOWN:]
     is_current = number == rollout.wave and rollout.ended_at is None
     text = Text("  ▸ " if is_current else "    ")
-    text.append(f"wave {number + 1}" + (" (canary)" if number == 0 else ""), "bold")
+    is_canary = number == 0 and rollout.strategy is Strategy.CANARY
+    text.append(f"wave {number + 1}" + (" (canary)" if is_canary else ""), "bold")
     quiet = [robot for robot in shown if not _progress(rollout, robot).reason]
     for robot in quiet:
         text.append("  ").append(_robot(rollout, robot, fetching.get(robot)))
@@ -126,7 +145,7 @@ def _wave(
 def _robot(rollout: Rollout, robot: RobotId, fetching: Fetching | None) -> Text:
     progress = _progress(rollout, robot)
     mark, style = _PHASE_MARK[progress.phase]
-    text = Text(f"{mark} {robot} {progress.phase.value}", style)
+    text = Text(f"{mark} {robot} {_spoken_phase(rollout, progress.phase)}", style)
     if fetching is not None and progress.phase is RobotPhase.TARGETED:
         text.append(f" {fetched_so_far(fetching)}", "not dim")
     return text.append(f" ({progress.reason})", "not dim") if progress.reason else text

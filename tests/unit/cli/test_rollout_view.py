@@ -13,7 +13,7 @@ from fleetward.cli.rollout_view import MAX_ROBOTS_SHOWN, view
 from fleetward.cli.rollout_waits import OVERDUE_S, waits_for
 from fleetward.contracts.ids import robot_id
 from fleetward.contracts.robots import Fetching
-from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout, RolloutState
+from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout, RolloutState, Strategy
 from tests.unit.cli.rollouts import ARM_1, ARM_2, ARM_3, NOW, rollout
 
 
@@ -112,3 +112,17 @@ def test_a_paused_rollout_says_how_it_goes_on() -> None:
 @pytest.mark.parametrize("state", [RolloutState.SUCCEEDED, RolloutState.REVERTED])
 def test_a_rollout_that_ended_waits_for_nothing(state: RolloutState) -> None:
     assert waits_for(rollout(state), NOW) == ""
+
+
+def test_a_shadow_that_did_well_is_not_shown_as_a_failure() -> None:
+    back = {robot: RobotProgress(phase=RobotPhase.REVERTED) for robot in (ARM_1, ARM_2, ARM_3)}
+    did_well = replace(
+        rollout(RolloutState.REVERTING),
+        strategy=Strategy.SHADOW,
+        ends_as=RolloutState.SUCCEEDED,
+        robots=back,
+    )
+    text = shown(did_well)
+    assert "ending the shadow" in text
+    assert "arm-1 shadow ended" in text
+    assert "reverted" not in text
