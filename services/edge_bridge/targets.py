@@ -17,7 +17,7 @@ from edge_bridge.withdrawals import WithdrawnDigests
 from fleetward.bus.errors import BusError
 from fleetward.bus.last_values import last_value
 from fleetward.bus.logs import log
-from fleetward.bus.waiting import happens
+from fleetward.bus.waiting import happens, within
 from fleetward.contracts.codec import UnreadableMessageError, decode
 from fleetward.contracts.curation import SignedWithdrawals
 from fleetward.contracts.ids import RobotId
@@ -119,7 +119,7 @@ class TargetWatch:
         """Ask who may command robots today; without an answer, what is known counts."""
         try:
             claimed = decode(signed.payload, RobotTarget)
-            await asyncio.wait_for(self._trust.refresh(claimed.model.name), self._look_patience_s)
+            await within(self._trust.refresh(claimed.model.name), self._look_patience_s)
         except (UnreadableMessageError, BridgeError, asyncio.TimeoutError) as problem:
             log(_logger, "trust.not_refreshed", level=logging.WARNING, reason=str(problem))
 

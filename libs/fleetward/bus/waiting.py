@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Awaitable, Iterable
+from typing import Any, TypeVar
+
+_Result = TypeVar("_Result")
 
 CANCEL_AGAIN_S = 1.0
 """Longer than any of our tasks takes to clean up."""
@@ -35,3 +37,19 @@ async def happens(event: asyncio.Event, within_s: float | None) -> bool:
     finally:
         waiting.cancel()
     return event.is_set()
+
+
+async def within(work: Awaitable[_Result], timeout_s: float | None) -> _Result:
+    """What ``work`` returns or raises; raises asyncio.TimeoutError after ``timeout_s`` (None: never).
+
+    As ``asyncio.wait_for``, which cancels once and then waits for ever where that gets lost.
+    """
+    working = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({working}, timeout=timeout_s)
+    finally:
+        if not working.done():
+            await cancelled({working})
+    if not done:
+        raise asyncio.TimeoutError
+    return working.result()

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from fleetward.bus.errors import NoAnswerError
+from fleetward.bus.waiting import within
 from fleetward.client.errors import ClientError
 from fleetward.client.rollouts import new_rollout_id, start
 from fleetward.contracts.control import AbortMode, ControlAction
@@ -53,7 +54,7 @@ async def steer(
         rollout, action, abort=abort, to_all=to_all, skip=skip, requested_by=asking()
     )
     try:
-        obeyed = await asyncio.wait_for(_settled(fleet, rollout, action, word), OBEYED_TIMEOUT_S)
+        obeyed = await within(_settled(fleet, rollout, action, word), OBEYED_TIMEOUT_S)
     except asyncio.TimeoutError:
         raise NoAnswerError(
             f"Rollout {rollout} was asked to {action.value} and has not done so within "
@@ -140,7 +141,7 @@ def _refuse_past_steering(rollout: Rollout, action: ControlAction, *, to_all: bo
 async def heard_within(heard: Coroutine[Any, Any, Rollout], rollout: str) -> Rollout:
     """The rollout that took a word in; raises NoAnswerError when none did in time."""
     try:
-        return await asyncio.wait_for(heard, OBEYED_TIMEOUT_S)
+        return await within(heard, OBEYED_TIMEOUT_S)
     except asyncio.TimeoutError:
         raise NoAnswerError(
             f"Nobody took in the word on rollout {rollout} within {OBEYED_TIMEOUT_S:g} s. Is "

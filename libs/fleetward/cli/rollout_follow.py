@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from fleetward.bus.waiting import within
 from fleetward.cli.exits import Exit, exit_of_rollout
 from fleetward.cli.session import show_json
 from fleetward.client.robots import fetches
@@ -140,6 +141,6 @@ async def _within(
     following: Coroutine[Any, Any, Rollout],  # Any: what a coroutine is sent and yields
 ) -> Rollout:
     try:
-        return await asyncio.wait_for(following, timeout_s)
+        return await within(following, timeout_s)
     except asyncio.TimeoutError:
         raise timed_out(rollout, timeout_s or 0.0) from None

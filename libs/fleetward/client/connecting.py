@@ -8,6 +8,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from fleetward.bus import connection as bus
+from fleetward.bus.waiting import within
 from fleetward.client.access import Access
 from fleetward.client.errors import NoSystemError
 
@@ -20,7 +21,7 @@ async def connected(access: Access, timeout_s: float) -> Client:
             "`fleetward up`, or name its home directory."
         )
     try:
-        return await asyncio.wait_for(bus.connect(access.bus, on_closed=_closed), timeout_s)
+        return await within(bus.connect(access.bus, on_closed=_closed), timeout_s)
     except (asyncio.TimeoutError, NatsError, OSError, ValueError) as error:
         raise NoSystemError(
             f"No system answers at {access.bus.url} within {timeout_s:g} s. "

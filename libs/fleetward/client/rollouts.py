@@ -14,6 +14,7 @@ from fleetward.bus.last_values import last_value
 from fleetward.bus.publish import publish
 from fleetward.bus.stored_rollouts import read_rollout, read_rollouts
 from fleetward.bus.tracing import span
+from fleetward.bus.waiting import within
 from fleetward.client.errors import (
     RolloutRefusedError,
     RolloutTimeoutError,
@@ -60,7 +61,7 @@ async def start(
             await publish(connection, request, message_id=f"{wanted}-{refused_before}")
             deciding = _decision(connection, wanted, states, refusals, refused_before)
             try:
-                return await asyncio.wait_for(deciding, timeout_s)
+                return await within(deciding, timeout_s)
             except asyncio.TimeoutError:
                 raise NoAnswerError(
                     f"No coordinator decided on rollout {wanted} within {timeout_s:g} s. Is "
@@ -145,7 +146,7 @@ async def watch(
 async def wait(connection: Client, wanted: RolloutId, *, timeout_s: float | None = None) -> Rollout:
     """The rollout in its final state; raises RolloutTimeoutError, which leaves it running."""
     try:
-        return await asyncio.wait_for(_last(connection, wanted), timeout_s)
+        return await within(_last(connection, wanted), timeout_s)
     except asyncio.TimeoutError:
         raise timed_out(wanted, timeout_s or 0.0) from None
 

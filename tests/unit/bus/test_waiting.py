@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from fleetward.bus.waiting import happens
+from fleetward.bus.waiting import happens, within
 
 LONG_S = 60.0
 
@@ -41,3 +41,28 @@ async def test_cancellation_beside_the_event_is_not_lost(turns: int) -> None:
             await waiting
     else:
         assert await waiting, "it had ended before it was cancelled"
+
+
+async def test_what_takes_too_long_is_given_up_also_when_it_swallows_a_cancellation() -> None:
+    swallowed = 0
+
+    async def linger() -> None:
+        nonlocal swallowed
+        while swallowed < 2:
+            try:
+                await asyncio.get_running_loop().create_future()
+            except asyncio.CancelledError:
+                swallowed += 1
+
+    with pytest.raises(asyncio.TimeoutError):
+        await within(linger(), 0.01)
+    assert swallowed == 2
+
+
+async def test_what_ends_in_time_gives_its_result_or_its_error() -> None:
+    async def break_down() -> None:
+        raise ValueError
+
+    assert await within(asyncio.sleep(0, "here"), None) == "here"
+    with pytest.raises(ValueError):
+        await within(break_down(), 60)
