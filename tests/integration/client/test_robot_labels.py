@@ -98,4 +98,4 @@ async def test_the_command_line_labels_a_robot_and_lists_whom_a_selector_names(
     assert "column 4: expected a value.\nhw==thor\n   ^" in mistaken.complaint
     unclear = await fleetward(home, "robot", "label", robot, "thor")
     assert unclear.code == 2
-    assert "'thor' is not NAME=VALUE" in unclear.complaint
+    assert "'thor' sets and removes nothing; write NAME=VALUE" in unclear.complaint

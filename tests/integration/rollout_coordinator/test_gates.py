@@ -58,11 +58,12 @@ async def test_a_web_service_is_asked_until_it_answers_and_its_no_pauses(fleet: 
         service.status, service.text = 409, "it drove into the wall"
         paused = await fleet.reached(wanted, lambda rollout: rollout.state is RolloutState.PAUSED)
         assert paused.reason == "gate twin refused: it drove into the wall"
+        assert len(set(service.keys)) == 1
         service.status, service.text = 200, "it drove well"
         await fleet.steer(wanted, ControlAction.RESUME)
         assert (await fleet.ended(wanted)).state is RolloutState.SUCCEEDED
         assert {asked["model"] for asked in service.asked} == {"detector:2"}
-        assert len(set(service.keys)) == 1
+        assert len(set(service.keys)) == 2  # asked again after the refusal, it is another question
 
 
 async def test_a_web_service_that_is_not_there_is_named(fleet: Fleet) -> None:
