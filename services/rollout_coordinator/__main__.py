@@ -21,15 +21,19 @@ from fleetward.contracts.rollout_plans import PlanRollout
 from fleetward.contracts.rollouts import RolloutRequested
 from fleetward.contracts.rows import Principal
 from fleetward.trust.signing import SigningKey, TrustedKeys
+from rollout_coordinator.beginnings import Beginnings
+from rollout_coordinator.decisions import Decisions
 from rollout_coordinator.explaining import Explainer
 from rollout_coordinator.gatekeeper import Gatekeeper
 from rollout_coordinator.handlers import Handlers
 from rollout_coordinator.interest import Interest
 from rollout_coordinator.joiners import Joiners
 from rollout_coordinator.ledger import RolloutLedger
+from rollout_coordinator.outcomes import Outcomes
 from rollout_coordinator.planner import Planner
 from rollout_coordinator.settings import Settings, settings_from
 from rollout_coordinator.sites import Sites
+from rollout_coordinator.turns import Turns
 from rollout_coordinator.watch import keep_time, utc_now, watch_rollouts
 
 NAME = Principal.COORDINATOR.value
@@ -47,7 +51,10 @@ async def serve(settings: Settings) -> None:
     interest = Interest()
     sites = Sites(connection, ledger.open_rollouts, settings)
     planner = Planner(connection, ledger, sites, utc_now)
-    handlers = Handlers(connection, ledger, interest, sites, planner, settings, utc_now)
+    turns, outcomes = Turns(), Outcomes(interest, utc_now)
+    beginnings = Beginnings(ledger, sites, planner, turns, outcomes, settings, utc_now)
+    decisions = Decisions(ledger, sites, turns, outcomes, settings, utc_now)
+    handlers = Handlers(connection, ledger, interest, beginnings, decisions, utc_now)
     await sites.listen()
     await watch_rollouts(connection, ledger, interest)
     pulls = _consumers(broker, handlers, settings)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from msgspec import Struct
 from msgspec.structs import replace
 from nats.aio.client import Client
 
@@ -21,45 +20,13 @@ from fleetward.contracts.ids import Digest, RobotId, RolloutId
 from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
 from fleetward.contracts.rollout_rows import Stored, split
 from fleetward.contracts.rollouts import OpenRollouts, Rollout, RolloutRefused, is_open
-from fleetward.contracts.surroundings import NOTHING_AROUND
 from fleetward.trust.signing import TARGET, SigningKey, TrustedKeys
-from rollout_coordinator.decision_log import given, logged
+from rollout_coordinator.decision_log import logged
 from rollout_coordinator.known_digests import KnownDigests
-from rollout_coordinator.step import RobotTaken, Step, Superseded, TargetOrder
+from rollout_coordinator.opened import NOTHING_GIVEN, Opened, Other
+from rollout_coordinator.step import RobotTaken, Step, TargetOrder
 from rollout_coordinator.stored_targets import Known, StoredTargets
-from rollout_coordinator.superseding import superseded
 from rollout_coordinator.target_of import target_of
-
-NOTHING_GIVEN = Given()
-
-
-class Opened(Struct, frozen=True):
-    """The rollouts that facts still change, and the sequence of their index to compare and set by."""
-
-    kept: tuple[KeptRollout, ...]
-    sequence: int
-
-    @property
-    def rollouts(self) -> tuple[Rollout, ...]:
-        """Without their sequences."""
-        return tuple(each.event for each in self.kept)
-
-
-class Other(Struct, frozen=True):
-    """What a rollout that begins does to another one, which must not have moved meanwhile."""
-
-    step: Step
-    current: KeptRollout
-    given: Given = NOTHING_GIVEN
-
-
-def others_of(opened: Opened, told: Mapping[RolloutId, Superseded], now: datetime) -> list[Other]:
-    """What open rollouts become whose robots a newer one takes."""
-    return [
-        Other(superseded(kept.event, lost, now), kept, given([(lost, now)], NOTHING_AROUND))
-        for kept in opened.kept
-        if (lost := told.get(kept.event.rollout_id)) is not None
-    ]
 
 
 class RolloutLedger:
@@ -104,6 +71,11 @@ class RolloutLedger:
             return True
         refused = await last_value(self._connection, RolloutRefused, rollout_id=rollout_id)
         return refused is not None and refused.sequence > asked_at
+
+    async def refuse(self, asked: RolloutId, asked_at: int, reason: str, now: datetime) -> None:
+        """Answer the request at sequence ``asked_at``; asked again, it is answered again."""
+        refused = RolloutRefused(rollout_id=asked, reason=reason, refused_at=now)
+        await publish(self._connection, refused, message_id=f"refused:{asked}:{asked_at}")
 
     async def opened(self) -> Opened:
         """Every rollout that is not final, as the index of them stands."""

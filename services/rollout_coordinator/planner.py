@@ -20,7 +20,8 @@ from fleetward.contracts.rollouts import Rollout, RolloutRequested
 from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.excluded import excluded
 from rollout_coordinator.joining import RobotsMatched, candidates, matched
-from rollout_coordinator.ledger import Opened, RolloutLedger
+from rollout_coordinator.ledger import RolloutLedger
+from rollout_coordinator.opened import Opened
 from rollout_coordinator.plan import Fleet, Heard, planned
 from rollout_coordinator.preview import previewed
 from rollout_coordinator.replan import continued, seen_by

@@ -17,7 +17,8 @@ from fleetward.contracts.rollouts import Rollout
 from rollout_coordinator.interest import Interest
 from rollout_coordinator.joiners import Joiners
 from rollout_coordinator.joining import RobotsMatched
-from rollout_coordinator.ledger import Opened, RolloutLedger
+from rollout_coordinator.ledger import RolloutLedger
+from rollout_coordinator.opened import Opened
 from rollout_coordinator.planner import Planner
 from rollout_coordinator.step import RobotTaken, Step
 from tests.unit.rollout_coordinator.scenes import HERE, at
