@@ -1,4 +1,4 @@
-"""A subject is written once: in the catalog. A string that looks like one elsewhere is refused.
+"""A subject is written once, on a page of the catalog. One that stands elsewhere is refused.
 
 Docstrings may name subjects. The attack tests may write them too: they play somebody who does
 not go through the catalog.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tools.sources import ROOT, Finding, python_files, report
 
-CATALOG = Path("libs/fleetward/contracts/catalog.py")
+CATALOG = Path("libs/fleetward/contracts/catalog_pages")
 SUBJECT = re.compile(
     r"(?:model|rollout|robot|site|telemetry|alert|dlq|trust)\.(?:\S*\.)?v1(?:[.{*>]|$)"
 )

@@ -11,7 +11,6 @@ from msgspec.structs import fields
 from fleetward.contracts.catalog import (
     CONSUMERS,
     EVENTS,
-    MIB,
     REQUESTS,
     STREAMS,
     consumers_of,
@@ -23,7 +22,7 @@ from fleetward.contracts.catalog import (
 )
 from fleetward.contracts.errors import UnknownEventError
 from fleetward.contracts.event import Event
-from fleetward.contracts.rows import PLACEHOLDER, EventRow, Principal
+from fleetward.contracts.rows import MIB, PLACEHOLDER, EventRow, Principal
 
 SUBJECT = re.compile(r"[a-z]+\.[a-z_]+\.v[0-9]+(\.\{[a-z_]+\})*")
 LARGEST_MESSAGE = 8 * MIB

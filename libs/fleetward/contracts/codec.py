@@ -48,7 +48,7 @@ def encode_within(event: Event, limit_bytes: int) -> bytes:
     if len(payload) > limit_bytes:
         raise MessageTooLargeError(
             f"{type(event).__name__} is {len(payload)} bytes, its limit is {limit_bytes}. "
-            "Send less at once, or raise the limit in contracts/catalog.py."
+            "Send less at once, or raise the limit in its row of contracts/catalog_pages."
         )
     return payload
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from fleetward.contracts.catalog import CONSUMERS, DAY_S, EVENTS, REQUESTS, STREAMS
+from fleetward.contracts.catalog import CONSUMERS, EVENTS, REQUESTS, STREAMS
 from fleetward.contracts.event import Event
-from fleetward.contracts.rows import EventRow, Principal, StreamName, StreamRow
+from fleetward.contracts.rows import DAY_S, EventRow, Principal, StreamName, StreamRow
 
 _KIB = 1024
 _HEAD = """\

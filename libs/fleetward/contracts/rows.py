@@ -11,6 +11,10 @@ from fleetward.contracts.event import Event
 
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
+DAY_S = 86_400.0
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
 
 class Principal(str, enum.Enum):
     """Who speaks on the bus. Permissions are generated per principal from the catalog."""
@@ -26,6 +30,10 @@ class Principal(str, enum.Enum):
     """A programmer's own program: reads telemetry, raises own alerts."""
     ENROLLER = "enroller"
     PROVISIONER = "provisioner"
+
+
+PEOPLE = (Principal.OPERATOR, Principal.APPLICATION)
+"""Whoever is neither a service nor a robot: people, pipelines, programs."""
 
 
 class StreamName(str, enum.Enum):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from fleetward.contracts.catalog import MIB, STREAMS
+from fleetward.contracts.catalog import STREAMS
+from fleetward.contracts.rows import MIB
 from fleetward.local import binaries
 from fleetward.local.child import Command
 from fleetward.local.ports import LOOPBACK

@@ -1,0 +1,1 @@
+"""The pages of the catalog, one per stream or kind of row; fleetward.contracts.catalog binds them."""

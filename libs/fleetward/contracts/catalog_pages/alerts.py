@@ -1,0 +1,53 @@
+"""Alerts and dead letters: what went wrong, in the streams ALERTS and DEAD_LETTERS."""
+
+from __future__ import annotations
+
+from fleetward.contracts.alerts import AlertBecameUnknown, AlertFired, AlertResolved
+from fleetward.contracts.dead_letter import DeadLettered
+from fleetward.contracts.rows import MIB, PEOPLE, EventRow, Principal, StreamName
+
+_P = Principal
+_S = StreamName
+
+EVENTS: tuple[EventRow, ...] = (
+    EventRow(
+        event=AlertFired,
+        subject="alert.fired.v1.{robot_id}.{alert}",
+        producers=(_P.ALERTING, _P.APPLICATION),
+        stream=_S.ALERTS,
+        rate="rare",
+        size_limit_bytes=16 * 1024,
+        readers=(_P.ALERTING, *PEOPLE),
+        listeners=PEOPLE,
+    ),
+    EventRow(
+        event=AlertResolved,
+        subject="alert.resolved.v1.{robot_id}.{alert}",
+        producers=(_P.ALERTING, _P.APPLICATION),
+        stream=_S.ALERTS,
+        rate="rare",
+        size_limit_bytes=4 * 1024,
+        readers=(_P.ALERTING, *PEOPLE),
+        listeners=PEOPLE,
+    ),
+    EventRow(
+        event=AlertBecameUnknown,
+        subject="alert.became_unknown.v1.{robot_id}.{alert}",
+        producers=(_P.ALERTING,),
+        stream=_S.ALERTS,
+        rate="rare",
+        size_limit_bytes=4 * 1024,
+        readers=(_P.ALERTING, *PEOPLE),
+        listeners=PEOPLE,
+    ),
+    EventRow(
+        event=DeadLettered,
+        subject="dlq.dead_lettered.v1.{stream}.{consumer}",
+        producers=(_P.REGISTRY, _P.COORDINATOR, _P.INGEST, _P.ALERTING),
+        stream=_S.DEAD_LETTERS,
+        rate="never, when all is well",
+        size_limit_bytes=8 * MIB,
+        readers=(_P.OPERATOR,),
+        listeners=(_P.OPERATOR,),
+    ),
+)
