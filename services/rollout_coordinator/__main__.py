@@ -66,7 +66,7 @@ async def serve(settings: Settings) -> None:
     notify_ready()
     # A coordinator without a clock must not linger: what breaks it is raised, and it is restarted.
     gatekeeper = Gatekeeper(connection, settings.gatekeeper, utc_now)
-    joiners = Joiners(ledger, planner, interest, utc_now)
+    joiners = Joiners(ledger, planner, interest, turns, settings.max_conflicts, utc_now)
     time_goes_by = keep_time(connection, handlers, ledger, interest, settings, gatekeeper, joiners)
     await unless_stopped(stopping, time_goes_by)
     await gatekeeper.close()

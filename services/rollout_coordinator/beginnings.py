@@ -26,13 +26,13 @@ from rollout_coordinator.fold import decided
 from rollout_coordinator.ledger import RolloutLedger
 from rollout_coordinator.opened import Opened, others_of
 from rollout_coordinator.outcomes import Outcomes
-from rollout_coordinator.planner import Planner
+from rollout_coordinator.planner import FleetRead, Planner, planned_anew_on, planned_on
 from rollout_coordinator.settings import Settings
 from rollout_coordinator.site_plan import check_sites
 from rollout_coordinator.sites import Sites
 from rollout_coordinator.step import RobotTaken
 from rollout_coordinator.turns import Turns
-from rollout_coordinator.waiting import given_up, is_due, is_waiting
+from rollout_coordinator.waiting import asked_by, given_up, is_due, is_waiting
 
 _logger = logging.getLogger(__name__)
 
@@ -59,26 +59,46 @@ class Beginnings:
         self._now = now
 
     async def on_requested(self, request: RolloutRequested, sequence: int) -> None:
-        """Decide on a request, again when other rollouts or targets moved meanwhile."""
-        for _ in range(self._settings.max_conflicts):
-            with contextlib.suppress(ConflictError):
-                if not await self._ledger.is_answered(request.rollout_id, sequence):
-                    with span("coordinator.plan", rollout=request.rollout_id):
-                        await self._begin(request, sequence)
-                return
-        raise contested(request.rollout_id, self._settings.max_conflicts)
+        """Decide on a request, on one reading of the fleet unless a rollout begins or ends meanwhile.
 
-    async def _begin(self, request: RolloutRequested, sequence: int) -> None:
-        now, opened = self._now(), await self._ledger.opened()
-        try:
-            rollout, on = await self._planner.planned(request, opened, now, current_traceparent())
-            taken = await self._written(rollout, on, opened, now)
-        except (PlanRefusedError, MalformedError) as error:
-            await self._refuse(request, sequence, str(error), now)
-            return
-        if taken:
-            reason = f"{taken[0].robot_id} was just given another target by {taken[0].by}."
-            await self._refuse(request, sequence, reason, now)
+        Whom others are faster than each time is refused, and told so.
+        """
+        read, reason = None, ""
+        for _ in range(self._settings.max_conflicts):
+            if await self._ledger.is_answered(request.rollout_id, sequence):
+                return
+            try:
+                with span("coordinator.plan", rollout=request.rollout_id):
+                    read = await self._read(request, read)
+                    taken = await self._begin(request, read)
+            except ConflictError as problem:
+                reason = str(problem)
+            except (PlanRefusedError, MalformedError) as problem:
+                await self._refuse(request, sequence, str(problem))
+                return
+            else:
+                if not taken:
+                    return
+                reason = f"{taken[0].robot_id} was just given another target by {taken[0].by}."
+                read = await self._planner.read_again(read, [each.robot_id for each in taken])
+        tried = (
+            f"it was planned {self._settings.max_conflicts} times, and each time others were first"
+        )
+        await self._refuse(request, sequence, f"{tried}: {reason} Start it again.")
+
+    async def _read(self, request: RolloutRequested, read: FleetRead | None) -> FleetRead:
+        """The fleet as it was read, as long as no rollout began, ended or took robots in since."""
+        if read is not None and read.index == await self._ledger.index():
+            return read
+        return await self._planner.read(request, await self._ledger.opened())
+
+    async def _begin(self, request: RolloutRequested, read: FleetRead) -> list[RobotTaken]:
+        """Robots that others gave a target meanwhile: then nothing was written."""
+        async with self._turns.of(*read.open_ids):
+            opened, now = await self._ledger.opened(), self._now()
+            read = await self._planner.followed(read, opened)
+            plan, on = planned_on(read, request, now, current_traceparent())
+            return await self._written(plan, on, opened, now)
 
     async def _written(
         self,
@@ -103,35 +123,41 @@ class Beginnings:
 
     async def begin_if_due(self, rollout_id: RolloutId) -> None:
         """Plan a waiting rollout anew, again when something moved meanwhile."""
-        async with self._turns.of(rollout_id):
-            for _ in range(self._settings.max_conflicts):
-                waiting = await self._ledger.load(rollout_id)
-                if waiting is None:
+        read = None
+        for _ in range(self._settings.max_conflicts):
+            waiting = await self._ledger.load(rollout_id)
+            if waiting is None:
+                return
+            if not is_waiting(waiting.event):
+                self._outcomes.seen(waiting.event)
+                return
+            awaited = [await self._ledger.load(each) for each in waiting.event.waits_for]
+            if not is_due(waiting.event, [each.event for each in awaited if each], self._now()):
+                return
+            with contextlib.suppress(ConflictError):
+                read = await self._read(asked_by(waiting.event), read)
+                taken = await self._begun_anew(waiting, read)
+                if not taken:
                     return
-                if not is_waiting(waiting.event):
-                    self._outcomes.seen(waiting.event)
-                    return
-                awaited = [await self._ledger.load(each) for each in waiting.event.waits_for]
-                if not is_due(waiting.event, [each.event for each in awaited if each], self._now()):
-                    return
-                with contextlib.suppress(ConflictError):
-                    if await self._begun_anew(waiting):
-                        return
+                read = await self._planner.read_again(read, [each.robot_id for each in taken])
+        raise contested(rollout_id, self._settings.max_conflicts)
 
-    async def _begun_anew(self, waiting: KeptRollout) -> bool:
-        """Whether it was decided on: it began, waits on, or cannot begin any more."""
-        now, opened = self._now(), await self._ledger.opened()
-        try:
-            plan, on = await self._planner.replanned(waiting.event, opened, now)
-            if plan is waiting.event:
-                return True
-            return not await self._written(plan, on, opened, now, waiting)
-        except (PlanRefusedError, MalformedError) as error:
-            step = given_up(waiting.event, str(error), now)
-            on = Given(given_up=str(error))
-            taken = await self._ledger.write(step, waiting, now, on=on)
-            self._outcomes.written(step)
-            return not taken
+    async def _begun_anew(self, waiting: KeptRollout, read: FleetRead) -> list[RobotTaken]:
+        """It began, waits on, or cannot begin any more: unless others gave robots a target."""
+        async with self._turns.of(waiting.event.rollout_id, *read.open_ids):
+            opened, now = await self._ledger.opened(), self._now()
+            read = await self._planner.followed(read, opened)
+            try:
+                plan, on = planned_anew_on(read, waiting.event, now)
+                if plan is waiting.event:
+                    return []
+                return await self._written(plan, on, opened, now, waiting)
+            except (PlanRefusedError, MalformedError) as problem:
+                step = given_up(waiting.event, str(problem), now)
+                on = Given(given_up=str(problem))
+                await self._ledger.write(step, waiting, now, on=on)
+                self._outcomes.written(step)
+                return []
 
     async def reopen(self, asked: RolloutControlRequested, stored_at: datetime) -> None:
         """Decide on a word about a rollout that ended, by what its robots were given since."""
@@ -157,8 +183,6 @@ class Beginnings:
                         return
         raise contested(asked.rollout_id, self._settings.max_conflicts)
 
-    async def _refuse(
-        self, request: RolloutRequested, sequence: int, reason: str, now: datetime
-    ) -> None:
+    async def _refuse(self, request: RolloutRequested, sequence: int, reason: str) -> None:
         log(_logger, "rollout.refused", rollout=request.rollout_id, reason=reason)
-        await self._ledger.refuse(request.rollout_id, sequence, reason, now)
+        await self._ledger.refuse(request.rollout_id, sequence, reason, self._now())

@@ -87,6 +87,10 @@ class RolloutLedger:
         """Every rollout that is not final."""
         return (await self.opened()).rollouts
 
+    async def index(self) -> int:
+        """The sequence of the index: it moves when a rollout begins, ends or takes robots in."""
+        return (await self._index())[1]
+
     async def _index(self) -> tuple[tuple[RolloutId, ...], int]:
         """The ids of open rollouts, and the sequence of the row that holds them."""
         index = await last_value(self._connection, OpenRollouts)

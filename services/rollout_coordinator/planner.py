@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from msgspec import Struct
 from msgspec.structs import replace
 from nats.aio.client import Client
 
+from fleetward.bus.errors import ConflictError
 from fleetward.bus.last_values import last_value, last_values
 from fleetward.contracts.codec import encode
 from fleetward.contracts.decisions import Given
 from fleetward.contracts.errors import MalformedError
-from fleetward.contracts.ids import RobotId
+from fleetward.contracts.ids import RobotId, RolloutId
 from fleetward.contracts.registry import ModelRecord
 from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
 from fleetward.contracts.rollout_plans import PlanRollout, RolloutPlanned
@@ -24,8 +26,22 @@ from rollout_coordinator.ledger import RolloutLedger
 from rollout_coordinator.opened import Opened
 from rollout_coordinator.plan import Fleet, Heard, planned
 from rollout_coordinator.preview import previewed
-from rollout_coordinator.replan import continued, seen_by
+from rollout_coordinator.replan import continued, overtaken, seen_by
 from rollout_coordinator.sites import Sites
+from rollout_coordinator.waiting import asked_by
+
+
+class FleetRead(Struct, frozen=True):
+    """A reading of the fleet, and the sequence of the index of open rollouts that it began with."""
+
+    record: ModelRecord | None
+    fleet: Fleet
+    index: int
+
+    @property
+    def open_ids(self) -> tuple[RolloutId, ...]:
+        """Whom a rollout that is planned on it may take robots from."""
+        return tuple(each.rollout_id for each in self.fleet.open_rollouts)
 
 
 class Planner:
@@ -43,26 +59,31 @@ class Planner:
         self._sites = sites
         self._now = now
 
-    async def planned(
-        self, request: RolloutRequested, opened: Opened, now: datetime, traceparent: str = ""
-    ) -> tuple[Rollout, Given]:
-        """The rollout that is asked for and what it was planned on, for the log of its decisions.
+    async def read(self, request: RolloutRequested, opened: Opened) -> FleetRead:
+        """What a plan is made from: of thousands of robots, this takes seconds. Raises BusError."""
+        record = await self._record(request)
+        return FleetRead(record, await self.fleet(opened), opened.sequence)
 
-        Raises PlanRefusedError, MalformedError, BusError.
+    async def followed(self, read: FleetRead, opened: Opened) -> FleetRead:
+        """The same as open rollouts stand now, with the targets that they gave since; reads those alone.
+
+        Raises ConflictError when a rollout began, ended or took robots in since.
         """
-        fleet = await self.fleet(opened)
-        rollout = planned(request, await self._record(request), fleet, now, traceparent)
-        return rollout, _logged(rollout, request, fleet, now)
+        if opened.sequence != read.index:
+            raise ConflictError(
+                "a rollout began, ended or took robots in while the fleet was read."
+            )
+        fleet = replace(read.fleet, open_rollouts=opened.rollouts)
+        followed = replace(read, fleet=fleet)
+        return await self.read_again(followed, overtaken(fleet, opened.rollouts))
 
-    async def replanned(
-        self, waiting: Rollout, opened: Opened, now: datetime
-    ) -> tuple[Rollout, Given]:
-        """A waiting rollout by what is true now; raises as ``planned`` does."""
-        assert waiting.request is not None, "a rollout that waits keeps what was asked for"
-        record = await self._record(waiting.request)
-        fleet = seen_by(waiting, await self.fleet(opened))
-        rollout = continued(waiting, planned(waiting.request, record, fleet, now), now)
-        return rollout, _logged(rollout, waiting.request, fleet, now)
+    async def read_again(self, read: FleetRead, robots: Sequence[RobotId]) -> FleetRead:
+        """The same with the targets of ``robots`` as they are now."""
+        if not robots:
+            return read
+        newer = await self._with_targets(read.fleet, robots)
+        targets = {**read.fleet.targets, **newer.targets}
+        return replace(read, fleet=replace(newer, targets=targets))
 
     async def previewed(self, asked: PlanRollout) -> RolloutPlanned:
         """What would become of a request now; nothing is kept of it. Raises BusError."""
@@ -107,6 +128,24 @@ class Planner:
         known = await self._ledger.targets(robots)
         targets = {robot: held.target for robot, held in known.items() if held.target}
         return replace(fleet, targets=targets, withdrawn=await self._ledger.withdrawn())
+
+
+def planned_on(
+    read: FleetRead, request: RolloutRequested, now: datetime, traceparent: str = ""
+) -> tuple[Rollout, Given]:
+    """The rollout that is asked for and what it was planned on, for the log of its decisions.
+
+    Raises PlanRefusedError, MalformedError.
+    """
+    rollout = planned(request, read.record, read.fleet, now, traceparent)
+    return rollout, _logged(rollout, request, read.fleet, now)
+
+
+def planned_anew_on(read: FleetRead, waiting: Rollout, now: datetime) -> tuple[Rollout, Given]:
+    """A waiting rollout by what is true now; raises as ``planned_on`` does."""
+    request, fleet = asked_by(waiting), seen_by(waiting, read.fleet)
+    rollout = continued(waiting, planned(request, read.record, fleet, now), now)
+    return rollout, _logged(rollout, request, fleet, now)
 
 
 def _logged(rollout: Rollout, request: RolloutRequested, fleet: Fleet, now: datetime) -> Given:

@@ -1,14 +1,31 @@
-"""A rollout that waited is planned anew: on the fleet of today, without whom it lost meanwhile. Pure."""
+"""Planning again: what a plan sees once others moved, and a rollout that waited planned anew. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
 
+from fleetward.contracts.ids import RobotId
+from fleetward.contracts.robots import RobotTarget
 from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutState
 from rollout_coordinator.conflicts import ahead_of
 from rollout_coordinator.plan import Fleet
+
+
+def overtaken(fleet: Fleet, rollouts: Sequence[Rollout]) -> tuple[RobotId, ...]:
+    """Robots that one of the open ``rollouts`` gave a newer target than ``fleet`` knows of."""
+    return tuple(
+        robot
+        for rollout in rollouts
+        for robot, progress in rollout.robots.items()
+        if progress.generation > _generation(fleet.targets.get(robot))
+    )
+
+
+def _generation(target: RobotTarget | None) -> int:
+    return target.generation if target is not None else 0
 
 
 def seen_by(waiting: Rollout, fleet: Fleet) -> Fleet:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from fleetward.contracts.control import ControlAction, HeardWord, RolloutControlRequested
 from fleetward.contracts.judgements import ModelWithdrawn
 from fleetward.contracts.ownership import owners
-from fleetward.contracts.rollouts import WAITING_STATES, Rollout, RolloutState
+from fleetward.contracts.rollouts import WAITING_STATES, Rollout, RolloutRequested, RolloutState
 from rollout_coordinator.recall import recall_reason
 from rollout_coordinator.revert import ended
 from rollout_coordinator.step import Step, Superseded
@@ -24,6 +24,12 @@ from rollout_coordinator.superseding import superseded
 def is_waiting(rollout: Rollout) -> bool:
     """Whether it is yet to begin."""
     return rollout.state in WAITING_STATES
+
+
+def asked_by(waiting: Rollout) -> RolloutRequested:
+    """What it is planned from when it is due."""
+    assert waiting.request is not None, "a rollout that waits keeps what was asked for"
+    return waiting.request
 
 
 def is_due(rollout: Rollout, awaited: Sequence[Rollout], now: datetime) -> bool:
