@@ -1,4 +1,4 @@
-"""A step that a newer target ends at once."""
+"""A step that a newer target ends at once, and one that nothing ends halfway."""
 
 from __future__ import annotations
 
@@ -20,3 +20,18 @@ async def unless(interrupted: asyncio.Event, step: Coroutine[Any, Any, None]) ->
             await asyncio.wait({working})
     if not working.cancelled():
         working.result()
+
+
+async def to_its_end(step: Coroutine[Any, Any, None]) -> None:
+    """Run ``step`` to its end, and be cancelled only then: its thread cannot be stopped halfway."""
+    working = asyncio.ensure_future(step)
+    cancelled: asyncio.CancelledError | None = None
+    while not working.done():
+        try:
+            await asyncio.wait({working})
+        except asyncio.CancelledError as word:
+            cancelled = word
+    if cancelled is not None:
+        working.exception()  # whoever cancelled asks for nothing more; unread, it would be logged
+        raise cancelled
+    working.result()

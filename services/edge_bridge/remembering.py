@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from edge_bridge.converge import Memory
+from edge_bridge.interrupting import to_its_end
 from edge_bridge.reporting import Reporter
 from fleetward.contracts.event import Event
 
@@ -20,10 +21,15 @@ class Remembered:
         self._turn = asyncio.Lock()
 
     async def change(self, change: Callable[[Memory], Memory], facts: Sequence[Event] = ()) -> None:
-        """Change the memory and report, in one transaction; raises JournalError and changes nothing."""
+        """Change the memory and report, in one transaction; raises JournalError and changes nothing.
+
+        Once the disk was asked, a cancellation waits for it: what is on disk is remembered.
+        """
         async with self._turn:
-            memory = change(self.memory)
-            if memory != self.memory or facts:
-                await self._reporter.report(memory, facts)
-            self.memory = memory
+            await to_its_end(self._change(change(self.memory), facts))
+
+    async def _change(self, memory: Memory, facts: Sequence[Event]) -> None:
+        if memory != self.memory or facts:
+            await self._reporter.report(memory, facts)
+        self.memory = memory
         self._on_change()

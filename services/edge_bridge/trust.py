@@ -13,6 +13,7 @@ from edge_bridge.converge import Memory
 from edge_bridge.errors import BridgeError, MetadataRefusedError, TargetForbiddenError
 from edge_bridge.files import full_disk_named, write_whole
 from edge_bridge.hub_clock import HubClock, Sample, measured
+from edge_bridge.interrupting import to_its_end
 from edge_bridge.swap_gate import boot_time_s
 from edge_bridge.trust_state import Word, is_held, reason_against, reason_against_return
 from fleetward.bus.logs import log
@@ -145,12 +146,8 @@ class Trust:
         asked_s = boot_time_s()
         answer = await self._ask(asked)
         answered_s = boot_time_s()
-        believing = asyncio.ensure_future(asyncio.to_thread(self._believe, asked, answer))
-        try:
-            await asyncio.shield(believing)
-        except asyncio.CancelledError:
-            await asyncio.wait({believing})  # its thread writes: nobody else may meanwhile
-            raise
+        # Its thread writes: nobody else may meanwhile.
+        await to_its_end(asyncio.to_thread(self._believe, asked, answer))
         self._refreshed = {model: began, None: began}
         signed = decode(answer.proof.payload, Freshness)
         sample = Sample(hub_at=signed.at, asked_s=asked_s, answered_s=answered_s)
