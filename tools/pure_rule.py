@@ -68,6 +68,7 @@ PURE = (
     "rollout_coordinator.rates",
     "rollout_coordinator.replay",
     "rollout_coordinator.site_plan",
+    "rollout_coordinator.sufficed",
     "rollout_coordinator.verdict",
     "rollout_coordinator.windows",
     "telemetry_ingest.boots",

@@ -22,6 +22,7 @@ from fleetward.contracts.rollouts import (
     Strategy,
 )
 from fleetward.contracts.surroundings import Surroundings
+from fleetward.contracts.wording import how_many
 from rollout_coordinator.floors import FREE, FloorPlaces, is_on_its_way
 from rollout_coordinator.step import in_wave
 
@@ -58,7 +59,7 @@ class _Turns:
             return ""
         return (
             f"{self._lost[0]} was not heard again, and {len(self._lost)} of at most "
-            f"{self._rollout.policy.max_unavailable} robots may be unavailable"
+            f"{how_many(self._rollout.policy.max_unavailable, 'robot')} may be unavailable"
         )
 
     def has_come(self, robot: RobotId) -> bool:

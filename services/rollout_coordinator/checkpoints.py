@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from fleetward.contracts.gates import Checkpoint
 from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutState, Strategy
 from fleetward.contracts.surroundings import Surroundings
+from fleetward.contracts.wording import how_many
 from rollout_coordinator.gates import (
     awaited,
     checkpoint_of,
@@ -58,7 +59,10 @@ def _succeeded(rollout: Rollout, now: datetime, around: Surroundings) -> Step:
     """Everybody who was to have the model did well with it; a shadowed one is discarded again."""
     proved = count(rollout, reached(rollout), RobotPhase.PROVED)
     if rollout.strategy is Strategy.SHADOW:
-        reason = f"{rollout.model} saw live frames on {proved} robots and did no worse there"
+        reason = (
+            f"{rollout.model} saw live frames on {how_many(proved, 'robot')} and did no worse there"
+        )
         return discarded(rollout, reason, now, around)
-    reason = f"{proved} of {len(rollout.robots)} robots proved {rollout.model} and did well"
+    robots = how_many(len(rollout.robots), "robot")
+    reason = f"{proved} of {robots} proved {rollout.model} and did well"
     return ended(rollout, RolloutState.SUCCEEDED, now, reason)

@@ -25,7 +25,7 @@ from fleetward.contracts.rollouts import (
     RolloutRequested,
     RolloutState,
 )
-from fleetward.contracts.wording import listed
+from fleetward.contracts.wording import how_many, listed
 from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.serving import served
 from rollout_coordinator.step import Superseded
@@ -86,7 +86,7 @@ def _queued(
         for rollout_id in ids[:MAX_ROLLOUTS_NAMED]
     ]
     further = len(ids) - len(reasons)
-    reasons += [f"waits for {further} rollouts more"] if further else []
+    reasons += [f"waits for {how_many(further, 'rollout')} more"] if further else []
     return replace(
         plan,
         state=RolloutState.QUEUED,

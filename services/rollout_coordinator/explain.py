@@ -14,8 +14,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fleetward.contracts.codec import decode
+from fleetward.contracts.control import RolloutControlRequested
 from fleetward.contracts.decisions import Reason, RolloutExplained
 from fleetward.contracts.ids import RobotId
+from fleetward.contracts.judgements import ModelWithdrawn
 from fleetward.contracts.ownership import owners
 from fleetward.contracts.rollouts import (
     WAITING_STATES,
@@ -23,12 +25,19 @@ from fleetward.contracts.rollouts import (
     Rollout,
     RolloutRefused,
     RolloutRequested,
+    RolloutState,
+    is_open,
 )
 from fleetward.contracts.surroundings import Surroundings
-from rollout_coordinator.advance import advance
+from fleetward.contracts.wording import how_many
+from rollout_coordinator.advance import Fact, advance, reported
+from rollout_coordinator.gates import is_before_start
+from rollout_coordinator.joining import RobotsMatched
 from rollout_coordinator.moves import moves, robot_moves
 from rollout_coordinator.replay import Difference, Replayed
 from rollout_coordinator.said import moment, said
+from rollout_coordinator.step import RobotTaken, Superseded, Tick
+from rollout_coordinator.sufficed import went_on, what_sufficed
 
 MAX_REASONS = 100
 """The newest that one answer tells."""
@@ -89,10 +98,19 @@ def refused(refusal: RolloutRefused) -> RolloutExplained:
 
 def stands(rollout: Rollout) -> str:
     """Where a rollout is, in a sentence."""
+    if is_before_start(rollout) and is_open(rollout):
+        return (
+            f"{rollout.rollout_id} ({rollout.model}) is {rollout.state.value} and has not begun: it "
+            "waits at gates before its first wave, and no robot was given the model."
+        )
     wave = f"wave {rollout.wave + 1} of {len(rollout.waves)}"
     reason = f": {rollout.reason}" if rollout.reason else ""
     ended = f" since {moment(rollout.ended_at)}" if rollout.ended_at else f" in {wave}"
-    return f"{rollout.rollout_id} ({rollout.model}) is {rollout.state.value}{ended}{reason}."
+    return f"{rollout.rollout_id} ({rollout.model}) {_is(rollout.state)}{ended}{reason}."
+
+
+def _is(state: RolloutState) -> str:
+    return "has succeeded" if state is RolloutState.SUCCEEDED else f"is {state.value}"
 
 
 def _moves(asked: Asked) -> tuple[str, ...]:
@@ -144,8 +162,34 @@ def _changes(made: Replayed, before: Rollout) -> Iterator[_Change]:
     for fact, stored_at in made.told:
         at, around = made.decision.decided_at, made.given.surroundings
         after = advance(before, fact, stored_at, at, around).rollout
-        yield _Change(said(fact, stored_at), before, after)
+        yield _Change(_cause(before, after, fact, stored_at, at), before, after)
         before = after
+
+
+def _cause(
+    before: Rollout, after: Rollout, fact: Fact, stored_at: datetime, decided_at: datetime
+) -> str:
+    """What did it: the fact alone, or all that had sufficed once this fact came last."""
+    last = said(fact, stored_at)
+    if not went_on(before, after) or isinstance(fact, RolloutControlRequested):
+        return last
+    return f"{what_sufficed(_with(before, fact, stored_at), decided_at)}; last, {last}"
+
+
+def _with(rollout: Rollout, fact: Fact, stored_at: datetime) -> Rollout:
+    """The rollout as a fact was decided on: with what it reported."""
+    match fact:
+        case (
+            Tick()
+            | RobotTaken()
+            | RobotsMatched()
+            | Superseded()
+            | RolloutControlRequested()
+            | ModelWithdrawn()
+        ):
+            return rollout
+        case _:
+            return reported(rollout, fact, stored_at)
 
 
 def _effect(before: Rollout, after: Rollout, robot: RobotId | None) -> str:
@@ -170,7 +214,7 @@ def _of_rollout(before: Rollout, after: Rollout) -> str:
         news.append(f"it may not go on: {after.withheld}")
     if after.state is not before.state:
         reason = f": {after.reason}" if after.reason else ""
-        news.append(f"it is {after.state.value}{reason}")
+        news.append(f"it {_is(after.state)}{reason}")
     return "; ".join(news)
 
 
@@ -203,8 +247,9 @@ def _beginning(after: Rollout) -> str:
     if after.state in WAITING_STATES:
         return f"it was {after.state.value}, to be planned when it begins"
     waves = ", ".join(str(len(wave)) for wave in after.waves)
+    spoken = f"waves of {waves}" if len(after.waves) > 1 else "one wave"
     waits = f"; it waits at gates before {after.checkpoint}" if after.checkpoint else ""
-    return f"it was planned for {len(after.robots)} robots in waves of {waves}{waits}"
+    return f"it was planned for {how_many(len(after.robots), 'robot')} in {spoken}{waits}"
 
 
 def _placed(after: Rollout, robot: RobotId) -> str:

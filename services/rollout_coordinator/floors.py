@@ -18,6 +18,7 @@ from fleetward.contracts.rollouts import (
     Strategy,
 )
 from fleetward.contracts.surroundings import SiteRoom, Surroundings
+from fleetward.contracts.wording import how_many
 
 FREE = SiteRoom()
 _WITHOUT_A_PLACE = frozenset({Strategy.BLUE_GREEN, Strategy.SHADOW})
@@ -67,7 +68,7 @@ class FloorPlaces:
         if room.floor is None or left > room.floor:
             return ""
         return (
-            f"site {site} must keep {room.floor} of its {room.robots} robots in service, "
+            f"site {site} must keep {room.floor} of its {how_many(room.robots, 'robot')} in service, "
             f"and has {max(left, 0)}"
         )
 

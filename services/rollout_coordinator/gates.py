@@ -199,7 +199,7 @@ def _awaited_of(gate: Gate, rollout: Rollout, now: datetime) -> str:
     match gate.kind:
         case GateKind.APPROVAL:
             missing = gate.approvals - len(state.approved_by)
-            return f"{missing} more of {gate.approvals} approvals" if missing > 0 else ""
+            return _missing(missing, gate.approvals) if missing > 0 else ""
         case GateKind.WEBHOOK:
             if state.verdict is Verdict.PASSED:
                 return ""
@@ -207,6 +207,10 @@ def _awaited_of(gate: Gate, rollout: Rollout, now: datetime) -> str:
             return f"{gate.url}{said}"
         case GateKind.ALERT_FREE:
             return _awaited_quiet(gate, rollout, now)
+
+
+def _missing(missing: int, approvals: int) -> str:
+    return "1 approval" if approvals == 1 else f"{missing} more of {approvals} approvals"
 
 
 def _awaited_quiet(gate: Gate, rollout: Rollout, now: datetime) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from fleetward.contracts.rollouts import RobotPhase, Rollout, Strategy
+from fleetward.contracts.wording import how_many
 from rollout_coordinator.looks import share
 from rollout_coordinator.step import count, count_unsettled, counted, goal_phase, reached
 from rollout_coordinator.verdict import condemnation
@@ -15,14 +16,14 @@ def halt_reason(rollout: Rollout) -> str:
     robots, policy = counted(rollout, reached(rollout)), rollout.policy
     failed = count(rollout, robots, RobotPhase.FAILED)
     if failed * 100 > policy.max_error_percent * len(robots):
-        return f"{failed} of {len(robots)} robots failed: {_first_failure(rollout)}"
+        return f"{failed} of {how_many(len(robots), 'robot')} failed: {_first_failure(rollout)}"
     settled = not count_unsettled(rollout, robots)
     goal = goal_phase(rollout)
     arrived = count(rollout, robots, goal)
     if settled and arrived * 100 < policy.min_success_percent * len(robots):
         unknown = count(rollout, robots, RobotPhase.UNKNOWN)
         return (
-            f"only {arrived} of {len(robots)} robots {goal.value} the model "
+            f"only {arrived} of {how_many(len(robots), 'robot')} {goal.value} the model "
             f"({failed} failed, {unknown} unknown), below {policy.min_success_percent:g} %"
         )
     return "" if _is_judged_later(rollout) else condemned(rollout)

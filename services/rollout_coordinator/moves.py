@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from fleetward.contracts.gates import GateKind, Verdict
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.policies import settled_hold_s
 from fleetward.contracts.rollouts import (
@@ -16,12 +16,12 @@ from fleetward.contracts.rollouts import (
     is_open,
 )
 from fleetward.contracts.surroundings import Surroundings
+from fleetward.contracts.wording import how_many, listed
 from rollout_coordinator.admission import admitted
-from rollout_coordinator.gates import awaited
+from rollout_coordinator.gates import awaited, checkpoint_of, gates_before, is_before_start
 from rollout_coordinator.said import moment
 from rollout_coordinator.step import count, counted, due_phase, in_wave, is_steady, reached
 
-MAX_ROBOTS_NAMED = 5
 _SETTLED = {
     RobotPhase.PROVED: "Nothing, unless it falls back, fails or the rollout is taken back.",
     RobotPhase.FAILED: "Nothing in this rollout: it serves what it served before.",
@@ -47,10 +47,11 @@ def moves(rollout: Rollout, now: datetime) -> tuple[str, ...]:
             f"`fleetward rollout abort {here}` ends it.",
         )
     if rollout.state is RolloutState.REVERTING:
-        back = _named(_in_phase(rollout, RobotPhase.REVERTING))
+        back = listed(_in_phase(rollout, RobotPhase.REVERTING))
         waits = (f"Others wait: {rollout.withheld}.",) if rollout.withheld else ()
         return (f"It ends when {back or 'nobody'} went back to the model before.", *waits)
-    return (*_waits(rollout, now), _patience(rollout))
+    patience = () if is_before_start(rollout) else (_patience(rollout),)
+    return (*_waits(rollout, now), *patience)
 
 
 def _waits(rollout: Rollout, now: datetime) -> list[str]:
@@ -67,7 +68,19 @@ def _watched(rollout: Rollout) -> tuple[str, ...]:
 
 def _gate(rollout: Rollout, now: datetime) -> str:
     waits_for = awaited(rollout, now) if rollout.checkpoint else ""
-    return f"It goes on when the gate is passed: {waits_for}." if waits_for else ""
+    if not waits_for:
+        return ""
+    goes_on = "begins" if is_before_start(rollout) else "goes on"
+    here = rollout.rollout_id
+    word = f" `fleetward rollout approve {here}` says yes." if _asks_people(rollout) else ""
+    return f"It {goes_on} when its gates have passed: {waits_for}.{word}"
+
+
+def _asks_people(rollout: Rollout) -> bool:
+    return any(
+        gate.kind is GateKind.APPROVAL and rollout.gates[gate.name].verdict is not Verdict.PASSED
+        for gate in gates_before(rollout, checkpoint_of(rollout))
+    )
 
 
 def _withheld(rollout: Rollout) -> str:
@@ -86,7 +99,7 @@ def _proofs(rollout: Rollout) -> str:
         return ""
     first = min(_deadline(rollout, rollout.robots[robot]) for robot in robots)
     return (
-        f"It waits for word from {_named(robots)}; who is silent counts as unknown, the first at "
+        f"It waits for word from {listed(robots)}; who is silent counts as unknown, the first at "
         f"{moment(first)}."
     )
 
@@ -124,7 +137,8 @@ def _threshold(rollout: Rollout) -> str:
     robots = counted(rollout, reached(rollout))
     failed, share = count(rollout, robots, RobotPhase.FAILED), rollout.policy.max_error_percent
     return (
-        f"It is taken back when more than {share:g} % of {len(robots)} robots fail ({failed} did)"
+        f"It is taken back when more than {share:g} % of {how_many(len(robots), 'robot')} fail "
+        f"({failed} did)"
     )
 
 
@@ -163,8 +177,8 @@ def _turn(rollout: Rollout, robot: RobotId, around: Surroundings) -> str:
     if who.withheld:
         return f"It may not have the model now: {who.withheld}."
     return (
-        f"Others go first: at most {rollout.policy.max_unavailable} robots, and "
-        f"{rollout.policy.max_unavailable_per_site} of a site, are on their way at a time."
+        f"Others go first: at most {how_many(rollout.policy.max_unavailable, 'robot')}, and "
+        f"{rollout.policy.max_unavailable_per_site} of a site, may be on the way at a time."
     )
 
 
@@ -181,9 +195,3 @@ def _deadline(rollout: Rollout, progress: RobotProgress) -> datetime:
 
 def _in_phase(rollout: Rollout, phase: RobotPhase) -> list[RobotId]:
     return [robot for robot, held in rollout.robots.items() if held.phase is phase]
-
-
-def _named(robots: Sequence[RobotId]) -> str:
-    further = len(robots) - MAX_ROBOTS_NAMED
-    shown = ", ".join(robots[:MAX_ROBOTS_NAMED])
-    return f"{shown} and {further} more" if further > 0 else shown

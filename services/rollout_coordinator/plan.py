@@ -27,6 +27,7 @@ from fleetward.contracts.rollouts import (
 from fleetward.contracts.selector_terms import Facts
 from fleetward.contracts.selectors import parse_selector
 from fleetward.contracts.sites import SITE_LABEL
+from fleetward.contracts.wording import how_many, listed
 from rollout_coordinator.conflicts import placed, returns_to
 from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.serving import served
@@ -34,7 +35,6 @@ from rollout_coordinator.wave_plan import waves_of
 
 HARDWARE_LABEL = "hw"
 """With the site the label by whose values robots are compared with their like."""
-MAX_ROBOTS_NAMED = 5
 
 
 class Heard(Struct, frozen=True):
@@ -157,7 +157,7 @@ def _selected(selector: str, fleet: Fleet, now: datetime) -> tuple[RobotId, ...]
     selected = [robot.robot_id for robot in matching(selector, fleet, now)]
     if not selected:
         raise PlanRefusedError(
-            f"the selector {selector!r} matches none of {len(fleet.robots)} robots. "
+            f"the selector {selector!r} matches none of {how_many(len(fleet.robots), 'robot')}. "
             "`fleetward robot list` shows their labels."
         )
     if len(selected) > MAX_ROBOTS_PER_ROLLOUT:
@@ -201,13 +201,13 @@ def _check_modes(strategy: Strategy, robots: Mapping[RobotId, RobotProgress], fl
     unable = [robot for robot in robots if mode_lacked(strategy, robot, fleet)]
     if unable:
         raise PlanRefusedError(
-            f"{_named(unable)} did not say that its bridge can {mode.value} a model. Start it, bring "
+            f"{listed(unable)} did not say that its bridge can {mode.value} a model. Start it, bring "
             "its bridge up to date, or leave it out of the selector."
         )
     bare = [robot for robot, progress in robots.items() if progress.previous is None]
     if bare and strategy is Strategy.SHADOW:
         raise PlanRefusedError(
-            f"{_named(bare)} serves nothing that this model could be compared to and that it could go "
+            f"{listed(bare)} serves nothing that this model could be compared to and that it could go "
             "back to: nothing yet, bytes that were withdrawn, or these very bytes. Give it another first."
         )
 
@@ -258,13 +258,3 @@ def _progress(robot: RobotId, given: Digest, fleet: Fleet, owner: Rollout | None
     if held.previous_digest in {*fleet.withdrawn, given}:
         return RobotProgress(generation=held.generation)
     return held
-
-
-def _named(robots: Sequence[RobotId]) -> str:
-    """The first few, and how many more."""
-    shown = ", ".join(robots[:MAX_ROBOTS_NAMED])
-    return (
-        shown
-        if len(robots) <= MAX_ROBOTS_NAMED
-        else f"{shown} and {len(robots) - MAX_ROBOTS_NAMED} more"
-    )

@@ -18,6 +18,7 @@ from fleetward.contracts.robots import (
     RobotCheckedIn,
 )
 from fleetward.contracts.telemetry import InferenceSummarized
+from fleetward.contracts.wording import how_many
 from rollout_coordinator.advance import Fact
 from rollout_coordinator.joining import RobotsMatched
 from rollout_coordinator.robot_facts import RobotFact
@@ -33,7 +34,7 @@ def said(fact: Fact, stored_at: datetime) -> str:  # noqa: PLR0911 (one arm per 
         case RobotTaken():
             return f"{fact.by} gave {fact.robot_id} another target"
         case RobotsMatched():
-            return f"the selector named {len(fact.robots)} further robots at {when}"
+            return f"the selector named {how_many(len(fact.robots), 'further robot')} at {when}"
         case Superseded():
             return f"rollout {fact.by} took over {len(fact.robots)} of its robots"
         case RolloutControlRequested():
@@ -41,7 +42,7 @@ def said(fact: Fact, stored_at: datetime) -> str:  # noqa: PLR0911 (one arm per 
         case ModelWithdrawn():
             return f"{fact.name}:{fact.version} was withdrawn at {when}: {fact.reason}"
         case InferenceSummarized():
-            return f"telemetry told at {when} of {fact.inferences} inferences on {fact.robot_id}"
+            return f"telemetry told at {when} of {how_many(fact.inferences, 'inference')} on {fact.robot_id}"
         case RolloutApproved():
             word = "yes" if fact.is_approved else "no"
             comment = f": {fact.comment}" if fact.comment else ""
@@ -60,11 +61,13 @@ def moment(at: datetime) -> str:
 def _robot_said(fact: RobotFact) -> str:
     match fact:
         case ModelActivated():
-            return f"{fact.robot_id} proved {fact.model} with {fact.inferences} inferences"
+            return (
+                f"{fact.robot_id} proved {fact.model} with {how_many(fact.inferences, 'inference')}"
+            )
         case ModelStaged():
             return f"{fact.robot_id} held {fact.model} warm"
         case ModelShadowed():
-            return f"{fact.robot_id} compared {fact.model} on {fact.frames} frames"
+            return f"{fact.robot_id} compared {fact.model} on {how_many(fact.frames, 'frame')}"
         case ActivationFailed():
             return (
                 f"{fact.robot_id} failed to {fact.stage.value.replace('_', ' ')} {fact.model} "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fleetward.contracts.rollouts import Rollout
 from fleetward.contracts.surroundings import SiteRoom, Surroundings
+from fleetward.contracts.wording import how_many
 from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.floors import takes_places
 
@@ -16,7 +17,7 @@ def check_sites(rollout: Rollout, around: Surroundings) -> None:
             raise PlanRefusedError(f"{room.closed}: `fleetward site set {site} --window ...`.")
         if room is not None and _lets_nobody_go(rollout, site, room):
             raise PlanRefusedError(
-                f"site {site} must keep {room.floor} of its {room.robots} robots in service, so "
+                f"site {site} must keep {room.floor} of its {how_many(room.robots, 'robot')} in service, so "
                 "none may be given another model. Lower the floor with `fleetward site set "
                 f"{site} --floor {max(room.robots - 1, 0)}`, or roll out with the strategy "
                 "blue-green, which takes none out of service."

@@ -58,7 +58,7 @@ async def test_a_full_robot_serves_on_and_the_rollout_is_taken_back_until_space_
 
             fill_up(filler)
             silent = await halted_without_an_answer(system, second)
-            assert silent.reason.startswith("only 0 of 1 robots proved the model")
+            assert silent.reason.startswith("only 0 of 1 robot proved the model")
             filler.unlink()
             ended = await system.fleet.wait_rollout(silent.rollout_id, timeout_s=90)
             assert ended.state is RolloutState.REVERTED

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fleetward.cli.session import DEFAULT_HOME, Home, Json, show_json, with_fleet
+from fleetward.contracts.wording import how_many
 
 if TYPE_CHECKING:
     from fleetward.client import Fleet
@@ -89,7 +90,7 @@ def prune(
             return
         would = "would be" if pruned.dry_run else "are"
         print(
-            f"{len(pruned.versions)} versions and {pruned.objects} objects "
+            f"{how_many(len(pruned.versions), 'version')} and {how_many(pruned.objects, 'object')} "
             f"({pruned.bytes / MEGABYTE:.1f} MB) {would} removed."
         )
         for each in pruned.versions:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fleetward.cli.session import DEFAULT_HOME, Home, Json, show_json, with_fleet
+from fleetward.contracts.wording import how_many, listed
 
 if TYPE_CHECKING:
     from fleetward.client import Fleet
@@ -82,9 +83,10 @@ def all_told(found: RolloutQuote, link_mbps: float) -> str:
     from fleetward.cli.sizes import spoken_size
 
     robots = sum(len(cohort.robots) for cohort in found.cohorts)
+    fetches = f"{how_many(robots, 'robot')} {'fetches' if robots == 1 else 'fetch'}"
     cap = f" (--byte-cap {found.dearest_bytes}B)" if found.dearest_bytes else ""
     return (
-        f"{found.model} is {spoken_size(found.size_bytes)}; {robots} robots fetch "
+        f"{found.model} is {spoken_size(found.size_bytes)}; {fetches} "
         f"{spoken_size(found.total_bytes)} together, and no robot more than "
         f"{spoken_size(found.dearest_bytes)}{cap}. "
         f"Times are for {link_mbps:g} Mbit/s each."
@@ -95,10 +97,8 @@ def _row(cohort: Cohort, link_mbps: float) -> list[str]:
     from fleetward.cli.durations import spoken
     from fleetward.cli.sizes import spoken_size
 
-    named = ", ".join(cohort.robots[:ROBOTS_NAMED])
-    more = len(cohort.robots) - ROBOTS_NAMED
     return [
-        f"{named} and {more} more" if more > 0 else named,
+        listed(cohort.robots, ROBOTS_NAMED),
         " ".join(f"{name}={value}" for name, value in cohort.labels.items()),
         spoken_size(cohort.quote.fetch_bytes),
         _way(cohort),

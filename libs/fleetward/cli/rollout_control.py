@@ -17,6 +17,7 @@ from fleetward.contracts.ids import RobotId, model_selector
 from fleetward.contracts.rollouts import FINAL_STATES, Rollout, RolloutRequested, RolloutState
 from fleetward.contracts.selectors import MAX_SELECTOR_CHARACTERS
 from fleetward.contracts.steering import to_retry, why_not
+from fleetward.contracts.wording import how_many
 
 if TYPE_CHECKING:
     from fleetward.client import Fleet
@@ -102,7 +103,7 @@ def _naming(robots: Sequence[RobotId], before: Rollout) -> str:
         return selector
     back = f"take the model back with `fleetward rollout rollback {before.rollout_id}`, or "
     raise NotSteerableError(
-        f"Rollout {before.rollout_id} leaves {len(robots)} robots to retry, and to name them takes "
+        f"Rollout {before.rollout_id} leaves {how_many(len(robots), 'robot')} to retry, and to name them takes "
         f"{len(selector)} characters where a selector holds at most {MAX_SELECTOR_CHARACTERS}: "
         f"{back if before.state is RolloutState.SUCCEEDED else ''}roll another model out to them by a "
         f"label, then start {before.model} for that label."

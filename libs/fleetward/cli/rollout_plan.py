@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fleetward.cli.exits import Exit, complain
+from fleetward.contracts.wording import how_many, listed
 
 if TYPE_CHECKING:
     from fleetward.client.forecast import Forecast, WaveForecast
@@ -74,7 +75,7 @@ def _show(found: RolloutPreview) -> None:
         )
     for title, groups in (("Left out", plan.left_out), ("Doubtful", plan.doubtful)):
         for group in groups:
-            print(f"{title}: {_named(group)}: {group.reason}.")
+            print(f"{title}: {listed(group.named, ROBOTS_NAMED, of=group.robots)}: {group.reason}.")
     if ahead is not None:
         print(f"Assumed: {'; '.join(ahead.assumptions)}. Nothing was started.")
     if plan.refusal:
@@ -87,8 +88,9 @@ def _show_heading(plan: RolloutPlanned, ahead: Forecast) -> None:
 
     robots = sum(len(wave.robots) for wave in plan.waves)
     print(
-        f"{plan.model} by {plan.strategy.value} to {robots} of {plan.selected} selected robots in "
-        f"{len(plan.waves)} waves: {spoken_size(ahead.fetch_bytes)}, through in about "
+        f"{plan.model} by {plan.strategy.value} to {robots} of "
+        f"{how_many(plan.selected, 'selected robot')} in {how_many(len(plan.waves), 'wave')}: "
+        f"{spoken_size(ahead.fetch_bytes)}, through in about "
         f"{spoken(ahead.takes_s)}."
     )
 
@@ -107,9 +109,3 @@ def _row(number: int, wave: PlannedWave, ahead: WaveForecast | None) -> list[str
         spoken(ahead.fetch_s),
         spoken(ahead.ends_after_s),
     ]
-
-
-def _named(group: RobotGroup) -> str:
-    named = ", ".join(group.named[:ROBOTS_NAMED])
-    more = group.robots - len(group.named[:ROBOTS_NAMED])
-    return f"{named} and {more} more" if more > 0 else named

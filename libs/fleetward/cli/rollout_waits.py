@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from fleetward.cli.durations import spoken
@@ -10,8 +9,8 @@ from fleetward.client.gates import open_approvals
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.policies import settled_hold_s
 from fleetward.contracts.rollouts import WAITING_STATES, RobotPhase, Rollout, RolloutState, Strategy
+from fleetward.contracts.wording import listed
 
-MAX_ROBOTS_NAMED = 3
 OVERDUE_S = 15.0
 """The coordinator decides every second or so: so long past a deadline, something is wrong."""
 
@@ -59,7 +58,7 @@ def _withheld(rollout: Rollout, now: datetime) -> str:
 
 def _return(rollout: Rollout) -> str:
     """Who is on the way back, and why others are not yet."""
-    back = f"taking the model back from {_named(_in_phase(rollout, RobotPhase.REVERTING))}"
+    back = f"taking the model back from {listed(_in_phase(rollout, RobotPhase.REVERTING))}"
     return f"{back}; others wait: {rollout.withheld}" if rollout.withheld else back
 
 
@@ -72,11 +71,11 @@ def _proof(rollout: Rollout, now: datetime) -> str:
     since = [held.silent_at or held.targeted_at for held in progress]
     if rollout.switch_at is not None and rollout.switch_at > now:
         left_s = (rollout.switch_at - now).total_seconds()
-        return f"{_named(targeted)} switch together in {spoken(left_s)}"
+        return f"{listed(targeted)} switch together in {spoken(left_s)}"
     longest_s = max((_passed_s(moment, now) for moment in since if moment), default=0.0)
     deadline_s = rollout.policy.silent_after_s
     return (
-        f"waiting for {_awaited(rollout)} from {_named(targeted)}: {spoken(longest_s)} "
+        f"waiting for {_awaited(rollout)} from {listed(targeted)}: {spoken(longest_s)} "
         f"of at most {spoken(deadline_s)}" + _overdue(longest_s - deadline_s)
     )
 
@@ -116,9 +115,3 @@ def _passed_s(since: datetime, now: datetime) -> float:
 
 def _in_phase(rollout: Rollout, phase: RobotPhase) -> list[RobotId]:
     return [robot for robot, held in rollout.robots.items() if held.phase is phase]
-
-
-def _named(robots: Sequence[RobotId]) -> str:
-    shown = ", ".join(robots[:MAX_ROBOTS_NAMED])
-    further = len(robots) - MAX_ROBOTS_NAMED
-    return f"{shown} and {further} more" if further > 0 else shown

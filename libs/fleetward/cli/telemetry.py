@@ -10,6 +10,7 @@ import typer
 from fleetward.cli.durations import seconds, spoken
 from fleetward.cli.session import DEFAULT_HOME, Home, Json, show_json, with_fleet
 from fleetward.contracts.signals import SIGNALS
+from fleetward.contracts.wording import how_many
 
 if TYPE_CHECKING:
     from fleetward.client import Fleet
@@ -68,7 +69,9 @@ def query(
             when_empty=_nothing(signal, last),
         )
         if found.matched > len(found.samples):
-            complain(f"{found.matched} samples matched; --limit shows the first {limit}.")
+            complain(
+                f"{how_many(found.matched, 'sample')} matched; --limit shows the first {limit}."
+            )
 
     with_fleet(home, work)
 

@@ -8,6 +8,8 @@ from typing import Union
 
 from msgspec import Struct
 
+from fleetward.contracts.wording import how_many
+
 
 class ProcessReady(Struct, frozen=True, kw_only=True):
     """A process is ready, ``after_s`` after it was started; ``restarts`` counts earlier ends."""
@@ -82,7 +84,7 @@ class SystemReady(Struct, frozen=True, kw_only=True):
     after_s: float
 
     def __str__(self) -> str:
-        robots = "1 robot" if len(self.robots) == 1 else f"{len(self.robots)} robots"
+        robots = how_many(len(self.robots), "robot")
         return (
             f"fleetward is up after {self.after_s:.1f} s: {robots}, "
             f"NATS at {self.nats_url}, S3 at {self.s3_endpoint}, state in {self.home}"

@@ -60,7 +60,7 @@ def test_next_wave_starts_after_proof_bake_time_and_evidence() -> None:
 def test_rollout_succeeds_after_its_last_wave() -> None:
     done = after(started(1), PROVED, EVIDENCE, (Tick(), 12))
     assert done.state is RolloutState.SUCCEEDED
-    assert "1 of 1 robots proved detector:2" in done.reason
+    assert "1 of 1 robot proved detector:2" in done.reason
 
 
 def test_no_news_is_not_good_news() -> None:

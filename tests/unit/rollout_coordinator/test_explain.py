@@ -184,7 +184,7 @@ def test_promoted_wave_lacks_no_evidence_and_a_wave_at_its_gates_does_not_bake()
 
 def test_superseded_robots_count_for_no_threshold_as_when_it_is_halted() -> None:
     lost = _in_phase(started(2, 1), RobotPhase.SUPERSEDED)
-    assert "of 1 robots fail" in moves(lost, scenes.at(1))[-1]
+    assert "of 1 robot fail" in moves(lost, scenes.at(1))[-1]
 
 
 def test_watched_success_says_until_when_and_what_would_take_it_back() -> None:
@@ -192,7 +192,7 @@ def test_watched_success_says_until_when_and_what_would_take_it_back() -> None:
     watched = takeover_scenes.watched(proved, 60)
     assert moves(watched, scenes.at(2)) == (
         "It succeeded, and is watched until 2026-01-01 12:01:00 UTC.",
-        "It is taken back when more than 0 % of 1 robots fail (0 did).",
+        "It is taken back when more than 0 % of 1 robot fail (0 did).",
     )
     assert robot_moves(watched, R1, NOTHING_AROUND) == (
         "Nothing, unless it falls back, fails or the rollout is taken back.",
@@ -226,7 +226,7 @@ def test_robot_whose_site_is_closed_is_told_so() -> None:
 def test_robot_of_a_rolling_rollout_is_told_that_others_go_first() -> None:
     rolling = started(3, strategy=Strategy.ROLLING)
     assert robot_moves(rolling, R2, NOTHING_AROUND) == (
-        "Others go first: at most 1 robots, and 1 of a site, are on their way at a time.",
+        "Others go first: at most 1 robot, and 1 of a site, may be on the way at a time.",
     )
 
 

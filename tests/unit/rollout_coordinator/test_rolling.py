@@ -36,7 +36,7 @@ def test_a_robot_that_is_not_heard_again_holds_the_others_back_until_a_person_is
     lost = told(rollout, Tick(), 61).rollout
     assert lost.robots[robot(1)].phase is RobotPhase.UNKNOWN
     assert on_their_way(lost) == 0
-    assert lost.withheld == ("r1 was not heard again, and 1 of at most 1 robots may be unavailable")
+    assert lost.withheld == ("r1 was not heard again, and 1 of at most 1 robot may be unavailable")
     assert told(lost, Tick(), 170).rollout.state is RolloutState.PAUSED
     heard = after(lost, (activated(1), 90))
     assert on_their_way(heard) == 1

@@ -46,7 +46,7 @@ def test_a_robot_that_stays_silent_is_unknown_and_counts_against_success() -> No
     assert told(held_up, Tick(), 65.9).rollout.state is RolloutState.RUNNING
     halted = told(held_up, Tick(), 66.1).rollout
     assert halted.state is RolloutState.REVERTING
-    assert "0 of 1 robots proved the model (0 failed, 1 unknown)" in halted.reason
+    assert "0 of 1 robot proved the model (0 failed, 1 unknown)" in halted.reason
 
 
 def test_a_silent_robot_that_the_threshold_can_spare_is_left_behind_as_unknown() -> None:
