@@ -32,10 +32,11 @@ _logger = logging.getLogger(__name__)
 
 SAYS_NO = frozenset({403, 409})
 MAX_ASKED_AT_ONCE = 32
+MAX_ANSWER_BYTES = 4096
 
 
 class GatekeeperLimits(Struct, frozen=True, kw_only=True):
-    """How long an answer may take, and how long an error is waited out before asking again."""
+    """How long a whole answer may take, and how long an error is waited out before asking again."""
 
     answer_timeout_s: float = 10.0
     retry_wait_s: float = 2.0
@@ -91,15 +92,20 @@ class Gatekeeper:
 
         if self._client is None:
             self._client = httpx.AsyncClient(
-                timeout=self._limits.answer_timeout_s, follow_redirects=False, trust_env=False
+                timeout=None,  # noqa: S113 (its own begin anew with every byte: see below)
+                follow_redirects=False,
+                trust_env=False,
             )
         try:
-            answer = await self._client.post(
-                question.url, content=msgspec.json.encode(question), headers=headers
-            )
-        except httpx.HTTPError as problem:
+            async with (
+                asyncio.timeout(self._limits.answer_timeout_s),
+                self._client.stream(
+                    "POST", question.url, content=msgspec.json.encode(question), headers=headers
+                ) as answer,
+            ):
+                said = await _beginning(answer)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as problem:
             return Verdict.ERROR, f"it does not answer ({type(problem).__name__})"
-        said = shortened(" ".join(answer.text.split()), MAX_REASON_CHARACTERS)
         if answer.is_success:
             return Verdict.PASSED, said or f"it answered {answer.status_code}"
         if answer.status_code in SAYS_NO:
@@ -123,3 +129,14 @@ class Gatekeeper:
             log(_logger, "gate.untold", level=logging.WARNING, error=repr(problem))
             return False
         return True
+
+
+async def _beginning(answer: httpx.Response) -> str:
+    """What is shown of an answer; the rest of a long one is not waited for."""
+    said = bytearray()
+    async for part in answer.aiter_raw():
+        said += part
+        if len(said) >= MAX_ANSWER_BYTES:
+            break
+    words = said[:MAX_ANSWER_BYTES].decode(errors="replace").split()
+    return shortened(" ".join(words), MAX_REASON_CHARACTERS)

@@ -10,6 +10,7 @@ from hypothesis import strategies as some
 from msgspec.structs import replace
 
 from fleetward.contracts.control import ControlAction
+from fleetward.contracts.gates import Checkpoint, Gate, GateKind
 from fleetward.contracts.ids import BootId, RobotId
 from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
 from fleetward.contracts.rollout_events import RobotsJoined, WaveCompleted
@@ -24,6 +25,7 @@ from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.joining import RobotsMatched, candidates, matched
 from rollout_coordinator.plan import Fleet, Heard, planned
 from rollout_coordinator.step import Tick, is_steady
+from tests.unit.rollout_coordinator.gate_words import approval
 from tests.unit.rollout_coordinator.scenes import (
     ELSEWHERE,
     HERE,
@@ -131,6 +133,24 @@ def test_no_more_join_than_the_rate_lets_in(pauses_s: list[int], rate: int) -> N
         assert len(rollout.robots) - 1 <= seconds * rate / 60
     names = [name for wave in rollout.waves for name in wave]
     assert names == list(rollout.robots)
+
+
+def test_who_joins_voids_what_was_approved_before_it_came() -> None:
+    safety = Gate(name="safety", kind=GateKind.APPROVAL, before=Checkpoint.WAVE)
+    policy = replace(PER_MINUTE, gates=(safety,))
+    began = replace(started(1, 1, 1, policy=policy), is_continuous=True, selector="all")
+    at_wave_2 = after(began, (activated(1), 1), (summary(1, 2), 3), (Tick(), 4), (Tick(), 20))
+    assert at_wave_2.checkpoint == "wave 2"
+    in_wave_2 = told(at_wave_2, approval(at_wave_2), 21).rollout
+    grown = told(in_wave_2, matches(4), 40).rollout
+    assert grown.waves == ((robot(1),), (robot(2),), (robot(3), robot(4)))
+
+    on_time = after(grown, (activated(2), 41), (summary(2, 42), 43), (Tick(), 44), (Tick(), 60))
+    assert on_time.checkpoint == "wave 3"
+    assert on_time.plan != at_wave_2.plan
+    as_before = approval(on_time, plan=at_wave_2.plan)
+    assert told(on_time, as_before, 61).rollout is on_time
+    assert told(on_time, approval(on_time), 62).rollout.wave == 2
 
 
 def test_the_same_robots_join_first_whatever_the_order_they_are_told_in() -> None:
