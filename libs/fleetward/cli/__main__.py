@@ -24,6 +24,7 @@ from fleetward.cli import (
     site,
     telemetry,
 )
+from fleetward.cli.complaints import Complaining
 
 EXIT_CODES = (
     "Exit codes: 0 done, 1 refused or failed, 2 wrong command line (a malformed id, selector or "
@@ -33,6 +34,7 @@ EXIT_CODES = (
 
 app = typer.Typer(
     name="fleetward",
+    cls=Complaining,
     epilog=EXIT_CODES,
     help="Deliver AI models to robots and prove that they work there.",
     no_args_is_help=True,
