@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import enum
+import re
 from collections.abc import Mapping
-from typing import Annotated
+from difflib import get_close_matches
+from typing import Annotated, get_type_hints
 
 import msgspec
 import typer
 
+from fleetward.cli.choices import words_of
 from fleetward.cli.durations import seconds, spoken
 from fleetward.cli.sizes import size_bytes
 from fleetward.contracts.rollouts import RolloutPolicy
@@ -96,23 +100,37 @@ def policy_of(
     }
     if waves is not None:
         chosen["wave_percents"] = _percents(waves)
-    chosen.update({name: _listed(name, value) for name, value in further.items()})
-    unknown = sorted(set(chosen) - set(RolloutPolicy.__struct_fields__))
-    if unknown:
-        known = ", ".join(RolloutPolicy.__struct_fields__)
-        raise typer.BadParameter(f"no policy has {unknown[0]!r}; it has {known}.")
+    chosen.update({name: _value(name, text) for name, text in further.items()})
     try:
         return msgspec.convert(chosen, RolloutPolicy, strict=False)
     except msgspec.ValidationError as error:
-        raise typer.BadParameter(_wrong(str(error))) from error
+        raise _wrong(str(error), further) from error
 
 
 _LISTS = frozenset({"wave_percents", "wave_counts", "interlocks"})
+_OWN_OPTIONS = {"gates": "--gate", "signals": "--signal", "on_conflict": "--on-conflict"}
+_KINDS = {"float": "a number", "int": "a whole number"}
+_EXPECTED = re.compile(r"Expected `(\w+)")
 
 
-def _listed(name: str, value: str) -> object:
-    """A list is written with commas: wave_counts=1,5,20."""
-    return [part for part in value.split(",") if part] if name in _LISTS else value
+def _value(name: str, text: str) -> object:
+    """A list is written with commas, wave_counts=1,5,20; a duration as 30s, a size as 50MB."""
+    if name in _OWN_OPTIONS:
+        raise _refused(f"{name} has an option of its own, {_OWN_OPTIONS[name]}.")
+    if name not in RolloutPolicy.__struct_fields__:
+        near = get_close_matches(name, RolloutPolicy.__struct_fields__, n=1)
+        meant = f"did you mean {near[0]}? It" if near else "it"
+        raise _refused(f"a policy has no {name!r}; {meant} has {_FURTHER}.")
+    if name in _LISTS:
+        return [part for part in text.split(",") if part]
+    try:
+        return size_bytes(text) if name == "byte_cap" else _seconds(name, text)
+    except typer.BadParameter as error:
+        raise _refused(f"{name} {error.message}") from None
+
+
+def _seconds(name: str, text: str) -> object:
+    return seconds(text) if name.endswith("_s") else text
 
 
 def _percents(text: str) -> list[int]:
@@ -124,7 +142,20 @@ def _percents(text: str) -> list[int]:
         ) from None
 
 
-def _wrong(problem: str) -> str:
-    """msgspec's complaint, ``Expected `float`, got `str` - at `$.bake_s```, for who typed it."""
+def _wrong(problem: str, further: Mapping[str, str]) -> typer.BadParameter:
+    """msgspec's complaint, ``Expected `float`, got `str` - at `$.alpha```, for who typed it."""
     what, _, where = problem.partition(" - at `$.")
-    return f"{where.rstrip('`')} of --set: {what[:1].lower()}{what[1:]}."
+    name = where.rstrip("`").partition("[")[0]
+    kind = get_type_hints(RolloutPolicy).get(name)
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return _refused(f"{name} is one of {words_of(kind)}, not {further.get(name)!r}.")
+    expected = _EXPECTED.match(what)
+    if expected is None or expected[1] not in _KINDS or name not in further:
+        return _refused(f"{name}: {what[:1].lower()}{what[1:]}.")
+    several = "s, with commas between them" if name in _LISTS else ""
+    wanted = _KINDS[expected[1]].removeprefix("a ") if several else _KINDS[expected[1]]
+    return _refused(f"{name} is {wanted}{several}, not {further[name]!r}.")
+
+
+def _refused(problem: str) -> typer.BadParameter:
+    return typer.BadParameter(problem, param_hint="--set")

@@ -24,7 +24,7 @@ from fleetward.contracts.robots import (
     RobotCheckedIn,
     RobotEnrolled,
 )
-from fleetward.contracts.rollouts import RolloutPolicy, RolloutState
+from fleetward.contracts.rollouts import RolloutPolicy, RolloutState, SwitchScope
 from fleetward.contracts.selectors import SelectorError
 from tests.unit.cli.rollouts import ARM_1, NOW, rollout
 
@@ -58,9 +58,32 @@ def test_policy_changes_only_what_was_given() -> None:
     )
 
 
-def test_a_wrong_number_of_a_policy_is_named() -> None:
-    with pytest.raises(typer.BadParameter, match="alpha of --set: expected `float`, got `str`"):
-        policy_of(None, {}, {"alpha": "high"})
+def test_durations_sizes_and_lists_of_a_policy_are_read_as_elsewhere() -> None:
+    further = {"stalled_after_s": "10m", "byte_cap": "5MB", "wave_counts": "1,5", "switch": "site"}
+    assert policy_of(None, {}, further) == RolloutPolicy(
+        stalled_after_s=600, byte_cap=5_000_000, wave_counts=(1, 5), switch=SwitchScope.SITE
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("alpha", "high", "alpha is a number, not 'high'"),
+        ("min_inferences", "1.5", "min_inferences is a whole number, not '1.5'"),
+        ("wave_counts", "1,a", "wave_counts is whole numbers, with commas between them, not '1,a'"),
+        ("switch", "town", r"switch is one of \[fleet\|site\], not 'town'"),
+        ("watch_after_s", "soon", "watch_after_s 'soon' is not a duration; write 500ms"),
+        ("byte_cap", "much", "byte_cap 'much' is not a size; write 500kB"),
+        ("gates", "approval@start", "gates has an option of its own, --gate"),
+        ("min_inference", "3", "no 'min_inference'; did you mean min_inferences?"),
+        ("courage", "1", "no 'courage'; it has latency_tolerance, "),
+    ],
+)
+def test_a_wrong_part_of_a_policy_is_told_with_what_it_may_be(
+    name: str, value: str, told: str
+) -> None:
+    with pytest.raises(typer.BadParameter, match=told):
+        policy_of(None, {}, {name: value})
 
 
 @pytest.mark.parametrize(
