@@ -140,9 +140,25 @@ def _faults(window: Window) -> list[tuple[str, str]]:
         found.append(("start", f"{window.start!r} is no time of day; write 02:00"))
     if not MIN_WINDOW_S <= window.duration_s <= MAX_WINDOW_S:
         found.append(("duration_s", "a window is open for at least a minute and at most 7 days"))
+    elif window.duration_s > _again_s(window.days):
+        again = _spoken(_again_s(window.days))
+        found.append(
+            (
+                "duration_s",
+                f"it opens again after {again}, before {_spoken(window.duration_s)} are over; write at "
+                f"most +{again}, or fewer days",
+            )
+        )
     if not _is_zone(window.zone):
         found.append(("zone", f"{window.zone!r} is no IANA time zone; write Europe/Berlin, or UTC"))
     return found
+
+
+def _again_s(days: Sequence[Weekday]) -> float:
+    """The least time from one opening to the next, by the clock on the wall."""
+    at = sorted(WEEK.index(day) for day in days) or [0]
+    following = [*at[1:], at[0] + len(WEEK)]
+    return min(then - now for now, then in zip(at, following, strict=True)) * DAY_S
 
 
 def _is_zone(name: str) -> bool:

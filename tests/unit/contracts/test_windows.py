@@ -42,6 +42,14 @@ def opening_at(window: Window, now: datetime, *blackouts: date) -> tuple[datetim
 
 
 @pytest.mark.parametrize(
+    "text",
+    ["daily 00:00+24h UTC", "fri 20:00+7d UTC", "sun,mon 02:00+24h UTC", "mon,thu 02:00+3d UTC"],
+)
+def test_a_window_may_be_open_until_it_opens_again(text: str) -> None:
+    check_window(parse_window(text))
+
+
+@pytest.mark.parametrize(
     ("now", "opens_at", "closes_at"),
     [
         ("2026-01-05T00:59:59", "2026-01-05T01:00:00", "2026-01-05T04:00:00"),  # a Monday
@@ -100,6 +108,11 @@ def test_the_earliest_of_several_windows_counts() -> None:
     assert (opening.opens_at, opening.window) == (utc("2026-01-07T00:00:00"), other)
 
 
+def _follow_after(step: int, days: tuple[Weekday, ...]) -> bool:
+    """Whether one of ``days`` is ``step`` days after another, or after itself."""
+    return any(WEEK[(WEEK.index(day) + step) % len(WEEK)] in days for day in days)
+
+
 @given(
     days=some.sets(some.sampled_from(WEEK), min_size=1),
     minute=some.integers(0, 24 * 60 - 1),
@@ -110,10 +123,12 @@ def test_the_earliest_of_several_windows_counts() -> None:
 def test_what_is_written_is_read_back_and_opens_within_a_week_or_two(
     days: set[Weekday], minute: int, duration_m: int, zone: str, days_on: float
 ) -> None:
+    chosen = tuple(day for day in WEEK if day in days)
+    again = next(step for step in range(1, 8) if _follow_after(step, chosen))
     window = Window(
-        days=tuple(day for day in WEEK if day in days),
+        days=chosen,
         start=f"{minute // 60:02}:{minute % 60:02}",
-        duration_s=duration_m * 60.0,
+        duration_s=min(duration_m, again * 24 * 60) * 60.0,
         zone=zone,
     )
     assert parse_window(str(window)) == window
@@ -151,6 +166,9 @@ def test_days_are_read_as_written(text: str, days: str) -> None:
         ("mon 02:00+3 UTC", 11, "no duration"),
         ("mon 02:00+0h UTC", 11, "at least a minute"),
         ("mon 02:00+8d UTC", 11, "at most 7 days"),
+        ("mon-fri 02:00+99h UTC", 15, r"opens again after 24h, .* write at most \+24h"),
+        ("sat,sun 02:00+25h UTC", 15, r"opens again after 24h"),
+        ("mon,thu 02:00+73h UTC", 15, r"opens again after 72h"),
         ("mon 02:00+3h Europe/Berln", 14, "no IANA time zone"),
         ("mon 02:00+3h Europe", 14, "no IANA time zone"),
         ("mon 02:00+3h ../../etc/passwd", 14, "no IANA time zone"),
