@@ -5,6 +5,9 @@ from __future__ import annotations
 from nats.aio.client import Client
 
 from fleetward.bus.history import history
+from fleetward.client.errors import UnknownModelError
+from fleetward.client.models import record
+from fleetward.client.robots import enrolled
 from fleetward.client.timeline import Happening, Served, served
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import AliasName, ModelName, RobotId
@@ -37,23 +40,36 @@ TOLD: tuple[type[Event], ...] = (
 async def alias_moves(
     connection: Client, name: ModelName, alias: AliasName | None = None
 ) -> tuple[AliasMoved, ...]:
-    """Every move of a model's aliases, or of one, since the first."""
+    """Every move of a model's aliases, or of one, since the first.
+
+    Raises UnknownModelError where there is no such model, or no such alias of it.
+    """
     moves = [move async for move in history(connection, AliasMoved, name=name)]
-    return tuple(move for move in moves if alias in (None, move.alias))
+    if not moves:
+        await record(connection, name)
+    found = tuple(move for move in moves if alias in (None, move.alias))
+    if alias is not None and not found:
+        known = ", ".join(sorted({f"@{move.alias}" for move in moves})) or "no alias"
+        raise UnknownModelError(f"{name}@{alias} never named a version; {name} has had {known}.")
+    return found
 
 
 async def of_model(connection: Client, name: ModelName) -> tuple[Happening, ...]:
-    """Everything that ever happened to a model, in order."""
+    """Everything that ever happened to a model, in order; raises UnknownModelError."""
     lines = []
     for kind in TOLD:
         lines += [happening(fact) async for fact in history(connection, kind, name=name)]
+    if not lines:
+        await record(connection, name)
     return tuple(sorted(lines))
 
 
 async def of_robot(connection: Client, robot: RobotId) -> tuple[Served, ...]:
-    """Everything a robot ever reported to serve, in order."""
+    """Everything a robot ever reported to serve, in order; raises UnknownRobotError."""
     activated = [fact async for fact in history(connection, ModelActivated, robot_id=robot)]
     fallen = [fact async for fact in history(connection, ModelFellBack, robot_id=robot)]
+    if not activated and not fallen:
+        await enrolled(connection, robot)
     return served(activated, fallen)
 
 

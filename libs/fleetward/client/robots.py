@@ -10,6 +10,7 @@ from nats.aio.client import Client
 
 from fleetward.bus.errors import NoAnswerError
 from fleetward.bus.last_values import Value, last_value, last_values
+from fleetward.client.errors import UnknownRobotError
 from fleetward.contracts.fleet_facts import facts_of
 from fleetward.contracts.ids import ModelRef, RobotId
 from fleetward.contracts.robots import (
@@ -73,6 +74,16 @@ async def statuses(connection: Client) -> list[RobotStatus]:
         for value in enrolled
     ]
     return sorted(found, key=lambda status: status.enrolled.robot_id)
+
+
+async def enrolled(connection: Client, robot: RobotId) -> RobotEnrolled:
+    """What the fleet knows of a robot by itself; raises UnknownRobotError."""
+    value = await last_value(connection, RobotEnrolled, robot_id=robot)
+    if value is None:
+        raise UnknownRobotError(
+            f"No robot {robot} is enrolled. `fleetward robot list` shows those that are."
+        )
+    return value.event
 
 
 async def selected(connection: Client, selector: str) -> list[RobotStatus]:

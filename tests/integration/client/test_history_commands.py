@@ -8,9 +8,21 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import pytest
+
 from fleetward.bus.history import history
 from fleetward.bus.publish import publish
-from fleetward.contracts.ids import ModelRef, RobotId, RolloutId, alias_name, model_name, version
+from fleetward.client.errors import UnknownModelError, UnknownRobotError
+from fleetward.client.history import alias_moves, of_model, of_robot
+from fleetward.contracts.ids import (
+    ModelRef,
+    RobotId,
+    RolloutId,
+    alias_name,
+    model_name,
+    robot_id,
+    version,
+)
 from fleetward.contracts.judgements import ModelWithdrawn
 from fleetward.contracts.registry import AliasMoved
 from fleetward.contracts.robots import ModelActivated
@@ -86,3 +98,10 @@ async def test_what_was_in_production_on_this_robot_at_14_03_on_tuesday(
     assert [each["by"] for each in json.loads(alias.output)] == ["ada", "ada"]
     assert (before.code, before.output) == (1, "")
     assert "is not known to have served anything" in before.complaint
+
+    with pytest.raises(UnknownRobotError, match="No robot arm-9 is enrolled"):
+        await of_robot(people, robot_id("arm-9"))
+    with pytest.raises(UnknownModelError, match="No model is named detectr"):
+        await of_model(people, model_name("detectr"))
+    with pytest.raises(UnknownModelError, match=r"@prod never named a version; .* @production"):
+        await alias_moves(people, DETECTOR, alias_name("prod"))
