@@ -48,6 +48,8 @@ def list_alerts(
 
 
 def _row(status: AlertStatus) -> list[str]:
+    from fleetward.client.timeline import with_its_zone
+
     fired = status.fired
     return [
         fired.alert,
@@ -55,6 +57,6 @@ def _row(status: AlertStatus) -> list[str]:
         status.state.value,
         fired.severity.value,
         f"{fired.value:.4g}",
-        f"{fired.fired_at:%Y-%m-%d %H:%M:%S}",
+        with_its_zone(fired.fired_at),
         fired.summary or fired.expression,
     ]

@@ -55,7 +55,7 @@ def apply(
     written = read_documents(files)
 
     async def work(fleet: Fleet) -> Exit:
-        from fleetward.cli.rollout_control import asking
+        from fleetward.cli.people import asking
         from fleetward.client.documents import apply as made_so
 
         _refuse_all_if_one_may_not([(e, await _difference(fleet, e)) for e in written])

@@ -80,7 +80,7 @@ def alias(
 ) -> None:
     """Let an alias name another version, if nobody else moved it meanwhile."""
     from fleetward.cli import plain
-    from fleetward.client.curation import somebody
+    from fleetward.cli.people import logged_in
     from fleetward.contracts.errors import InvalidIdError
 
     async def work(fleet: Fleet) -> None:
@@ -88,7 +88,7 @@ def alias(
         if not at:
             raise InvalidIdError("alias", alias, "write name@alias")
         expected = expect or (await fleet.model_record(name)).aliases.get(wanted)  # type: ignore[call-overload]  # checked by move_alias
-        moved = await fleet.move_alias(name, wanted, version, expected=expected, by=somebody())
+        moved = await fleet.move_alias(name, wanted, version, expected=expected, by=logged_in())
         if as_json:
             show_json(plain.alias_moved(moved))
         else:

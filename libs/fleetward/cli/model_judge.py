@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fleetward.cli.people import By, logged_in
 from fleetward.cli.session import DEFAULT_HOME, Home, Json, show_json, with_fleet
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="name:version or name@alias.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept for good.")]
-By = Annotated[str | None, typer.Option("--by", help="Who says so. Default: this machine's user.")]
 
 
 def deprecate(
@@ -28,7 +28,7 @@ def deprecate(
     """Say that another version should be used instead; this one still may be."""
 
     async def work(fleet: Fleet) -> None:
-        done = await fleet.curation.deprecate(model, reason=reason, by=_named(by))
+        done = await fleet.curation.deprecate(model, reason=reason, by=by or logged_in())
         text = f"{done.name}:{done.version} is deprecated: {done.reason}."
         _say(text, {"model": f"{done.name}:{done.version}", "digest": done.digest}, as_json=as_json)
 
@@ -45,7 +45,7 @@ def withdraw(
     """Let these bytes never be fetched, targeted or fallen back to again. For good."""
 
     async def work(fleet: Fleet) -> None:
-        done = await fleet.curation.withdraw(model, reason=reason, by=_named(by))
+        done = await fleet.curation.withdraw(model, reason=reason, by=by or logged_in())
         robots = await fleet.robots()
         serving = [
             robot.enrolled.robot_id
@@ -75,7 +75,7 @@ def approve(
     """Say yes to exactly the bytes that MODEL has now; each name counts once."""
 
     async def work(fleet: Fleet) -> None:
-        done = await fleet.curation.approve(model, by=_named(by), note=note)
+        done = await fleet.curation.approve(model, by=by or logged_in(), note=note)
         plain = {"model": f"{done.name}:{done.version}", "digest": done.digest, "by": done.by}
         _say(f"{done.name}:{done.version} is approved by {done.by}.", plain, as_json=as_json)
 
@@ -170,18 +170,12 @@ def gates(
             standing = dict((await fleet.model_record(name)).gates).get(wanted, ())  # type: ignore[call-overload]  # any text may be asked for
         else:
             listed = tuple(gate.strip() for gate in require.split(",") if gate.strip())
-            done = await fleet.curation.require_gates(name, wanted, listed, by=_named(by))
+            done = await fleet.curation.require_gates(name, wanted, listed, by=by or logged_in())
             standing = done.gates
         text = f"{alias} demands {', '.join(standing) or 'nothing'}."
         _say(text, {"alias": alias, "gates": list(standing)}, as_json=as_json)
 
     with_fleet(home, work)
-
-
-def _named(by: str | None) -> str:
-    from fleetward.client.curation import somebody
-
-    return by if by is not None else somebody()
 
 
 def _say(text: str, plain: dict[str, Any], *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from fleetward.client.curation import Curated
+from fleetward.client.timeline import with_its_zone
 from fleetward.contracts.curation import ModelCuration, Preflight, Standing
 from fleetward.contracts.registry import ModelRecord, ModelVersion
 
@@ -64,7 +65,7 @@ def row(record: ModelRecord, version: ModelVersion) -> list[str]:
         str(manifest.release),
         f"{manifest.size_bytes / MEGABYTE:.1f} MB",
         str(manifest.opset),
-        f"{manifest.published_at:%Y-%m-%d %H:%M}",
+        with_its_zone(manifest.published_at),
         " ".join(sorted(own)),
         manifest.digest[:19],
     ]
@@ -80,7 +81,8 @@ def show_curated(curated: Curated) -> None:
 def show_version(version: ModelVersion, curation: ModelCuration | None = None) -> None:
     """One version on a few lines."""
     manifest = version.manifest
-    print(f"{manifest.model}  (release {manifest.release}, {manifest.published_at:%Y-%m-%d %H:%M})")
+    published = with_its_zone(manifest.published_at)
+    print(f"{manifest.model}  (release {manifest.release}, {published})")
     if curation is not None and curation.standing is not Standing.CURRENT:
         print(f"  {curation.standing.value.upper()}: {curation.standing_reason}")
     print(f"  digest    {manifest.digest}")
@@ -103,7 +105,7 @@ def show_record(record: ModelRecord, said: Mapping[int, ModelCuration]) -> None:
     for alias, gates in sorted(record.gates.items()):
         print(f"  @{alias} demands {', '.join(gates)}")
     for move in record.alias_history:
-        print(f"  {move.moved_at:%Y-%m-%d %H:%M}  @{move.alias} -> {move.version}")
+        print(f"  {with_its_zone(move.moved_at)}  @{move.alias} -> {move.version}")
 
 
 def _show_curation(curation: ModelCuration) -> None:
@@ -119,7 +121,7 @@ def _show_curation(curation: ModelCuration) -> None:
         print(f"  report    {report.kind}: {outcome}, by {report.reported_by}")
     for approval in curation.approvals:
         note = f" ({approval.note})" if approval.note else ""
-        print(f"  approved  by {approval.by}, {approval.at:%Y-%m-%d %H:%M}{note}")
+        print(f"  approved  by {approval.by}, {with_its_zone(approval.at)}{note}")
 
 
 def _time(moment: datetime | None) -> str | None:

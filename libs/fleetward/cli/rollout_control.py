@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from collections.abc import Coroutine, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from fleetward.bus.errors import NoAnswerError
 from fleetward.bus.waiting import within
+from fleetward.cli.people import asking
 from fleetward.client.errors import ClientError
 from fleetward.client.rollouts import new_rollout_id, start
 from fleetward.contracts.control import AbortMode, ControlAction
@@ -108,14 +108,6 @@ def _naming(robots: Sequence[RobotId], before: Rollout) -> str:
         f"{back if before.state is RolloutState.SUCCEEDED else ''}roll another model out to them by a "
         f"label, then start {before.model} for that label."
     )
-
-
-def asking() -> str:
-    """Who asks, for the record; a container may run as a user without a name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "somebody"
 
 
 async def _settled(fleet: Fleet, rollout: str, action: ControlAction, word: str) -> Rollout:

@@ -60,7 +60,9 @@ def lines(answer: RolloutExplained) -> list[str]:
     told = [answer.now]
     if answer.why:
         told += ["", "What led here:"]
-        told += [f"  {why.at:%Y-%m-%d %H:%M:%S}  {why.effect} ({why.cause})" for why in answer.why]
+        told += [
+            f"  {why.at:%Y-%m-%d %H:%M:%S} UTC  {why.effect} ({why.cause})" for why in answer.why
+        ]
     if answer.moves:
         told += ["", "What would move it:", *(f"  {move}" for move in answer.moves)]
     if answer.decisions:

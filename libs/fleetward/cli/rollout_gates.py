@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fleetward.cli.durations import seconds
+from fleetward.cli.people import asking, person
 from fleetward.cli.session import DEFAULT_HOME, Home, Json, with_fleet
-from fleetward.contracts.gates import Checkpoint, Gate, GateKind
+from fleetward.contracts.gates import MAX_COMMENT_CHARACTERS, Checkpoint, Gate, GateKind
 
 if TYPE_CHECKING:
     from fleetward.client import Fleet
@@ -25,9 +26,18 @@ Gates = Annotated[
     ),
 ]
 GateName = Annotated[str, typer.Option("--gate", help="Which of several gates; else all.")]
-Comment = Annotated[str, typer.Option("--comment", help="Why, for the record.")]
+Comment = Annotated[
+    str,
+    typer.Option("--comment", help=f"Why, in at most {MAX_COMMENT_CHARACTERS} characters."),
+]
 By = Annotated[
-    str | None, typer.Option("--as", help="Your name, for the record. Default: who is logged in.")
+    str | None,
+    typer.Option(
+        "--as",
+        parser=person,
+        metavar="NAME",
+        help="Your name, for the record. Default: who is logged in.",
+    ),
 ]
 
 
@@ -119,7 +129,7 @@ def _say(
     as_json: bool,
 ) -> None:
     async def work(fleet: Fleet) -> None:
-        from fleetward.cli.rollout_control import asking, heard_within
+        from fleetward.cli.rollout_control import heard_within
         from fleetward.cli.rollout_follow import show_rollout
         from fleetward.client.gates import approve as say
         from fleetward.client.gates import is_heard

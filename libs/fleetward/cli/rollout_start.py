@@ -47,7 +47,7 @@ def start(
     """
 
     async def work(fleet: Fleet) -> Exit | None:
-        from fleetward.cli.rollout_control import asking
+        from fleetward.cli.people import asking
 
         if dry_run:
             return await _planned(fleet, request, DEFAULT_LINK_MBPS, as_json=as_json)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fleetward.cli.people import By, logged_in
 from fleetward.cli.session import DEFAULT_HOME, Home, Json, show_json, with_fleet
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 Site = Annotated[str, typer.Argument(metavar="SITE", help="The value of the robots' label site.")]
-By = Annotated[str | None, typer.Option("--by", help="Who says so. Default: this machine's user.")]
 
 
 @app.command("list")
@@ -81,7 +81,7 @@ def set_policy(
         from fleetward.cli.exits import tell
 
         wanted = _policy(site, floor, floor_percent, window or [], blackout or [])
-        status = await fleet.sites.set(wanted, by=_named(by))
+        status = await fleet.sites.set(wanted, by=by or logged_in())
         if not status.robots:
             tell(f"No robot has the label site={site} yet.")
         _say(status, as_json=as_json)
@@ -99,7 +99,7 @@ def remove(site: Site, by: By = None, home: Home = DEFAULT_HOME, as_json: Json =
     """Let the site be always open again, without a floor."""
 
     async def work(fleet: Fleet) -> None:
-        await fleet.sites.remove(site, by=_named(by))
+        await fleet.sites.remove(site, by=by or logged_in())
         if as_json:
             show_json({"site": site, "removed": True})
         else:
@@ -204,9 +204,3 @@ def _plain(site: SiteStatus, now: datetime) -> dict[str, Any]:
         "set_by": site.set_by or None,
         "set_at": site.set_at.isoformat(),
     }
-
-
-def _named(by: str | None) -> str:
-    from fleetward.client.curation import somebody
-
-    return by if by is not None else somebody()

@@ -157,16 +157,6 @@ class Curation:
         return (await self._version(model)).manifest.model
 
 
-def somebody() -> str:
-    """Who is at the keyboard, as far as the machine knows."""
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""
-
-
 def _unsaid(version: ModelVersion) -> ModelCuration:
     manifest = version.manifest
     return ModelCuration(

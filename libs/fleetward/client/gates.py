@@ -12,6 +12,7 @@ from fleetward.client.errors import ClientError
 from fleetward.client.rollouts import state
 from fleetward.contracts.gates import (
     MAX_COMMENT_CHARACTERS,
+    MAX_PERSON_CHARACTERS,
     GateKind,
     RolloutApproved,
     Verdict,
@@ -35,7 +36,7 @@ async def approve(
 ) -> RolloutApproved:
     """Publish a word on what waits now; returns it. Raises NotApprovableError, UnknownRolloutError."""
     rollout = await state(connection, wanted)
-    problem = why_no_word(rollout, by, gate)
+    problem = too_long(by, comment) or why_no_word(rollout, by, gate)
     if problem:
         raise NotApprovableError(problem)
     word = RolloutApproved(
@@ -45,12 +46,23 @@ async def approve(
         checkpoint=rollout.checkpoint,
         gate=gate,
         is_approved=is_approved,
-        comment=comment[:MAX_COMMENT_CHARACTERS],
+        comment=comment,
         approved_by=by,
         approved_at=datetime.now(timezone.utc),
     )
     await publish(connection, word, message_id=token_hex(16))
     return word
+
+
+def too_long(by: str, comment: str) -> str:
+    """Which part of a word is longer than the record takes; empty: none."""
+    for what, text, limit in (
+        ("name", by, MAX_PERSON_CHARACTERS),
+        ("comment", comment, MAX_COMMENT_CHARACTERS),
+    ):
+        if len(text) > limit:
+            return f"The {what} has {len(text)} characters; at most {limit} are kept. Shorten it."
+    return ""
 
 
 def is_heard(rollout: Rollout, word: RolloutApproved) -> bool:

@@ -12,6 +12,7 @@ from fleetward.contracts.ids import Digest, RolloutId
 MAX_GATES = 16
 MAX_APPROVALS = 8
 MAX_COMMENT_CHARACTERS = 500
+MAX_PERSON_CHARACTERS = 128
 
 
 class GateKind(str, enum.Enum):

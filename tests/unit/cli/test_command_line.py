@@ -117,6 +117,11 @@ def test_a_wrong_command_line_ends_with_code_2(arguments: list[str]) -> None:
             "'--mode': 'maybe' is none of them; write keep or revert.",
         ),
         (
+            ["rollout", "approve", "r-1", "--as", "x" * 200],
+            "a name has at most 128 characters, this one has 200.",
+        ),
+        (["site", "remove", "lab", "--by", "two\nlines"], "write a name, in one line"),
+        (
             ["robot", "label", "arm-1", "tier"],
             "'tier' sets and removes nothing; write NAME=VALUE or NAME-.",
         ),

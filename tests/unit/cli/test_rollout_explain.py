@@ -33,7 +33,7 @@ def test_explanation_says_where_it_stands_what_led_there_and_what_would_move_it(
         "r-1 (detector:2) is paused in wave 1 of 3: paused by ann.",
         "",
         "What led here:",
-        "  2026-01-01 12:00:00  it is paused: paused by ann "
+        "  2026-01-01 12:00:00 UTC  it is paused: paused by ann "
         "(ann asked at 2026-01-01 12:00:00 UTC to pause it)",
         "",
         "What would move it:",

@@ -6,8 +6,15 @@ from datetime import datetime, timezone
 
 from msgspec.structs import replace
 
-from fleetward.client.gates import why_no_word
-from fleetward.contracts.gates import Checkpoint, Gate, GateKind, GateState, Verdict
+from fleetward.client.gates import too_long, why_no_word
+from fleetward.contracts.gates import (
+    MAX_COMMENT_CHARACTERS,
+    Checkpoint,
+    Gate,
+    GateKind,
+    GateState,
+    Verdict,
+)
 from fleetward.contracts.ids import Digest, ModelRef, model_name, rollout_id, version
 from fleetward.contracts.rollouts import Rollout, RolloutPolicy, RolloutState, Strategy
 
@@ -49,3 +56,9 @@ def test_a_gate_that_nobody_refused_still_hears_beside_one_that_was() -> None:
     assert why_no_word(half, "bob", "") == ""
     assert why_no_word(half, "bob", "legal") == ""
     assert "a no stands" in why_no_word(half, "bob", "safety")
+
+
+def test_a_name_or_comment_that_the_record_would_cut_is_refused_with_its_limit() -> None:
+    assert too_long("bob", "x" * MAX_COMMENT_CHARACTERS) == ""
+    assert "at most 500" in too_long("bob", "x" * (MAX_COMMENT_CHARACTERS + 1))
+    assert "name has 129 characters; at most 128" in too_long("b" * 129, "")
