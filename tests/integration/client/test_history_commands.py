@@ -99,6 +99,13 @@ async def test_what_was_in_production_on_this_robot_at_14_03_on_tuesday(
     assert (before.code, before.output) == (1, "")
     assert "is not known to have served anything" in before.complaint
 
+
+async def test_the_history_of_what_never_was_is_an_error_that_names_what_there_is(
+    shared_nats_system: NatsSystem,
+) -> None:
+    registry = await shared_nats_system.connect(Principal.REGISTRY)
+    await publish(registry, moved("1", 0))
+    people = await shared_nats_system.connect(Principal.OPERATOR)
     with pytest.raises(UnknownRobotError, match="No robot arm-9 is enrolled"):
         await of_robot(people, robot_id("arm-9"))
     with pytest.raises(UnknownModelError, match="No model is named detectr"):
