@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from fleetward.contracts.compared import ERRORS, Metric, compared
 from fleetward.contracts.evidence import CohortEvidence, Moments, Spread, Stratum
@@ -13,18 +17,48 @@ from fleetward.contracts.rollouts import Rollout
 MAX_STRATA_SHOWN = 8
 """Those with most canary robots first."""
 NOT_COMPARED = "-"
+MAX_TABLE_WIDTH = 10_000
+"""Columns that a table may ask for before it is compared with those there are."""
 
 
-def evidence_tables(rollout: Rollout) -> list[Table]:
-    """Both cohorts as a whole; then each stratum, where there is more than one to tell."""
+class EvidenceView:
+    """Both cohorts as a whole; then each stratum, where there is more than one to tell.
+
+    Tables where they fit, or else a paragraph for each of their rows.
+    """
+
+    def __init__(self, rollout: Rollout) -> None:
+        self._tables = [_cohorts(rollout)]
+        if len(rollout.evidence.strata) > 1:
+            self._tables.append(_strata(rollout))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        unbound = options.update(max_width=MAX_TABLE_WIDTH)
+        for table in self._tables:
+            width = Measurement.get(console, unbound, table).maximum
+            yield table if width <= options.max_width else _paragraphs(table)
+
+
+def _paragraphs(table: Table) -> RenderableType:
+    """Each row as its name and what its other cells are, without those that say nothing."""
+    heads = [str(column.header) for column in table.columns[1:]]
+    rows = zip(*(column.cells for column in table.columns), strict=True)
+    return Group(*(_paragraph(heads, [str(cell) for cell in row]) for row in rows))
+
+
+def _paragraph(heads: Sequence[str], row: Sequence[str]) -> RenderableType:
+    name, *cells = row
+    said = [f"{head} {cell}" for head, cell in zip(heads, cells, strict=True) if _is_said(cell)]
+    text = f"{name.strip()}: {', '.join(said)}" if said else name.strip()
+    return Padding(Text(text), (0, 0, 0, 4), expand=False)
+
+
+def _is_said(cell: str) -> bool:
+    return cell not in ("", NOT_COMPARED, f"{NOT_COMPARED} / {NOT_COMPARED}")
+
+
+def _cohorts(rollout: Rollout) -> Table:
     signals = [metric.name for metric in compared(rollout.policy) if metric.guard is not None]
-    tables = [_cohorts(rollout, signals)]
-    if len(rollout.evidence.strata) > 1:
-        tables.append(_strata(rollout))
-    return tables
-
-
-def _cohorts(rollout: Rollout, signals: Sequence[str]) -> Table:
     table = Table("", "inferences", "errors", "latency ms", "confidence", *signals, box=None)
     for name, cohort in (
         ("    canary", rollout.evidence.canary),

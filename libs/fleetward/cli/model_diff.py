@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fleetward.cli.session import DEFAULT_HOME, Home, Json, end_with, show_json, with_fleet
+from fleetward.contracts.wording import how_many
 
 if TYPE_CHECKING:
     from fleetward.client import Fleet
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from fleetward.delivery.compare import TensorChange
 
 MEGABYTE = 1_000_000
+MAX_SHOWN = 20
 
 Base = Annotated[
     str, typer.Argument(metavar="BASE", help="name:version, name@alias, or a file here.")
@@ -22,7 +24,10 @@ Base = Annotated[
 Target = Annotated[
     str, typer.Argument(metavar="TARGET", help="What robots that hold BASE shall get.")
 ]
-All = Annotated[bool, typer.Option("--all", help="Show the tensors that cost nothing, too.")]
+All = Annotated[
+    bool,
+    typer.Option("--all", help=f"Every tensor. Default: the {MAX_SHOWN} that move most bytes."),
+]
 
 
 def diff(
@@ -67,13 +72,19 @@ def _plain(found: ModelDiff) -> dict[str, object]:
 def _show(found: ModelDiff, *, show_all: bool) -> None:
     from fleetward.cli.tables import show_table
 
-    shown = [change for change in found.changes if show_all or _is_told(change)]
+    told = [change for change in found.changes if show_all or _is_told(change)]
+    told.sort(key=lambda change: -change.cost_bytes)
+    shown = told if show_all else told[:MAX_SHOWN]
+    print(_summary(found))
     show_table(
         ["TENSOR", "TYPE", "SHAPE", "SIZE", "CHANGE", "MOVES", "BY"],
-        [_row(change) for change in sorted(shown, key=lambda change: -change.cost_bytes)],
+        [_row(change) for change in shown],
         when_empty="No tensor changed.",
     )
-    print(_summary(found))
+    if len(shown) < len(told):
+        rest = sum(change.cost_bytes for change in told[MAX_SHOWN:])
+        further = how_many(len(told) - len(shown), "further tensor")
+        print(f"and {further} for which {_size(rest)} move; --all shows every one.")
 
 
 def _is_told(change: TensorChange) -> bool:

@@ -31,8 +31,8 @@ SLOW = (Spread(2, count=20, total=900.0), Spread(2, count=20, total=5.0), Spread
 FAST = (Spread(8, count=80, total=1600.0), Spread(8, count=80, total=0.0), Spread())
 
 
-def shown(rollout: Rollout) -> str:
-    console = Console(width=200, record=True, file=io.StringIO())
+def shown(rollout: Rollout, width: int = 200) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
     console.print(view(rollout, NOW))
     return console.export_text()
 
@@ -64,6 +64,15 @@ def test_of_many_strata_those_with_most_canary_robots_are_shown() -> None:
     text = shown(seen({**strata, "big/": Stratum("big", "", many, few)}))
     assert "big" in text
     assert "and 2 more" in text
+
+
+def test_where_a_table_does_not_fit_each_of_its_rows_is_a_paragraph() -> None:
+    oslo, bergen = Stratum("oslo", "nano", SLOW, FAST), Stratum("bergen", "", SLOW, ())
+    lines = shown(seen({"oslo/nano": oslo, "bergen/": bergen}), width=40).splitlines()
+    text = " ".join(" ".join(lines).split())
+    assert "canary: inferences 20, errors 0, latency ms 45.00 control: inferences 0" in text
+    assert "oslo on nano: robots 2 / 8, latency ms 45.00 / 20.00, error rate 25.00% / 0.00%" in text
+    assert all(len(line) <= 40 for line in lines)
 
 
 def test_a_named_signal_is_shown_beside_the_others() -> None:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from fleetward.cli.__main__ import app
 from fleetward.cli.exits import Exit
+from fleetward.cli.model_diff import MAX_SHOWN
 from tests.unit.delivery.safetensors_files import random_tensor, write_safetensors
 
 
@@ -52,3 +53,25 @@ def test_a_file_that_contradicts_itself_is_refused(files: list[str], tmp_path: P
     broken.write_bytes(Path(files[0]).read_bytes()[:-1])
     result = CliRunner().invoke(app, ["model", "diff", files[0], str(broken)])
     assert result.exit_code == Exit.FAILED
+
+
+def test_the_summary_comes_first_and_of_many_changes_the_dearest_are_shown(tmp_path: Path) -> None:
+    random = np.random.default_rng(2)
+    sizes = {f"t{number:02}": (100 + number, 100) for number in range(MAX_SHOWN + 5)}
+    files = [
+        str(
+            write_safetensors(
+                tmp_path / name,
+                {tensor: random_tensor(random, "F16", shape) for tensor, shape in sizes.items()},
+            )
+        )
+        for name in ("before", "after")
+    ]
+    few = CliRunner().invoke(app, ["model", "diff", *files]).output.splitlines()
+    every = CliRunner().invoke(app, ["model", "diff", "--all", *files]).output.splitlines()
+
+    assert few[0] == every[0]
+    assert few[0].startswith("25 changed. An update moves ")
+    assert [line.split()[0] for line in few[2:-1]] == [f"t{n:02}" for n in range(24, 4, -1)]
+    assert few[-1].startswith("and 5 further tensors for which ")
+    assert {line.split()[0] for line in every} >= set(sizes)
