@@ -25,7 +25,7 @@ from fleetward.contracts.rollouts import (
     Strategy,
 )
 from fleetward.contracts.selector_terms import Facts
-from fleetward.contracts.selectors import parse_selector
+from fleetward.contracts.selectors import meant_robot, parse_selector
 from fleetward.contracts.sites import SITE_LABEL
 from fleetward.contracts.wording import how_many, listed
 from rollout_coordinator.conflicts import placed, returns_to
@@ -159,6 +159,7 @@ def _selected(selector: str, fleet: Fleet, now: datetime) -> tuple[RobotId, ...]
         raise PlanRefusedError(
             f"the selector {selector!r} matches none of {how_many(len(fleet.robots), 'robot')}. "
             "`fleetward robot list` shows their labels."
+            + meant_robot(selector, {robot.robot_id for robot in fleet.robots})
         )
     if len(selected) > MAX_ROBOTS_PER_ROLLOUT:
         raise PlanRefusedError(

@@ -60,10 +60,19 @@ def list_robots(where: Where = "all", home: Home = DEFAULT_HOME, as_json: Json =
                 "TROUBLE",
             ],
             [row_of(robot, now) for robot in robots],
-            when_empty="No robot is enrolled yet." if where == "all" else f"No robot is {where}.",
+            when_empty=await _nobody(fleet, where) if not robots else "",
         )
 
     with_fleet(home, work)
+
+
+async def _nobody(fleet: Fleet, where: str) -> str:
+    from fleetward.contracts.selectors import meant_robot
+
+    known = {robot.enrolled.robot_id for robot in await fleet.robots()}
+    if not known:
+        return "No robot is enrolled yet."
+    return f"No robot is {where}.{meant_robot(where, known)}"
 
 
 @app.command("enrol")

@@ -13,6 +13,7 @@ from fleetward.client.errors import NothingSelectedError
 from fleetward.client.robots import RobotStatus
 from fleetward.contracts.ids import Digest, ModelRef, RobotId, model_selector
 from fleetward.contracts.quotes import Quote, QuoteUpdate, UpdateQuoted
+from fleetward.contracts.selectors import meant_robot
 
 COHORT_LABELS = ("site", "hw")
 """Robots of one place and one kind share a link and a price, when they hold the same models."""
@@ -65,8 +66,10 @@ async def quote(connection: Client, model: str, selector: str) -> RolloutQuote:
     version = models.version_of(await models.record(connection, wanted.name), wanted)
     selected = await robots.selected(connection, selector)
     if not selected:
+        known = {robot.enrolled.robot_id for robot in await robots.statuses(connection)}
         raise NothingSelectedError(
             f"The selector {selector!r} matches no robot. `fleetward robot list` shows their labels."
+            + meant_robot(selector, known)
         )
     held = sorted({held_by(robot) for robot in selected})
     named = version.manifest.model

@@ -9,6 +9,7 @@ are says ``fleetward.contracts.fleet_facts``, what holds ``fleetward.contracts.s
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from msgspec import Struct
 
@@ -85,6 +86,12 @@ def parse_selector(text: str) -> Selector:
     term = parser.either()
     parser.expect_end()
     return Selector(term)
+
+
+def meant_robot(selector: str, robots: Collection[str]) -> str:
+    """What whoever wrote a robot's id for a selector meant, as a sentence; empty where nobody did."""
+    name = selector.strip()
+    return f" Write robot={name} for the robot of that name." if name in robots else ""
 
 
 class _Parser:

@@ -28,6 +28,7 @@ from fleetward.contracts.selectors import (
     MAX_SELECTOR_CHARACTERS,
     Selector,
     SelectorError,
+    meant_robot,
     parse_selector,
 )
 
@@ -237,3 +238,9 @@ def selector_or_error(text: str) -> Selector | SelectorError:
 def test_not_equal_is_the_opposite_of_equal(label: str, value: str) -> None:
     equal, unequal = parse_selector(f"{label}={value}"), parse_selector(f"{label}!={value}")
     assert equal(ROBOT) is not unequal(ROBOT)
+
+
+def test_whoever_writes_a_robots_id_for_a_selector_is_told_how_it_is_written() -> None:
+    assert meant_robot(" arm-1 ", {"arm-1"}) == " Write robot=arm-1 for the robot of that name."
+    assert meant_robot("arm-2", {"arm-1"}) == ""
+    assert meant_robot("robot=arm-1", {"arm-1"}) == ""
