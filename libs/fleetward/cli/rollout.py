@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,18 +53,22 @@ def status(rollout: RolloutArgument, home: Home = DEFAULT_HOME, as_json: Json = 
 
 @app.command("list")
 def list_rollouts(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
-    """Every rollout, the newest first; also those that are scheduled, or queued behind others."""
+    """Every rollout, the newest first; also those that are scheduled, or queued behind others.
+
+    A running one that may not go on (for a gate, a floor, a window) is shown as held, and by what;
+    in --json it is running, and has a reason in withheld.
+    """
     from fleetward.cli import plain
     from fleetward.cli.tables import show_table
 
     async def work(fleet: Fleet) -> None:
-        found = await fleet.rollouts()
+        found, now = await fleet.rollouts(), datetime.now(timezone.utc)
         if as_json:
             show_json([plain.rollout(rollout) for rollout in found])
             return
         show_table(
-            ["ROLLOUT", "MODEL", "STATE", "WAVE", "ROBOTS", "STARTED", "REASON"],
-            [_row(rollout) for rollout in found],
+            ["ROLLOUT", "MODEL", "STATE", "WAVE", "ROBOTS", "STARTED (UTC)", "WHY"],
+            [_row(rollout, now) for rollout in found],
             when_empty="No rollout yet. Start one with `fleetward rollout start`.",
         )
 
@@ -99,13 +104,16 @@ def wait(
     with_fleet(home, work)
 
 
-def _row(rollout: Rollout) -> list[str]:
+def _row(rollout: Rollout, now: datetime) -> list[str]:
+    """One line of the list; `rollout status` has the last cell whole."""
+    from fleetward.cli.rollout_waits import in_short, is_held
+
     return [
         rollout.rollout_id,
         str(rollout.model),
-        rollout.state.value,
+        "held" if is_held(rollout) else rollout.state.value,
         f"{rollout.wave + 1}/{len(rollout.waves)}" if rollout.waves else "-",
         str(len(rollout.robots)),
-        f"{rollout.started_at:%Y-%m-%d %H:%M:%S}",
-        rollout.reason,
+        f"{rollout.started_at:%Y-%m-%d %H:%M}",
+        in_short(rollout, now),
     ]

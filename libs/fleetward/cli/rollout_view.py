@@ -11,8 +11,8 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from fleetward.cli.evidence_view import evidence_tables
-from fleetward.cli.rollout_waits import waits_for
+from fleetward.cli.evidence_view import EvidenceView
+from fleetward.cli.rollout_waits import is_held, waits_for
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import Fetching
 from fleetward.contracts.rollouts import (
@@ -74,7 +74,7 @@ def view(
     for number in range(len(rollout.waves)):
         parts += _wave(rollout, number, fetching)
     if rollout.evidence.canary.inferences or rollout.evidence.control.inferences:
-        parts += evidence_tables(rollout)
+        parts.append(EvidenceView(rollout))
     if rollout.reason:
         parts.append(_indented(Text(rollout.reason, style="yellow"), 2))
     waiting = waits_for(rollout, now)
@@ -94,8 +94,11 @@ def line(rollout: Rollout) -> str:
         f"{phase.value}={number}" for phase in RobotPhase if (number := _in_phase(rollout, phase))
     )
     reason = f" ({rollout.reason})" if rollout.reason else ""
+    held = f" held: {rollout.withheld}" if is_held(rollout) else ""
     wave = f"wave {rollout.wave + 1}/{len(rollout.waves)}" if rollout.waves else "planned later"
-    return f"{rollout.rollout_id} {rollout.model} {rollout.state.value} {wave} {counted}{reason}"
+    return (
+        f"{rollout.rollout_id} {rollout.model} {rollout.state.value} {wave} {counted}{held}{reason}"
+    )
 
 
 def _headline(rollout: Rollout) -> Text:

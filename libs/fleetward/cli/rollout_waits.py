@@ -9,8 +9,9 @@ from fleetward.client.gates import open_approvals
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.policies import settled_hold_s
 from fleetward.contracts.rollouts import WAITING_STATES, RobotPhase, Rollout, RolloutState, Strategy
-from fleetward.contracts.wording import listed
+from fleetward.contracts.wording import listed, shortened
 
+SHORT_CHARACTERS = 72
 OVERDUE_S = 15.0
 """The coordinator decides every second or so: so long past a deadline, something is wrong."""
 
@@ -35,6 +36,20 @@ def waits_for(rollout: Rollout, now: datetime) -> str:
     if rollout.state is not RolloutState.RUNNING:
         return ""
     return _withheld(rollout, now) or _proof(rollout, now) or _bake(rollout, now)
+
+
+def is_held(rollout: Rollout) -> bool:
+    """Whether a running rollout may not go on: for a gate, a floor, a window."""
+    return rollout.state is RolloutState.RUNNING and bool(rollout.withheld)
+
+
+def in_short(rollout: Rollout, now: datetime) -> str:
+    """Why it stands where it does, for a cell of a table: its reason, or what it waits for."""
+    if rollout.state is RolloutState.RUNNING:
+        told = rollout.withheld or waits_for(rollout, now)
+    else:
+        told = rollout.reason
+    return shortened(told, SHORT_CHARACTERS)
 
 
 def _withheld(rollout: Rollout, now: datetime) -> str:

@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
-from fleetward.cli.rollout_view import MAX_ROBOTS_SHOWN, view
-from fleetward.cli.rollout_waits import OVERDUE_S, waits_for
+from fleetward.cli.rollout_view import MAX_ROBOTS_SHOWN, line, view
+from fleetward.cli.rollout_waits import OVERDUE_S, SHORT_CHARACTERS, in_short, is_held, waits_for
 from fleetward.contracts.ids import robot_id
 from fleetward.contracts.robots import Fetching
 from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout, RolloutState, Strategy
@@ -126,3 +126,21 @@ def test_a_shadow_that_did_well_is_not_shown_as_a_failure() -> None:
     assert "ending the shadow" in text
     assert "arm-1 shadow ended" in text
     assert "reverted" not in text
+
+
+def test_a_rollout_that_is_held_says_by_what_in_the_list_and_in_the_log() -> None:
+    held = replace(rollout(), withheld="before wave 2, gate board waits for 1 approval")
+    assert is_held(held)
+    assert in_short(held, NOW) == held.withheld
+    assert f"held: {held.withheld}" in line(held)
+    assert not is_held(replace(held, state=RolloutState.REVERTING))
+
+
+def test_the_list_says_in_short_why_a_rollout_is_where_it_is() -> None:
+    targeted = RobotProgress(phase=RobotPhase.TARGETED, targeted_at=NOW)
+    assert in_short(replace(rollout(), robots={ARM_2: targeted}), NOW).startswith(
+        "waiting for proof"
+    )
+    long = in_short(rollout(RolloutState.REVERTED, reason="word " * 60), NOW)
+    assert long.endswith("…")
+    assert len(long) <= SHORT_CHARACTERS
