@@ -25,7 +25,7 @@ from rollout_coordinator.joining import RobotsMatched, candidates, matched
 from rollout_coordinator.ledger import RolloutLedger
 from rollout_coordinator.opened import Opened
 from rollout_coordinator.plan import Fleet, Heard, planned
-from rollout_coordinator.preview import previewed
+from rollout_coordinator.preview import at_its_time, previewed
 from rollout_coordinator.replan import continued, overtaken, seen_by
 from rollout_coordinator.sites import Sites
 from rollout_coordinator.waiting import asked_by
@@ -91,7 +91,7 @@ class Planner:
         fleet, record = await self.fleet(await self._ledger.opened()), await self._record(request)
         now = self._now()
         try:
-            plan = planned(request, record, fleet, now)
+            plan = planned(at_its_time(request, now), record, fleet, now)
         except (PlanRefusedError, MalformedError):
             return previewed(request, record, fleet, now)
         around = (await self._sites.around(plan, now)).surroundings

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
+from fleetward.contracts.control import OnConflict
 from fleetward.contracts.errors import MalformedError
 from fleetward.contracts.fleet_facts import is_online
 from fleetward.contracts.ids import RobotId
@@ -45,12 +46,18 @@ def previewed(
     now: datetime,
     around: Surroundings = NOTHING_AROUND,
 ) -> RolloutPlanned:
-    """What would become of the request now, or why it would be refused; ``around`` is of its sites."""
+    """What would become of the request now, or why it would be refused; ``around`` is of its sites.
+
+    One that is to begin later is shown as the fleet stands now.
+    """
     asked = RolloutPlanned(
-        strategy=request.strategy, policy=request.policy, enrolled=len(fleet.robots)
+        strategy=request.strategy,
+        policy=request.policy,
+        enrolled=len(fleet.robots),
+        begins_at=request.begins_at if is_later(request, now) else None,
     )
     try:
-        rollout = planned(request, record, fleet, now)
+        rollout = planned(at_its_time(request, now), record, fleet, now)
         check_sites(rollout, around)
         to_supersede(rollout, fleet.open_rollouts)
     except (PlanRefusedError, MalformedError) as refused:
@@ -65,8 +72,31 @@ def previewed(
         selected=len(selected),
         waves=tuple(_wave(rollout, wave) for wave in rollout.waves),
         left_out=_groups((robot, _already_given(robot, fleet)) for robot in others),
-        doubtful=_groups(_doubts(reached, rollout, fleet, now)),
+        doubtful=_groups(_doubts(reached, rollout, fleet, _then(request, rollout), now)),
     )
+
+
+def is_later(request: RolloutRequested, now: datetime) -> bool:
+    """Whether it would wait for its time before it owns anybody."""
+    return request.begins_at is not None and request.begins_at > now
+
+
+def at_its_time(request: RolloutRequested, now: datetime) -> RolloutRequested:
+    """The request as it is planned when it begins; who owns its robots now may have ended by then."""
+    if not is_later(request, now):
+        return request
+    is_refused = request.policy.on_conflict is OnConflict.REFUSE
+    on_conflict = OnConflict.WAIT if is_refused else request.policy.on_conflict
+    return replace(request, begins_at=None, policy=replace(request.policy, on_conflict=on_conflict))
+
+
+def _then(request: RolloutRequested, rollout: Rollout) -> str:
+    """What becomes of the rollout when a robot belongs to another one."""
+    if rollout.state is not RolloutState.QUEUED:
+        return "this one takes it over"
+    if request.policy.on_conflict is OnConflict.REFUSE:
+        return "this one is refused if it still does by then"
+    return "this one waits for it"
 
 
 def _refused(
@@ -118,14 +148,13 @@ def _already_given(robot: RobotId, fleet: Fleet) -> str:
 
 
 def _doubts(
-    reached: Sequence[RobotEnrolled], rollout: Rollout, fleet: Fleet, now: datetime
+    reached: Sequence[RobotEnrolled], rollout: Rollout, fleet: Fleet, then: str, now: datetime
 ) -> _Said:
     owned = owners(fleet.open_rollouts)
-    then = "waits for it" if rollout.state is RolloutState.QUEUED else "takes it over"
     for each in reached:
         owner = owned.get(each.robot_id)
         if owner is not None:
-            yield each.robot_id, f"belongs to rollout {owner.rollout_id}; this one {then}"
+            yield each.robot_id, f"belongs to rollout {owner.rollout_id}; {then}"
         heard = fleet.heard.get(each.robot_id)
         if not is_online(each, heard.at if heard else None, now):
             silent_after_s = rollout.policy.silent_after_s

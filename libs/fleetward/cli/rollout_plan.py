@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec import to_builtins
+
 from fleetward.cli.exits import Exit, complain
 from fleetward.contracts.wording import how_many, listed
 
 if TYPE_CHECKING:
-    from fleetward.client.forecast import Forecast, WaveForecast
+    from fleetward.client.forecast import Forecast, Wait, WaveForecast
     from fleetward.client.plans import RolloutPreview
     from fleetward.contracts.rollout_plans import PlannedWave, RobotGroup, RolloutPlanned
 
@@ -39,6 +41,8 @@ def plain(found: RolloutPreview) -> dict[str, Any]:
         ],
         "left_out": [_plain_group(group) for group in plan.left_out],
         "doubtful": [_plain_group(group) for group in plan.doubtful],
+        "begins_at": to_builtins(plan.begins_at),
+        "waits": [to_builtins(wait) for wait in ahead.waits] if ahead else [],
         "fetch_bytes": ahead.fetch_bytes if ahead else None,
         "takes_s": round(ahead.takes_s, 1) if ahead else None,
         "assumptions": list(ahead.assumptions) if ahead else [],
@@ -73,6 +77,8 @@ def _show(found: RolloutPreview) -> None:
             [_row(n, *pair) for n, pair in enumerate(zip(plan.waves, forecasts, strict=True), 1)],
             when_empty="No wave.",
         )
+        for wait in ahead.waits:
+            print(_wait(wait))
     for title, groups in (("Left out", plan.left_out), ("Doubtful", plan.doubtful)):
         for group in groups:
             print(f"{title}: {listed(group.named, ROBOTS_NAMED, of=group.robots)}: {group.reason}.")
@@ -91,8 +97,18 @@ def _show_heading(plan: RolloutPlanned, ahead: Forecast) -> None:
         f"{plan.model} by {plan.strategy.value} to {robots} of "
         f"{how_many(plan.selected, 'selected robot')} in {how_many(len(plan.waves), 'wave')}: "
         f"{spoken_size(ahead.fetch_bytes)}, through in about "
-        f"{spoken(ahead.takes_s)}."
+        f"{spoken(ahead.takes_s)}{_from(plan)}."
     )
+
+
+def _from(plan: RolloutPlanned) -> str:
+    return f" from {plan.begins_at:%Y-%m-%d %H:%M:%S} UTC on" if plan.begins_at else ""
+
+
+def _wait(wait: Wait) -> str:
+    who = f"wave {wait.wave}" if wait.wave else "staging"
+    opens = f"{wait.opens_at:%a %Y-%m-%d %H:%M} UTC"
+    return f"Waits: {who} for the window of site {wait.site}, which opens at {opens}."
 
 
 def _row(number: int, wave: PlannedWave, ahead: WaveForecast | None) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from typing import Annotated, Any
 
@@ -23,7 +24,7 @@ from fleetward.cli.policy import (
     Waves,
     policy_of,
 )
-from fleetward.cli.rollout_begin import WhenTaken
+from fleetward.cli.rollout_begin import At, WhenTaken
 from fleetward.cli.rollout_gates import Gates, gates_of
 from fleetward.cli.rollout_signals import Signals, signals_of
 from fleetward.contracts.control import OnConflict
@@ -66,6 +67,7 @@ class Request(Struct, frozen=True):
     strategy: Strategy
     policy: RolloutPolicy
     is_continuous: bool
+    begins_at: datetime | None
 
 
 def requested(
@@ -84,6 +86,7 @@ def requested(
     further: Further = None,
     on_conflict: WhenTaken = OnConflict.REFUSE,
     continuous: Continuous = False,
+    at: At = None,
 ) -> Request:
     """The request that these options ask for; raises typer.BadParameter."""
     numbers = {
@@ -99,7 +102,7 @@ def requested(
         signals=signals_of(signals or []),
         on_conflict=on_conflict,
     )
-    return Request(model, to, strategy, policy, continuous)
+    return Request(model, to, strategy, policy, continuous, at)
 
 
 def with_request(command: Callable[..., None]) -> Callable[..., None]:

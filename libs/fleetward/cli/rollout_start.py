@@ -9,7 +9,6 @@ import typer
 from fleetward.cli.durations import seconds
 from fleetward.cli.exits import Exit, tell
 from fleetward.cli.quote import DEFAULT_LINK_MBPS, Link
-from fleetward.cli.rollout_begin import At
 from fleetward.cli.rollout_request import Request, with_request
 from fleetward.cli.session import DEFAULT_HOME, Home, Json, with_fleet
 
@@ -33,7 +32,6 @@ DryRun = Annotated[
 def start(
     request: Request,
     *,
-    at: At = None,
     rollout_id: ChosenId = None,
     dry_run: DryRun = False,
     wait: Annotated[bool, typer.Option("--wait", help="Return when it ended.")] = False,
@@ -58,7 +56,7 @@ def start(
             policy=request.policy,
             is_continuous=request.is_continuous,
             rollout=rollout_id,
-            begins_at=at,
+            begins_at=request.begins_at,
             requested_by=asking(),
         )
         return await _after_start(fleet, started, timeout, wait=wait, as_json=as_json)
@@ -98,6 +96,7 @@ async def _planned(
         strategy=request.strategy,
         policy=request.policy,
         is_continuous=request.is_continuous,
+        begins_at=request.begins_at,
         link_mbps=link_mbps,
     )
     return show_plan(found, as_json=as_json)

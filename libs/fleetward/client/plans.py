@@ -11,9 +11,11 @@ from nats.aio.client import Client
 from fleetward.bus.requests import ask
 from fleetward.client import robots
 from fleetward.client.forecast import Forecast, Pace, forecast
+from fleetward.client.opening_times import OpeningTimes
 from fleetward.client.quotes import held_by
 from fleetward.client.robots import RobotStatus
 from fleetward.client.rollouts import new_rollout_id
+from fleetward.client.sites import SitePolicies
 from fleetward.contracts.ids import RobotId, model_selector
 from fleetward.contracts.policies import check_policy
 from fleetward.contracts.quotes import QuoteUpdate, UpdateQuoted
@@ -26,7 +28,7 @@ _MS_PER_S = 1000
 
 
 class RolloutPreview(Struct, frozen=True, kw_only=True):
-    """The plan as the coordinator would start it now; ``forecast`` is None when it would refuse."""
+    """The plan as the coordinator would start it; ``forecast`` is None when it would refuse."""
 
     plan: RolloutPlanned
     forecast: Forecast | None
@@ -40,14 +42,17 @@ async def preview(
     strategy: Strategy = Strategy.CANARY,
     policy: RolloutPolicy = RolloutPolicy(),  # noqa: B008 (a frozen Struct)
     is_continuous: bool = False,
+    begins_at: datetime | None = None,
     link_mbps: float,
 ) -> RolloutPreview:
     """Ask what would become of a rollout asked for now; nothing starts and nothing moves.
 
+    ``begins_at``: it would begin then, on the fleet of that time; shown is that of now.
     Raises MalformedError before anybody is asked, NoAnswerError without coordinator or registry.
     """
     parse_selector(to)
     check_policy(policy)
+    now = datetime.now(timezone.utc)
     request = RolloutRequested(
         rollout_id=new_rollout_id(),
         model=model_selector(model),
@@ -55,7 +60,8 @@ async def preview(
         strategy=strategy,
         policy=policy,
         is_continuous=is_continuous,
-        requested_at=datetime.now(timezone.utc),
+        begins_at=begins_at,
+        requested_at=now,
     )
     plan: RolloutPlanned = await ask(connection, PlanRollout(request=request))
     if plan.refusal or plan.model is None:
@@ -68,7 +74,9 @@ async def preview(
     ]
     fetches = await _fetches(connection, plan, known)
     pace = Pace(link_mbps=link_mbps, warm_up_s=_warm_ups_s(known))
-    return RolloutPreview(plan=plan, forecast=forecast(plan, fetches, pace))
+    policies = {str(each.policy.site): each.policy for each in await SitePolicies(connection).all()}
+    times = OpeningTimes(begins_at=begins_at or now, policies=policies)
+    return RolloutPreview(plan=plan, forecast=forecast(plan, fetches, pace, times))
 
 
 async def _fetches(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from fleetward.contracts.event import Event
+from fleetward.contracts.event import Event, UtcTime
 from fleetward.contracts.ids import Digest, ModelRef, RobotId
 from fleetward.contracts.rollouts import RolloutPolicy, RolloutRequested, Strategy
 
@@ -34,7 +34,7 @@ class PlanRollout(Event, frozen=True, kw_only=True):
 
 
 class RolloutPlanned(Event, frozen=True, kw_only=True):
-    """The coordinator's answer: the plan that it would start now.
+    """The coordinator's answer: the plan that it would start now, or at ``begins_at``.
 
     ``refusal``: why it would refuse the request; then there are no waves, and no model where that is
     what is wrong. ``selected`` of ``enrolled`` robots answer the selector. ``left_out``: selected,
@@ -51,3 +51,4 @@ class RolloutPlanned(Event, frozen=True, kw_only=True):
     waves: tuple[PlannedWave, ...] = ()
     left_out: tuple[RobotGroup, ...] = ()
     doubtful: tuple[RobotGroup, ...] = ()
+    begins_at: UtcTime | None = None

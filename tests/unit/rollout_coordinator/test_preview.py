@@ -105,6 +105,21 @@ def test_who_is_left_out_and_what_is_doubtful_is_said_with_the_reason() -> None:
     }
 
 
+def test_one_that_begins_later_is_shown_as_it_would_begin_and_nobody_owned_now_refuses_it() -> None:
+    at_night = START + timedelta(hours=8)
+    known = fleet(2, {}, (replace(started(1), rollout_id=ELSEWHERE),))
+    tonight = shown(replace(request(), begins_at=at_night), known)
+    assert (tonight.begins_at, tonight.refusal) == (at_night, "")
+    assert {robot for wave in tonight.waves for robot in wave.robots} == {"r1", "r2"}
+    (owned,) = [each for each in tonight.doubtful if "belongs" in each.reason]
+    assert owned == group(
+        "belongs to rollout elsewhere; this one is refused if it still does by then", "r1"
+    )
+    at_once = shown(replace(request(), begins_at=START), known)
+    assert at_once.begins_at is None
+    assert "belongs to rollout elsewhere" in at_once.refusal
+
+
 def test_a_refused_request_shows_the_reason_and_who_stands_in_the_way() -> None:
     owner = replace(started(1, 1), rollout_id=ELSEWHERE)
     owned = shown(request(), fleet(3, {}, (owner,)))
