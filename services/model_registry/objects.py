@@ -250,14 +250,21 @@ class ModelObjects:
 @asynccontextmanager
 async def open_objects(settings: StoreSettings) -> AsyncIterator[ModelObjects]:
     """Connect to the object store for as long as the block runs."""
+    session = aioboto3.Session(
+        aws_access_key_id=settings.access_key,
+        aws_secret_access_key=settings.secret_key,
+        region_name="us-east-1",
+    )
     async with (
-        _client(settings, settings.endpoint) as inner,
-        _client(settings, settings.public_endpoint) as public,
+        _client(session, settings, settings.endpoint) as inner,
+        _client(session, settings, settings.public_endpoint) as public,
     ):
         yield ModelObjects(inner, public, settings)
 
 
-def _client(settings: StoreSettings, endpoint: str) -> AbstractAsyncContextManager[S3Client]:
+def _client(
+    session: aioboto3.Session, settings: StoreSettings, endpoint: str
+) -> AbstractAsyncContextManager[S3Client]:
     # "standard" retries neither a wrong checksum (BadDigest) nor any other refusal; "legacy" does.
     config = AioConfig(
         signature_version="s3v4",
@@ -265,11 +272,6 @@ def _client(settings: StoreSettings, endpoint: str) -> AbstractAsyncContextManag
         read_timeout=settings.read_timeout_s,
         retries={"mode": "standard", "total_max_attempts": settings.attempts},
         s3={"addressing_style": "path"},
-    )
-    session = aioboto3.Session(
-        aws_access_key_id=settings.access_key,
-        aws_secret_access_key=settings.secret_key,
-        region_name="us-east-1",
     )
     return session.client("s3", endpoint_url=endpoint, config=config)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -63,8 +63,14 @@ async def opened(store: ObjectStore) -> AsyncIterator[Callable[[str], Awaitable[
 
 async def put(store: ObjectStore, key: str, contents: bytes) -> None:
     """Put one object."""
+    await put_all(store, {key: contents})
+
+
+async def put_all(store: ObjectStore, contents: Mapping[str, bytes]) -> None:
+    """Put each object at its key."""
     async with _client(store) as client:
-        await client.put_object(Bucket=store.bucket, Key=key, Body=contents)
+        for key, content in contents.items():
+            await client.put_object(Bucket=store.bucket, Key=key, Body=content)
 
 
 async def remove(store: ObjectStore, key: str) -> None:

@@ -1,23 +1,24 @@
-"""Registries in this process, over the real bus and the real store; their disk and store may fail."""
+"""Registries in this process, over the real bus; their disk, or the way to their store, may fail."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+from msgspec import Struct
 from nats.aio.client import Client
 
 from fleetward.bus.last_values import last_value
 from fleetward.bus.requests import answer
-from fleetward.client.access import StoreAccess
 from fleetward.client.publishing import MergedFile, push
-from fleetward.client.uploads import Uploads, open_uploads
+from fleetward.client.uploads import Uploads
 from fleetward.contracts.ids import ModelName, ModelRef, Version
 from fleetward.contracts.judgements import PruneModels
 from fleetward.contracts.registry import (
@@ -38,16 +39,15 @@ from model_registry.errors import ModelRefusedError
 from model_registry.handlers import Registry
 from model_registry.inspection import InspectionLimits
 from model_registry.intake import Intake
-from model_registry.objects import open_objects
+from model_registry.objects import ModelObjects
 from model_registry.pruning import Pruner
 from model_registry.records import Records
 from model_registry.retention import RetentionPolicy
 from model_registry.settings import Settings, StoreSettings
 from model_registry.trust_ledger import TrustLedger, read_first_root
 from model_registry.verdicts import Inspection, Refusal
-from testkit.servers import NatsSystem, ObjectStore
+from testkit.servers import NatsSystem
 from tests.integration.model_registry.failing_scratch import FailingScratch
-from tests.integration.model_registry.failing_store import FailingStore, failing_store
 from tests.unit.delivery.model_files import safetensors, saved, tensors
 from tests.unit.delivery.safetensors_files import tensor, write_safetensors
 
@@ -55,24 +55,38 @@ KIB = 1024
 BASE = Version("0.0")
 
 
+class Way(Struct, frozen=True):
+    """How one publisher and its registry reach a store. ``arrived``: the name of each whole upload."""
+
+    objects: ModelObjects
+    uploads: Uploads
+    arrived: list[str]
+
+
+class Fault(Protocol):
+    """Something that counts its operations, and fails the one that a test names."""
+
+    operations: int
+
+    def fail_at(self, point: int) -> None:
+        """Count anew from 0, and fail at ``point``."""
+
+
+OpenWay = Callable[[ModelName, FailingScratch], AbstractAsyncContextManager[tuple[Way, Fault]]]
+
+
 class FailingPublish:
     """One model that is published again and again, past a disk and a store of its own."""
 
     def __init__(
-        self,
-        name: ModelName,
-        connection: Client,
-        uploads: Uploads,
-        directory: Path,
-        store: FailingStore,
-        scratch: FailingScratch,
+        self, name: ModelName, connection: Client, directory: Path, way: Way, fault: Fault
     ) -> None:
         self.name = name
-        self.store = store
-        self.scratch = scratch
+        self.fault = fault
+        self.arrived = way.arrived
         self.published: dict[str, bytes] = {}
         self._connection = connection
-        self._uploads = uploads
+        self._uploads = way.uploads
         self.directory = directory
         self._chance = random.Random(name)
 
@@ -120,13 +134,12 @@ class FailingPublish:
 class FailingPublishes:
     """Every model's publisher, and what looks after their one bucket."""
 
-    def __init__(self, connection: Client, ledger: TrustLedger, store: StoreSettings) -> None:
+    def __init__(self, connection: Client, ledger: TrustLedger) -> None:
         self.rigs: list[FailingPublish] = []
         self._connection = connection
         self._ledger = ledger
-        self._store = store
 
-    async def pruned(self, directory: Path) -> set[str]:
+    async def pruned(self, objects: ModelObjects, directory: Path) -> set[str]:
         """Have the bucket pruned as days go by; what its versions name."""
         day = 0
 
@@ -135,27 +148,26 @@ class FailingPublishes:
             day += 2
             return _now() + timedelta(days=day)
 
-        async with open_objects(self._store) as objects:
-            pruner = Pruner(
-                connection=self._connection,
-                records=Records(self._connection, self._ledger),
-                objects=objects,
-                policy=RetentionPolicy(),
-                memory=directory / "unnamed.json",
-                now=later,
-            )
-            await pruner.prune(PruneModels())
-            await pruner.prune(PruneModels())
-            return set(await pruner._named())
+        pruner = Pruner(
+            connection=self._connection,
+            records=Records(self._connection, self._ledger),
+            objects=objects,
+            policy=RetentionPolicy(),
+            memory=directory / "unnamed.json",
+            now=later,
+        )
+        await pruner.prune(PruneModels())
+        await pruner.prune(PruneModels())
+        return set(await pruner._named())
 
 
 @asynccontextmanager
 async def failing_publishes(
-    names: list[ModelName],
+    names: Sequence[ModelName],
     system: NatsSystem,
-    object_store: ObjectStore,
     environment: Mapping[str, str],
     directory: Path,
+    open_way: OpenWay,
 ) -> AsyncIterator[FailingPublishes]:
     """A registry for each name, whose versions are published by an operator."""
     operator = await system.connect(Principal.OPERATOR)
@@ -163,32 +175,27 @@ async def failing_publishes(
     root = Path(environment["FLEETWARD_ROOT"])
     ledger = await _ledger(connection, Path(environment["FLEETWARD_ONLINE_KEYS"]), root)
     registries: dict[ModelName, Registry] = {}
-    store_settings = _settings(system, object_store, object_store.endpoint, directory, root).store
-    publishes = FailingPublishes(connection, ledger, store_settings)
+    publishes = FailingPublishes(connection, ledger)
     curations, records = Curations(connection, ledger), Records(connection, ledger)
     async with AsyncExitStack() as stack:
         for name in names:
-            store = await stack.enter_async_context(failing_store(object_store.endpoint))
-            settings = _settings(system, object_store, store.endpoint, directory / name, root)
+            settings = _settings(system, directory / name, root)
             settings.incoming_dir.mkdir(parents=True)
             scratch = FailingScratch(settings.incoming_dir)
-            objects = await stack.enter_async_context(open_objects(settings.store))
+            way, fault = await stack.enter_async_context(open_way(name, scratch))
             registries[name] = Registry(
                 connection=connection,
-                objects=objects,
+                objects=way.objects,
                 curations=curations,
                 records=records,
                 ledger=ledger,
                 settings=settings,
-                intake=Intake(objects, scratch),
+                intake=Intake(way.objects, scratch),
                 scratch=scratch,
                 now=_now,
                 inspect=_inspected_here,
             )
-            uploads = await _uploads(stack, object_store, store.endpoint)
-            publishes.rigs.append(
-                FailingPublish(name, operator, uploads, directory / name, store, scratch)
-            )
+            publishes.rigs.append(FailingPublish(name, operator, directory / name, way, fault))
         await _answer(connection, registries)
         yield publishes
 
@@ -218,35 +225,16 @@ async def _inspected_here(path: Path, limits: InspectionLimits) -> Inspection:
     return verdict
 
 
-def _settings(
-    system: NatsSystem, object_store: ObjectStore, endpoint: str, directory: Path, root: Path
-) -> Settings:
-    key = object_store.keys.registry
+def _settings(system: NatsSystem, directory: Path, root: Path) -> Settings:
     return Settings(
         bus=system.settings(Principal.REGISTRY),
         store=StoreSettings(
-            endpoint=endpoint,
-            public_endpoint=endpoint,
-            access_key=key.access_key,
-            secret_key=key.secret_key,
-            bucket=object_store.bucket,
-            attempts=1,
+            endpoint="", public_endpoint="", access_key="", secret_key="", bucket=""
         ),
         state_dir=directory,
         root=root,
         online_keys=root.parent / "online",
     )
-
-
-async def _uploads(stack: AsyncExitStack, object_store: ObjectStore, endpoint: str) -> Uploads:
-    key = object_store.keys.operator
-    access = StoreAccess(
-        endpoint=endpoint,
-        access_key=key.access_key,
-        secret_key=key.secret_key,
-        bucket=object_store.bucket,
-    )
-    return await stack.enter_async_context(open_uploads(access))
 
 
 def _now() -> datetime:

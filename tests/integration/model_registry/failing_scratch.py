@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,21 +15,18 @@ NEVER = 2**60
 
 
 class FailingScratch(Scratch):
-    """Fails the operation numbered ``fails_at``, and half-way through if that is a write."""
+    """Fails one operation with ``error_number``, and half-way through if that is a write."""
+
+    error_number = errno.EIO
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        self.fail_at(NEVER, 0)
+        self.fail_at(NEVER)
 
-    def fail_at(self, point: int, number: int) -> None:
-        """Count anew from 0, and fail with the error ``number`` at ``point``."""
+    def fail_at(self, point: int) -> None:
+        """Count anew from 0, and fail at ``point``."""
         self.operations = 0
         self._fails_at = point
-        self._number = number
-
-    @property
-    def has_failed(self) -> bool:
-        return self.operations > self._fails_at
 
     @contextmanager
     def folder(self) -> Iterator[Path]:
@@ -54,4 +52,4 @@ class FailingScratch(Scratch):
     def _count(self) -> None:
         self.operations += 1
         if self.operations == self._fails_at + 1:
-            raise OSError(self._number, os.strerror(self._number))
+            raise OSError(self.error_number, os.strerror(self.error_number))

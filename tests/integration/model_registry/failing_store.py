@@ -31,21 +31,17 @@ class FailingStore:
     ``arrived`` holds the last part of the key of each uploaded object that the store took in full.
     """
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, failure: Failure) -> None:
         self._store = urlsplit(endpoint)
+        self._failure = failure
         self.endpoint = ""
         self.arrived: list[str] = []
-        self.fail_at(NEVER, Failure.FULL)
+        self.fail_at(NEVER)
 
-    def fail_at(self, point: int, failure: Failure) -> None:
+    def fail_at(self, point: int) -> None:
         """Count anew from 0, and fail every request from ``point`` on until told otherwise."""
-        self.requests = 0
+        self.operations = 0
         self._fails_at = point
-        self._failure = failure
-
-    @property
-    def has_failed(self) -> bool:
-        return self.requests > self._fails_at
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(self._store.hostname, self._store.port)
@@ -70,9 +66,9 @@ class FailingStore:
             writer.close()
 
     def _passes(self, way: _Way) -> bool:
-        self.requests += 1
-        way.silent = self.has_failed
-        return not self.has_failed or self._failure is Failure.UNANSWERED
+        self.operations += 1
+        way.silent = self.operations > self._fails_at
+        return not way.silent or self._failure is Failure.UNANSWERED
 
     def _note(self, way: _Way, method: str, path: str) -> None:
         key, _, query = path.partition("?")
@@ -116,9 +112,9 @@ class _Way:
 
 
 @asynccontextmanager
-async def failing_store(endpoint: str) -> AsyncIterator[FailingStore]:
+async def failing_store(endpoint: str, failure: Failure) -> AsyncIterator[FailingStore]:
     """A FailingStore in front of ``endpoint``, at its own."""
-    store = FailingStore(endpoint)
+    store = FailingStore(endpoint, failure)
     server = await asyncio.start_server(store.serve, "127.0.0.1", 0)
     async with server:
         store.endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"

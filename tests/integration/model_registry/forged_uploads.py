@@ -80,10 +80,10 @@ class ForgedUpload(Struct, kw_only=True):
         self, fleet: Fleet, store: ObjectStore, name: str, *, version: str = "1.0"
     ) -> ModelRegistered:
         """Put everything into the store, and ask the registry for ``name:version``."""
+        put = {pack.key: each for pack, each in zip(self.packs, self.put_packs, strict=False)}
         if self.chunks_key.startswith("uploads/"):
-            await bucket.put(store, self.chunks_key, self.manifest)
-        for pack, content in zip(self.packs, self.put_packs, strict=False):
-            await bucket.put(store, pack.key, content)
+            put[self.chunks_key] = self.manifest
+        await bucket.put_all(store, put)
         chunks = StoredObject(self.chunks_key, manifest_digest(self.manifest), len(self.manifest))
         request = RegisterModel(
             name=ModelName(name),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -13,9 +12,10 @@ from fleetward.client.access import Access
 from fleetward.client.archives import export_version
 from fleetward.delivery.manifest import decode_manifest
 from testkit.servers import ObjectStore
-from tests.integration.model_registry import bucket, graphs
+from tests.integration.model_registry import bucket
 from tests.integration.model_registry.dying_registry import DyingRegistry
 from tests.integration.model_registry.watched_store import watched
+from tests.unit.delivery.model_files import safetensors, saved, tensors
 
 pytestmark = pytest.mark.slow
 
@@ -30,8 +30,8 @@ POINTS = (
 
 
 async def push(fleet: Fleet, tmp_path: Path, release: str) -> None:
-    bias = int(uuid4().hex[:6], 16) / 7.0
-    path = graphs.saved(graphs.good_model(bias), tmp_path / f"{release}.onnx")
+    content = safetensors(tensors(1, 1000, seed=int(float(release))))
+    path = saved(content, tmp_path / f"{release}.safetensors")
     await fleet.push_model(path, NAME, release)
 
 

@@ -14,11 +14,11 @@ from fleetward.client.access import Access
 from fleetward.contracts.ids import ModelName
 from fleetward.contracts.registry import ModelRecord, ModelRegistered, ModelVersion
 from testkit.servers import ObjectStore
-from tests.integration.model_registry import graphs
 from tests.integration.model_registry.dying_registry import DyingRegistry
 from tests.integration.model_registry.forged_uploads import ForgedUpload
 from tests.integration.model_registry.watched_store import watched
 from tests.integration.model_registry.whole_versions import expect_whole
+from tests.unit.delivery.model_files import safetensors, tensors
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +49,7 @@ async def test_a_publish_killed_at_any_step_is_whole_or_nowhere(
     ):
         await registry.start(endpoint)
         for number, (point, stands) in enumerate(POINTS.items()):
-            content: bytes = graphs.good_model(100.0 + number).SerializeToString()
+            content = safetensors(tensors(1, 1000, seed=number))
             version = f"{number}.0"
 
             def push(content: bytes = content, version: str = version) -> Pushing:

@@ -1,135 +1,95 @@
-"""A disk or a store that fails anywhere in a publish: a whole version or none, and nothing for good."""
+"""A store that fails anywhere in a publish: a whole version or none, and nothing for good."""
 
 from __future__ import annotations
 
-import asyncio
-import errno
-import random
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aioboto3
 import pytest
+from aiobotocore.config import AioConfig
 
-from fleetward.bus.errors import RefusedError
-from fleetward.client.errors import UploadError
-from fleetward.contracts.ids import ModelName, Version
+from fleetward.client.access import StoreAccess
+from fleetward.client.uploads import Uploads
+from fleetward.contracts.ids import ModelName
+from model_registry.objects import open_objects
+from model_registry.settings import StoreSettings
 from testkit.servers import NatsSystem, ObjectStore
 from tests.integration.model_registry import bucket
-from tests.integration.model_registry.failing_publish import (
-    BASE,
-    FailingPublish,
-    FailingPublishes,
-    failing_publishes,
-)
-from tests.integration.model_registry.failing_scratch import NEVER
-from tests.integration.model_registry.failing_store import Failure
-from tests.integration.model_registry.whole_versions import expect_whole
+from tests.integration.model_registry.failing_again import expect_failed_often
+from tests.integration.model_registry.failing_publish import Fault, Way, failing_publishes
+from tests.integration.model_registry.failing_scratch import FailingScratch
+from tests.integration.model_registry.failing_store import Failure, failing_store
+from tests.integration.model_registry.whole_versions import expect_whole_in
 
 pytestmark = pytest.mark.slow
 
-POINTS = 192
-
-DISK_FAILURES = {"disk-full": errno.ENOSPC, "disk-broken": errno.EIO}
-STORE_FAILURES = {
-    "store-full": Failure.FULL,
-    "store-broken": Failure.BROKEN,
-    "store-unheard": Failure.UNHEARD,
-    "store-unanswered": Failure.UNANSWERED,
+FAILURES = {
+    ModelName("store-full"): Failure.FULL,
+    ModelName("store-broken"): Failure.BROKEN,
+    ModelName("way-unheard"): Failure.UNHEARD,
+    ModelName("way-unanswered"): Failure.UNANSWERED,
 }
-WAYS = {
-    "the disk": ("disk-full", "disk-broken"),
-    "the store": ("store-full", "store-broken"),
-    "the way to the store": ("store-unheard", "store-unanswered"),
-}
-GROUPS = 12
-"""Two for each way to fail, at once. Each has a model of its own and a share of the points."""
 
 
-@pytest.mark.parametrize("ways", WAYS.values(), ids=WAYS)
-async def test_a_publish_that_fails_at_any_point_is_whole_or_nowhere(
+async def test_a_publish_to_a_store_that_fails_at_any_point_is_whole_or_nowhere(
     registry_environment: Mapping[str, str],
     shared_nats_system: NatsSystem,
     object_store: ObjectStore,
     tmp_path: Path,
-    ways: tuple[str, ...],
 ) -> None:
-    names = [ModelName(f"{way}-{half}") for way in ways for half in ("a", "b")]
+    @asynccontextmanager
+    async def way(name: ModelName, scratch: FailingScratch) -> AsyncIterator[tuple[Way, Fault]]:
+        async with (
+            failing_store(object_store.endpoint, FAILURES[name]) as store,
+            open_objects(registrys(object_store, store.endpoint)) as objects,
+            impatient_uploads(object_store, store.endpoint) as uploads,
+        ):
+            yield Way(objects, uploads, store.arrived), store
+
     async with failing_publishes(
-        names, shared_nats_system, object_store, registry_environment, tmp_path
+        list(FAILURES), shared_nats_system, registry_environment, tmp_path, way
     ) as publishes:
-        failed = await asyncio.gather(*(_group(each) for each in publishes.rigs))
-
-        assert sum(failed) > len(names) * POINTS // GROUPS // 2, (
-            "most points are before the version stands"
-        )
-        for each in publishes.rigs:
-            versions = await each.visible()
-            assert len(versions) == len(each.published) == POINTS // GROUPS + 2
-            await expect_whole(object_store, *versions.values())
-        await _expect_nothing_left_after_a_prune(publishes, object_store, tmp_path)
-
-
-async def _group(publish: FailingPublish) -> int:
-    """Fail at random points of as many publishes; how many of them did not get through."""
-    await publish.push(BASE, publish.another())
-    operations, fail_at = await _ways_to_fail(publish)
-    chance = random.Random(publish.name)
-    failed = 0
-    for number in range(POINTS // GROUPS):
-        content, version = publish.another(), Version(f"2.{number}")
-        fail_at(chance.randrange(operations))
-        failed += await _fails(publish, version, content)
-        fail_at(NEVER)
-        await _expect_the_rest_to_follow(publish, version, content)
-    return failed
-
-
-async def _fails(publish: FailingPublish, version: Version, content: bytes) -> bool:
-    """Whether a push ends with words that say what to do."""
-    try:
-        await publish.push(version, content)
-    except (RefusedError, UploadError) as error:
-        return "push again" in str(error)
-    return False
-
-
-async def _ways_to_fail(publish: FailingPublish) -> tuple[int, Callable[[int], None]]:
-    """How many operations a publish takes, and what lets the one of a number fail."""
-    publish.store.fail_at(NEVER, Failure.FULL)
-    publish.scratch.fail_at(NEVER, 0)
-    await publish.push(Version("1.0"), publish.another())
-    kind = publish.name[:-2]
-    if kind in DISK_FAILURES:
-        number = DISK_FAILURES[kind]
-        return publish.scratch.operations, lambda point: publish.scratch.fail_at(point, number)
-    failure = STORE_FAILURES[kind]
-    return publish.store.requests, lambda point: publish.store.fail_at(point, failure)
-
-
-async def _expect_the_rest_to_follow(
-    publish: FailingPublish, version: Version, content: bytes
-) -> None:
-    """The same push succeeds, and sends nothing that had arrived; what is visible stays as it was."""
-    before = await publish.visible()
-    arrived = set(publish.store.arrived)
-    publish.store.arrived.clear()
-
-    registered = await publish.push(version, content)
-
-    assert registered.already_published is (version in before)
-    assert registered.version == before.get(version, registered.version)
-    if version not in before:
-        assert arrived.isdisjoint(publish.store.arrived)
-    publish.store.arrived.clear()
-
-
-async def _expect_nothing_left_after_a_prune(
-    publishes: FailingPublishes, object_store: ObjectStore, directory: Path
-) -> None:
-    """Everything in the bucket is named by a version, once the pruner has been there."""
-    named = await publishes.pruned(directory)
+        await expect_failed_often(publishes)
+        async with bucket.opened(object_store) as contents_of:
+            for each in publishes.rigs:
+                for version in (await each.visible()).values():
+                    await expect_whole_in(contents_of, version)
+        async with open_objects(registrys(object_store, object_store.endpoint)) as objects:
+            named = await publishes.pruned(objects, tmp_path)
     assert await bucket.kept_in(object_store) == named
     assert not [key for key in await bucket.keys_in(object_store) if key.startswith("uploads/")]
     assert await bucket.unfinished_in(object_store) == set()
-    for each in publishes.rigs:
-        assert list((each.directory / "incoming").iterdir()) == []
+
+
+def registrys(store: ObjectStore, endpoint: str) -> StoreSettings:
+    """How a registry that does not try again reaches the store."""
+    return StoreSettings(
+        endpoint=endpoint,
+        public_endpoint=endpoint,
+        access_key=store.keys.registry.access_key,
+        secret_key=store.keys.registry.secret_key,
+        bucket=store.bucket,
+        attempts=1,
+    )
+
+
+@asynccontextmanager
+async def impatient_uploads(store: ObjectStore, endpoint: str) -> AsyncIterator[Uploads]:
+    """An operator's, who does not try again either: it would only wait."""
+    key = store.keys.operator
+    session = aioboto3.Session(
+        aws_access_key_id=key.access_key,
+        aws_secret_access_key=key.secret_key,
+        region_name="us-east-1",
+    )
+    config = AioConfig(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
+    access = StoreAccess(
+        endpoint=endpoint,
+        access_key=key.access_key,
+        secret_key=key.secret_key,
+        bucket=store.bucket,
+    )
+    async with session.client("s3", endpoint_url=endpoint, config=config) as client:
+        yield Uploads(client, access)

@@ -15,12 +15,13 @@ async def expect_whole(store: ObjectStore, *versions: ModelVersion) -> None:
     """The bytes of each can be made from what its record names, and are what it says."""
     async with bucket.opened(store) as contents_of:
         for version in versions:
-            await _expect_whole(contents_of, version)
+            await expect_whole_in(contents_of, version)
 
 
-async def _expect_whole(
+async def expect_whole_in(
     contents_of: Callable[[str], Awaitable[bytes]], version: ModelVersion
 ) -> None:
+    """The same, of a bucket that gives each object's bytes by its key."""
     manifest = version.manifest
     assert manifest.chunks is not None
     chunks = decode_manifest(await contents_of(manifest.chunks.key))
