@@ -14,6 +14,7 @@ from fleetward.contracts.codec import UnreadableMessageError, decode, encode
 from fleetward.contracts.decisions import (
     LIGHT_DECISIONS_KEPT,
     MAX_LOGGED_BYTES,
+    REVISIONS_PER_STANDING,
     Given,
     LoggedFact,
     RolloutDecided,
@@ -68,6 +69,8 @@ def logged(
     light = before is not None and is_evidence_alone(before, step)
     if before is not None and _says_evidence(before, revision, is_light=light):
         given = replace(given, evidence=before.evidence)
+    elif before is not None and _says_standing(before, revision):
+        given = replace(given, standing=encode(replace(before, sharding=None)))
     return RolloutDecided(
         rollout_id=step.rollout.rollout_id,
         slot=f"light-{revision % LIGHT_DECISIONS_KEPT}" if light else str(revision),
@@ -111,6 +114,11 @@ def _says_evidence(before: Rollout, revision: int, *, is_light: bool) -> bool:
     Not in a large rollout, where what was seen of every robot is large too.
     """
     return before.sharding is None and (not is_light or revision % LIGHT_PER_ANCHOR == 0)
+
+
+def _says_standing(before: Rollout, revision: int) -> bool:
+    """Whether a large rollout's log can be followed from here on, whatever before is forgotten."""
+    return before.sharding is not None and revision % REVISIONS_PER_STANDING == 0
 
 
 def _fact(logged: LoggedFact) -> Fact:

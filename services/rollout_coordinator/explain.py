@@ -265,6 +265,6 @@ def _reason(made: Replayed, cause: str, effect: str) -> Reason:
     return Reason(at=decision.decided_at, revision=decision.revision, cause=cause, effect=effect)
 
 
-def counted(answer: RolloutExplained, decisions: int) -> RolloutExplained:
-    """The answer with how many decisions the log holds."""
-    return replace(answer, decisions=decisions)
+def with_log(answer: RolloutExplained, kept: int, revision: int) -> RolloutExplained:
+    """The answer with how many decisions the log holds, of ``revision`` that were made."""
+    return replace(answer, decisions=kept, forgotten=max(revision - kept, 0))

@@ -14,7 +14,7 @@ from fleetward.contracts.decisions import ExplainRollout, RolloutDecided, Rollou
 from fleetward.contracts.ids import RolloutId
 from fleetward.contracts.rollouts import RolloutRefused
 from rollout_coordinator.errors import CoordinatorError
-from rollout_coordinator.explain import Asked, counted, explained, refused
+from rollout_coordinator.explain import Asked, explained, refused, with_log
 from rollout_coordinator.ledger import RolloutLedger
 from rollout_coordinator.replay import replayed
 from rollout_coordinator.sites import Sites
@@ -59,7 +59,7 @@ class Explainer:
                 opened=await self._ledger.open_rollouts() if question.robot_id else (),
             )
             answer = await asyncio.to_thread(explained, asked, replayed(decisions))
-            return counted(answer, len(decisions))
+            return with_log(answer, len(decisions), kept.event.revision)
 
     async def _refused(self, wanted: RolloutId) -> RolloutExplained:
         refusal = await last_value(self._connection, RolloutRefused, rollout_id=wanted)

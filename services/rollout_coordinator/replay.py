@@ -12,7 +12,7 @@ from fleetward.contracts.decisions import Given, RolloutDecided
 from fleetward.contracts.rollout_rows import split
 from fleetward.contracts.rollouts import Rollout
 from rollout_coordinator.advance import begun
-from rollout_coordinator.decision_log import is_light, told_by, unpacked
+from rollout_coordinator.decision_log import told_by, unpacked
 from rollout_coordinator.fold import Told, folded
 from rollout_coordinator.state_digest import StateDigest, digest_after, digest_of, effects_digest
 from rollout_coordinator.step import Step
@@ -46,14 +46,18 @@ class _Reached(Struct, frozen=True):
 def replayed(log: Iterable[RolloutDecided]) -> Iterator[Replayed | Difference]:
     """Every decision in turn; a Difference is the last.
 
-    Decisions on evidence that are forgotten leave a gap. It reaches to the next one that says what had
-    been seen until then: those between are left out. Raises UnreadableMessageError.
+    Decisions on evidence that are forgotten leave a gap. It reaches to the next decision that says what
+    had been seen until then, or how all of the rollout stood: those between are left out. Raises
+    UnreadableMessageError.
     """
     at: _Reached | None = None
+    lost: Difference | None = None
     for decision in sorted(log, key=lambda each: each.revision):
         given = unpacked(decision)
-        if _lies_in_gap(at, decision, given):
+        if not _follows(at, decision, given):
+            lost = lost or _lost(at, decision)
             continue
+        lost = None
         before = _before(at, decision, given)
         if isinstance(before, Difference):
             yield before
@@ -67,11 +71,24 @@ def replayed(log: Iterable[RolloutDecided]) -> Iterator[Replayed | Difference]:
         held = before.rollout if before is not None else None
         yield Replayed(decision, given, tuple(told), held, reached.rollout)
         at = reached
+    if lost is not None:
+        yield lost
 
 
-def _lies_in_gap(at: _Reached | None, decision: RolloutDecided, given: Given) -> bool:
-    is_next = at is None or at.rollout.revision + 1 == decision.revision
-    return is_light(decision) and not is_next and given.evidence is None
+def _follows(at: _Reached | None, decision: RolloutDecided, given: Given) -> bool:
+    """Whether it is known what the decision was made on."""
+    if given.planned or given.standing:
+        return True
+    is_next = at is not None and at.rollout.revision + 1 == decision.revision
+    return is_next or (at is not None and given.evidence is not None)
+
+
+def _lost(at: _Reached | None, decision: RolloutDecided) -> Difference:
+    """The first decision that is not made again; the log may go on further down."""
+    if at is None:
+        return Difference(decision.revision, "the first decisions are no longer kept")
+    since = at.rollout.revision
+    return Difference(decision.revision, f"the decisions since {since} are no longer kept")
 
 
 def _before(
@@ -80,18 +97,22 @@ def _before(
     """What the decision was made on; None for the first."""
     if given.planned:
         return None
-    if at is None:
-        return Difference(decision.revision, "the log does not reach back to the first decision")
-    if at.rollout.revision + 1 != decision.revision:
-        if given.evidence is None:
-            return Difference(
-                decision.revision, f"the decisions since {at.rollout.revision} are forgotten"
-            )
-        skipped = replace(at.rollout, evidence=given.evidence, revision=decision.revision - 1)
-        at = _Reached(skipped, digest_of(skipped))
+    if at is None or at.rollout.revision + 1 != decision.revision:
+        at = _resumed(at, decision, given)
     if at.digest.hex != decision.before:
         return Difference(decision.revision, "it was made on another state than the log leads to")
     return at
+
+
+def _resumed(at: _Reached | None, decision: RolloutDecided, given: Given) -> _Reached:
+    """What a decision after a gap says that it was made on."""
+    if given.standing:
+        standing = decode(given.standing, Rollout)
+    else:
+        assert at is not None, "evidence alone follows on something"
+        assert given.evidence is not None, "it follows"
+        standing = replace(at.rollout, evidence=given.evidence, revision=decision.revision - 1)
+    return _Reached(standing, digest_of(standing))
 
 
 def _made(

@@ -8,6 +8,8 @@ import typer
 
 from fleetward.cli.exits import Exit
 from fleetward.cli.session import DEFAULT_HOME, Home, Json, show_json, with_fleet
+from fleetward.contracts.decisions import LIGHT_DECISIONS_KEPT
+from fleetward.contracts.wording import how_many
 
 if TYPE_CHECKING:
     from fleetward.client import Fleet
@@ -59,7 +61,7 @@ def lines(answer: RolloutExplained) -> list[str]:
     """The answer for people."""
     told = [answer.now]
     if answer.why:
-        told += ["", "What led here:"]
+        told += ["", f"What led here{_as_kept(answer)}:"]
         told += [
             f"  {why.at:%Y-%m-%d %H:%M:%S} UTC  {why.effect} ({why.cause})" for why in answer.why
         ]
@@ -77,11 +79,26 @@ def log_line(answer: RolloutExplained) -> str:
     if answer.difference:
         return f"{answer.reproduced} of {answer.decisions} decisions reproduced, then {answer.difference}."
     if answer.reproduced == answer.decisions:
-        return f"{answer.decisions} decisions, all reproduced."
+        return f"{answer.decisions} decisions, all reproduced{_no_longer_kept(answer)}."
     return (
-        f"{answer.reproduced} of {answer.decisions} decisions reproduced; the others only counted "
-        "telemetry, and what came before them is forgotten."
+        f"{answer.reproduced} of {answer.decisions} decisions reproduced; the others were made on "
+        f"what is no longer kept{_no_longer_kept(answer)}."
     )
+
+
+def _no_longer_kept(answer: RolloutExplained) -> str:
+    """Of decisions that only counted telemetry, a bounded number is."""
+    if not answer.forgotten:
+        return ""
+    return (
+        f"; no longer kept: {how_many(answer.forgotten, 'further decision')} (of those that only "
+        f"counted telemetry the newest {LIGHT_DECISIONS_KEPT} are)"
+    )
+
+
+def _as_kept(answer: RolloutExplained) -> str:
+    is_partial = answer.forgotten or answer.reproduced < answer.decisions
+    return ", as far as its decisions are kept" if is_partial else ""
 
 
 def _plain(answer: RolloutExplained) -> dict[str, object]:
@@ -101,6 +118,7 @@ def _plain(answer: RolloutExplained) -> dict[str, object]:
         "moves": list(answer.moves),
         "log": {
             "decisions": answer.decisions,
+            "forgotten": answer.forgotten,
             "reproduced": answer.reproduced,
             "difference": answer.difference,
         },

@@ -13,6 +13,8 @@ MAX_LOGGED_BYTES = 512 * 1024
 """Facts of one decision, before they are packed; a decision takes fewer facts rather than more."""
 LIGHT_DECISIONS_KEPT = 1024
 """Of a rollout, the newest decisions that changed nothing but evidence."""
+REVISIONS_PER_STANDING = LIGHT_DECISIONS_KEPT // 2
+"""Of a large rollout, one revision in so many says how all of it stood: one of those kept always does."""
 
 
 class LoggedFact(Struct, frozen=True, array_like=True):
@@ -30,7 +32,8 @@ class Given(Struct, frozen=True, kw_only=True, omit_defaults=True):
     follows. The first decision has the request and ``planned``, the rollout as it was planned;
     ``excluded`` says why robots that the selector names, or that nobody knows, are not in it.
     given_up: why a rollout that waited can not begin any more, by a plan that was made then.
-    ``evidence``: what the rollout had seen, when the decisions before it may be forgotten.
+    ``evidence``: what the rollout had seen, when the decisions before it may be forgotten;
+    ``standing``: of a large one, now and then, the whole rollout as it stood.
     """
 
     facts: tuple[LoggedFact, ...] = ()
@@ -40,6 +43,7 @@ class Given(Struct, frozen=True, kw_only=True, omit_defaults=True):
     excluded: dict[RobotId, str] = {}
     given_up: str = ""
     evidence: Evidence | None = None
+    standing: bytes = b""
 
 
 class RolloutDecided(Event, frozen=True, kw_only=True):
@@ -83,8 +87,8 @@ class RolloutExplained(Event, frozen=True, kw_only=True):
     """The answer, in sentences and in parts.
 
     now: how it stands. moves: what would move it next; empty at the end. why: what led here, oldest
-    first, the newest of them where there are many. decisions: those that the log holds. reproduced:
-    those that were made again with the same bytes. difference: the first that was not, or why no
+    first, the newest of them where there are many. decisions: those that the log holds. forgotten: those
+    that it holds no more. reproduced: those that were made again with the same bytes. difference: the first that was not, or why no
     further one could be made again.
     """
 
@@ -94,5 +98,6 @@ class RolloutExplained(Event, frozen=True, kw_only=True):
     moves: tuple[str, ...] = ()
     why: tuple[Reason, ...] = ()
     decisions: int = 0
+    forgotten: int = 0
     reproduced: int = 0
     difference: str = ""

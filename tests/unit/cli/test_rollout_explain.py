@@ -43,6 +43,12 @@ def test_explanation_says_where_it_stands_what_led_there_and_what_would_move_it(
     ]
 
 
+def test_what_led_here_is_told_as_far_as_it_is_kept() -> None:
+    title = "What led here, as far as its decisions are kept:"
+    assert title in lines(replace(ANSWER, forgotten=7))
+    assert title in lines(replace(ANSWER, decisions=9))
+
+
 @pytest.mark.parametrize(
     ("answer", "line"),
     [
@@ -56,8 +62,12 @@ def test_explanation_says_where_it_stands_what_led_there_and_what_would_move_it(
         ),
         (
             replace(ANSWER, decisions=9),
-            "2 of 9 decisions reproduced; the others only counted telemetry, and what came before "
-            "them is forgotten.",
+            "2 of 9 decisions reproduced; the others were made on what is no longer kept.",
+        ),
+        (
+            replace(ANSWER, forgotten=7),
+            "2 decisions, all reproduced; no longer kept: 7 further decisions (of those that only "
+            "counted telemetry the newest 1024 are).",
         ),
     ],
 )

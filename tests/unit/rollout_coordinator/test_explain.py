@@ -97,7 +97,7 @@ def test_rollout_whose_log_is_not_whole_is_explained_by_its_state() -> None:
     assert answer.now == (
         "r1 is proved in wave 1 of 2 of here, which is running. It belongs to rollout elsewhere."
     )
-    assert answer.difference == "decision 2: the log does not reach back to the first decision"
+    assert answer.difference == "decision 2: the first decisions are no longer kept"
     assert answer.why == ()
 
 

@@ -6,7 +6,12 @@ from hypothesis import given, settings
 from msgspec.structs import replace
 
 from fleetward.contracts.codec import decode, encode
-from fleetward.contracts.decisions import LIGHT_DECISIONS_KEPT, Given, RolloutDecided
+from fleetward.contracts.decisions import (
+    LIGHT_DECISIONS_KEPT,
+    REVISIONS_PER_STANDING,
+    Given,
+    RolloutDecided,
+)
 from fleetward.contracts.rollout_rows import ROBOTS_PER_SHARD, split
 from fleetward.contracts.rollouts import Rollout, RolloutPolicy
 from fleetward.contracts.surroundings import NOTHING_AROUND, SiteRoom, Surroundings
@@ -113,12 +118,31 @@ def test_decision_on_other_facts_than_those_logged_is_named() -> None:
 def test_missing_decision_is_named() -> None:
     coordinator = large()
     again = list(replayed([*coordinator.log[:2], *coordinator.log[3:]]))
-    assert again[-1] == Difference(4, "the decisions since 2 are forgotten")
+    assert again[-1] == Difference(4, "the decisions since 2 are no longer kept")
 
 
 def test_log_without_its_beginning_says_so() -> None:
     again = list(replayed(large().log[1:]))
-    assert again == [Difference(2, "the log does not reach back to the first decision")]
+    assert again == [Difference(2, "the first decisions are no longer kept")]
+
+
+def test_a_large_rollout_whose_early_decisions_are_forgotten_is_made_again_at_its_end() -> None:
+    coordinator = large()
+    for second in range(len(coordinator.log), LIGHT_DECISIONS_KEPT + REVISIONS_PER_STANDING):
+        told: list[Told] = [(scenes.summary(1, second, scenes.NEW), scenes.at(second))]
+        coordinator.tell(told, 4)
+    coordinator.tell([(scenes.failed(2, 5, scenes.HERE), scenes.at(5))], 5)
+    kept = list({decision.slot: decision for decision in coordinator.log}.values())
+    again = list(replayed(kept))
+    assert not [each for each in again if isinstance(each, Difference)]
+    last = again[-1]
+    assert isinstance(last, Replayed)
+    assert digest_of(last.after).hex == coordinator.log[-1].after
+    assert last.decision.revision == coordinator.log[-1].revision
+    assert len(again) >= REVISIONS_PER_STANDING
+    by_revision = sorted(kept, key=lambda each: each.revision)
+    cut_off = [each for each in by_revision if each.revision > REVISIONS_PER_STANDING]
+    assert isinstance(list(replayed(cut_off))[-1], Replayed)
 
 
 def test_forgotten_evidence_leaves_the_other_decisions_to_be_made_again() -> None:
