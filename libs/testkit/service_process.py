@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fleetward.local.child import Child, Command
+from fleetward.local.child import Child
 from fleetward.local.readiness import Notified
+from testkit import forked
 
 READY_TIMEOUT_S = 60.0
 LOG_TIMEOUT_S = 60.0
@@ -31,13 +32,14 @@ class ServiceProcess:
         """Start it and wait until it says that it is ready."""
         notified = Notified()
         self._directory.mkdir(parents=True, exist_ok=True)
-        self.child = Child.start(
-            Command(
-                name=self._module,
-                arguments=[sys.executable, "-m", self._module],
-                environment={**self._environment, **notified.environment()},
+        log = self._directory / "log"
+        self.child = forked.start(
+            forked.Program(
+                module=self._module,
+                environment={**os.environ, **self._environment, **notified.environment()},
                 directory=self._directory,
-                log=self._directory / "log",
+                output=log,
+                errors=log,
             )
         )
         try:

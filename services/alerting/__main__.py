@@ -45,9 +45,9 @@ CANCEL_AGAIN_S = 0.5
 
 async def serve(settings: Settings) -> None:
     """Judge, announce and notify until SIGTERM."""
+    stopping = stop_signal()
     ship_rules(settings.rules_dir)
     rulebook = load_rulebook(settings.rules_dir)
-    stopping = stop_signal()
     connection = await unless_stopped(stopping, connect(settings.bus))
     if connection is None:
         return

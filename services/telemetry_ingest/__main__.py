@@ -34,10 +34,10 @@ NAME = Principal.INGEST.value
 
 async def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. What is not durable by then was not acknowledged either."""
+    stopping = stop_signal()
     catalog = open_catalog(settings)
     store = Store(settings, catalog)
     log(_logger, "history.recovered", removed_files=store.recover())
-    stopping = stop_signal()
     connection = await unless_stopped(stopping, connect(settings.bus))
     if connection is None:
         return

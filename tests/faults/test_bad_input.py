@@ -20,6 +20,7 @@ from examples.demo import releases
 from fleetward.client.access import read_access
 from fleetward.contracts.registry import UPLOADS_PREFIX
 from fleetward.local.home import Addresses
+from testkit.command_line import Ran, run
 from tests.faults.conftest import Fleetward
 from tests.faults.fleet_facts import eventually
 
@@ -31,25 +32,9 @@ HUGE_BYTES = 256 * 1024 * 1024
 """So long that a push of it can be killed in the middle."""
 
 
-class Ran(NamedTuple):
-    """How one command ended."""
-
-    code: int
-    output: str
-    complaint: str
-
-
 async def fleetward_command(system: Fleetward, *arguments: str) -> Ran:
-    """Run the installed command as a person does."""
-    process = await asyncio.create_subprocess_exec(
-        *(COMMAND, *arguments),
-        env={**os.environ, "FLEETWARD_HOME": str(system.system.home.path)},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, complaint = await process.communicate()
-    assert process.returncode is not None
-    return Ran(process.returncode, output.decode(), complaint.decode())
+    """Run the command on a system."""
+    return await run({"FLEETWARD_HOME": str(system.system.home.path)}, *arguments)
 
 
 class Held(NamedTuple):

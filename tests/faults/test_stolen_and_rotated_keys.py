@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shutil
 import signal
-import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -30,6 +28,7 @@ from fleetward.trust.roots import RootPlan, plan_of
 from fleetward.trust.rotation import shown_id
 from fleetward.trust.signing import TARGET, SigningKey
 from model_registry.listings import FALLBACK_RELEASES
+from testkit.command_line import run
 from tests.faults.conftest import Fleetward
 from tests.faults.fleet_facts import check_in, eventually, serves, serves_on, target
 
@@ -197,12 +196,7 @@ async def coordinator_goes_over(fleetward: Fleetward, key: Path, old: SigningKey
 
 async def keys(*words: str | Path) -> dict[str, Any]:
     """Run ``fleetward keys``; what it printed as JSON. An AssertionError holds what it refused."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "fleetward.cli", "keys", *map(str, words), "--json"),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    printed, complaint = await process.communicate()
-    assert process.returncode == 0, complaint.decode()
-    shown: dict[str, Any] = json.loads(printed)
+    ran = await run({}, "keys", *map(str, words), "--json")
+    assert ran.code == 0, ran.complaint
+    shown: dict[str, Any] = json.loads(ran.output)
     return shown

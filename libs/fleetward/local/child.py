@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -37,10 +38,20 @@ class Exit(Struct, frozen=True):
         return f"signal {signal.Signals(-self.status).name}"
 
 
+class Process(Protocol):
+    """What subprocess.Popen is to a Child."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self) -> int: ...
+    def send_signal(self, number: int, /) -> None: ...
+
+
 class Child:
     """One running process; ``wait`` may be awaited from any event loop, by any number of tasks."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: Process) -> None:
         self._process = process
         self.pid: int = process.pid
 

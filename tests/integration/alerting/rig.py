@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta, timezone
@@ -23,27 +21,11 @@ from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
 from fleetward.contracts.rows import Principal
 from fleetward.contracts.telemetry import TelemetryFrame
 from testkit.servers import NatsSystem
+from testkit.service_process import ServiceProcess
 from testkit.telemetry import frame
 
 FRAME_S = 0.25
 RULES = Path(__file__).parents[3] / "services" / "alerting" / "shipped_rules"
-
-_PROGRAM = """
-import os, sys
-import msgspec, uvloop
-from alerting.__main__ import serve
-from alerting.settings import settings_from
-from alerting.silence import SilenceLimits
-from alerting.fleet import FleetLimits
-from fleetward.bus.logs import setup_logging
-
-setup_logging("alerting")
-silence = SilenceLimits(reconnect_grace_s=float(sys.argv[1]), first_contact_s=30.0)
-settings = msgspec.structs.replace(
-    settings_from(os.environ), fleet=FleetLimits(silence=silence)
-)
-uvloop.run(serve(settings))
-"""
 
 
 class Receiver:
@@ -112,73 +94,29 @@ class Receiver:
             self._arrived.notify_all()
 
 
-class Alerting:
-    """The service as its own process."""
+class Alerting(ServiceProcess):
+    """The service as its own process, less patient with robots that went silent."""
 
     def __init__(
         self, system: NatsSystem, directory: Path, url: str, rules: Path, grace_s: float
     ) -> None:
-        self._arguments = [sys.executable, "-c", _PROGRAM, str(grace_s)]
-        self._environment = {
-            **os.environ,
-            "FLEETWARD_NATS_URL": system.url,
-            "FLEETWARD_CREDENTIALS": str(system.credentials(Principal.ALERTING)),
-            "FLEETWARD_STATE_DIR": str(directory / "alerting"),
-            "FLEETWARD_RULES_DIR": str(rules),
-            "FLEETWARD_WEBHOOK_URLS": url,
-        }
-        self.lines: list[dict[str, Any]] = []
-        self._logged = asyncio.Condition()
-
-    async def start(self) -> None:
-        self._ended = False
-        self._process = await asyncio.create_subprocess_exec(
-            *self._arguments, env=self._environment, stderr=asyncio.subprocess.PIPE
+        super().__init__(
+            "tests.integration.alerting.impatient_alerting",
+            directory / "alerting",
+            {
+                "FLEETWARD_NATS_URL": system.url,
+                "FLEETWARD_CREDENTIALS": str(system.credentials(Principal.ALERTING)),
+                "FLEETWARD_STATE_DIR": str(directory / "alerting" / "state"),
+                "FLEETWARD_RULES_DIR": str(rules),
+                "FLEETWARD_WEBHOOK_URLS": url,
+                "RECONNECT_GRACE_S": str(grace_s),
+            },
         )
-        self._reading = asyncio.create_task(self._read())
-        await self.logged("alerting.ready", since=len(self.lines))
-
-    async def kill(self) -> None:
-        self._process.kill()
-        await self._process.wait()
-        await self._reading
-
-    async def stop(self) -> int:
-        if self._process.returncode is None:
-            self._process.terminate()
-        try:
-            return await asyncio.wait_for(self._process.wait(), 10)
-        finally:
-            if self._process.returncode is None:
-                self._process.kill()
-            await self._reading
 
     def reload(self) -> None:
-        self._process.send_signal(signal.SIGHUP)
-
-    async def logged(
-        self, event: str, *, since: int = 0, timeout_s: float = 60.0
-    ) -> dict[str, Any]:
-        def found() -> list[dict[str, Any]]:
-            return [line for line in self.lines[since:] if line.get("event") == event]
-
-        async with asyncio.timeout(timeout_s), self._logged:
-            await self._logged.wait_for(lambda: found() or self._ended)
-        assert found(), f"alerting ended without {event}: {self.lines[-5:]}"
-        return found()[0]
-
-    async def _read(self) -> None:
-        assert self._process.stderr is not None
-        async for line in self._process.stderr:
-            async with self._logged:
-                try:
-                    self.lines.append(json.loads(line))
-                except ValueError:
-                    self.lines.append({"event": "text", "text": line.decode()})
-                self._logged.notify_all()
-        async with self._logged:
-            self._ended = True
-            self._logged.notify_all()
+        """Have it read its rules again."""
+        assert self.child is not None
+        self.child.send(signal.SIGHUP)
 
 
 class Robot:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import NamedTuple
 from uuid import uuid4
 
 import pytest
@@ -19,18 +17,11 @@ from fleetward.bus.publish import publish
 from fleetward.cli.exits import Exit
 from fleetward.contracts.ids import RolloutId
 from fleetward.contracts.rollouts import RolloutRefused, RolloutState
+from testkit.command_line import Ran, run
 from testkit.servers import NatsSystem
 from tests.integration.client.rollouts import rollout
 
 HomeOf = Callable[[NatsSystem], Path]
-
-
-class Ran(NamedTuple):
-    """How one command ended."""
-
-    code: int
-    output: str
-    complaint: str
 
 
 @pytest.fixture
@@ -45,16 +36,8 @@ def wanted() -> str:
 
 
 async def fleetward(home: Path, *arguments: str) -> Ran:
-    """Run the command as a person does: a process of its own."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "fleetward.cli", *arguments),
-        env={**os.environ, "FLEETWARD_HOME": str(home)},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, complaint = await process.communicate()
-    assert b"Traceback" not in complaint, complaint.decode()
-    return Ran(process.returncode or 0, output.decode(), complaint.decode())
+    """Run the command on the system of ``home``."""
+    return await run({"FLEETWARD_HOME": str(home)}, *arguments)
 
 
 @pytest.mark.parametrize(
@@ -219,15 +202,10 @@ async def test_a_command_finds_the_system_of_a_directory_above(
     below.mkdir(parents=True)
     (home / ".fleetward").symlink_to(home)
     monkeypatch.delenv("FLEETWARD_HOME", raising=False)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "fleetward.cli", "alert", "list"),
-        cwd=below,
-        stdout=asyncio.subprocess.PIPE,
-    )
 
-    output, _ = await process.communicate()
+    ran = await run({}, "alert", "list", directory=below)
 
-    assert (process.returncode, output[:8]) == (Exit.OK, b"No alert")
+    assert (ran.code, ran.output[:8]) == (Exit.OK, "No alert")
 
 
 async def test_provisioning_again_changes_nothing(home: Path) -> None:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import psutil
+
 from edge_bridge.frames import Frame
 from edge_bridge.slot_settings import SlotSettings
 from edge_bridge.slots import FellBack, InferenceDone, Slots, StagedModel
@@ -27,6 +29,7 @@ class Rig:
         self.green_losses: list[str] = []
         self.on_result: Callable[[], None] = lambda: None
         self._reported = asyncio.Event()
+        self._before = set(psutil.Process().children())
         self.slots = Slots(
             settings,
             self.source,
@@ -35,6 +38,11 @@ class Rig:
             on_green_lost=self._green_lost,
             on_shadowed=self._shadowed,
         )
+
+    def workers(self) -> set[psutil.Process]:
+        """The processes that run and did not run before it, whichever model they load or serve."""
+        now = set(psutil.Process().children()) - self._before
+        return {each for each in now if each.is_running() and each.status() != psutil.STATUS_ZOMBIE}
 
     def push(self, brightness: int = 128) -> None:
         """One frame, all of its pixels of one brightness, 0 to 255."""

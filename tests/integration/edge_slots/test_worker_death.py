@@ -143,10 +143,10 @@ async def test_death_of_the_warm_worker_does_not_disturb_the_active_one(tmp_path
 async def test_worker_killed_while_it_loads_is_a_failed_stage(tmp_path: Path) -> None:
     async with running() as rig:
         await rig.serve(brightness(tmp_path, "v1"))
-        children = set(psutil.Process().children())
+        others = rig.workers()
         staging = asyncio.create_task(rig.slots.stage(brightness(tmp_path, "v2")))
         await asyncio.sleep(0)
-        (loader,) = set(psutil.Process().children()) - children
+        (loader,) = rig.workers() - others
         loader.kill()
         with pytest.raises(LoadFailedError, match="its process ended"):
             await staging
@@ -158,7 +158,7 @@ async def test_cancelled_stage_leaves_no_worker_behind(tmp_path: Path) -> None:
     async with running() as rig:
         staging = asyncio.create_task(rig.slots.stage(brightness(tmp_path, "v1")))
         await asyncio.sleep(0)
-        (loader,) = psutil.Process().children()
+        (loader,) = rig.workers()
         staging.cancel()
         with pytest.raises(asyncio.CancelledError):
             await staging
@@ -178,7 +178,7 @@ async def test_close_ends_a_worker_that_is_still_loading(tmp_path: Path, doing: 
             await rig.until(lambda: not rig.slots.serving)
         await asyncio.sleep(0)
 
-    assert psutil.Process().children() == []
+    assert rig.workers() == set()
     if doing == "staging":
         with pytest.raises(LoadFailedError, match="given up"):
             await staging

@@ -37,10 +37,10 @@ def _policies(pid: int) -> set[int]:
 async def test_green_loads_at_idle_priority_and_serves_at_the_normal_one(tmp_path: Path) -> None:
     async with running() as rig:
         await rig.serve(brightness(tmp_path, "v1"))
-        children = set(psutil.Process().children())
+        others = rig.workers()
         staging = asyncio.create_task(rig.slots.stage(brightness(tmp_path, "v2")))
         await asyncio.sleep(0)
-        (green,) = set(psutil.Process().children()) - children
+        (green,) = rig.workers() - others
         seen: set[int] = set()
         while not staging.done():
             seen |= _policies(green.pid)
@@ -60,7 +60,7 @@ async def test_first_model_loads_at_normal_priority_for_there_is_nothing_to_dist
     async with running() as rig:
         staging = asyncio.create_task(rig.slots.stage(brightness(tmp_path, "v1")))
         await asyncio.sleep(0)
-        (worker,) = psutil.Process().children()
+        (worker,) = rig.workers()
         seen: set[int] = set()
         while not staging.done():
             seen |= _policies(worker.pid)
@@ -95,7 +95,7 @@ async def test_model_that_is_not_ready_in_time_is_refused_and_its_worker_ended(
         with pytest.raises(LoadFailedError, match=r"not ready after 0\.01 s"):
             await rig.slots.stage(brightness(tmp_path, "v1"))
 
-        assert psutil.Process().children() == []
+        assert rig.workers() == set()
 
 
 async def test_newest_frame_takes_the_place_of_the_one_that_waits(tmp_path: Path) -> None:
