@@ -14,6 +14,7 @@ from fleetward.contracts.registry import (
     ModelRecord,
     MoveAlias,
 )
+from fleetward.contracts.variants import named
 from model_registry.errors import AliasConflictError, UnknownModelError
 from model_registry.publication import RecordStep
 
@@ -54,7 +55,7 @@ def moved(request: MoveAlias, now: datetime) -> AliasMoved:
 
 
 def _refuse_unknown(record: ModelRecord, request: MoveAlias) -> None:
-    if any(held.manifest.model.version == request.version for held in record.versions):
+    if named(record, request.version):
         return
     raise UnknownModelError(
         f"{request.name}:{request.version} is not published, so @{request.alias} cannot name it. "

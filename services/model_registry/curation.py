@@ -22,8 +22,10 @@ from fleetward.contracts.judgements import (
     WithdrawModel,
 )
 from fleetward.contracts.registry import AliasMoved, MoveAlias
+from fleetward.contracts.variants import named
 from model_registry import aliases, gates, judgement, reports
 from model_registry.curations import Curations
+from model_registry.judgement import Known
 from model_registry.records import Records
 from model_registry.reporters import Reporters
 
@@ -50,12 +52,21 @@ class Curator:
     async def move_alias(self, request: MoveAlias) -> AliasMoved:
         """Let an alias name another version, by compare-and-set, if it has what the alias demands."""
         now = self._now()
-        held = await self._curations.load(request.name, request.version)
+        known = await self._known(request)
         await self._records.change(
-            request.name, lambda record: gates.guarded_move(record, request, held.known, now)
+            request.name, lambda record: gates.guarded_move(record, request, known, now)
         )
         log(_logger, "alias.moved", model=request.name, alias=request.alias, to=request.version)
         return aliases.moved(request, now)
+
+    async def _known(self, request: MoveAlias) -> list[Known]:
+        """What is said of each artifact of the version that the alias shall name."""
+        record, _ = await self._records.load(request.name)
+        versions = [each.manifest.model.version for each in named(record, request.version)]
+        return [
+            (await self._curations.load(request.name, each)).known
+            for each in versions or [request.version]
+        ]
 
     async def require_gates(self, request: RequireGates) -> GatesRequired:
         """Demand that an alias move only to versions that have all this."""

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from msgspec import Struct, structs
 
-from fleetward.contracts.ids import Digest
+from fleetward.contracts import variants
+from fleetward.contracts.ids import Digest, Version
 from fleetward.contracts.registry import DeltaOffer, MergedAdapter, ModelRecord, ModelVersion
 from model_registry.publication import RecordStep
 
@@ -31,12 +32,19 @@ def wanted(record: ModelRecord) -> list[Pair]:
     """The deltas that robots are likely to need and that are not offered yet, newest target first.
 
     Robots are led to the newest version and to those that aliases name; they hold the version
-    before it, one that an alias names, or the one that an adapter was merged into.
+    before it, one that an alias names, or the one that an adapter was merged into. A robot that is
+    given a variant held the same variant before, or what stood for every robot then.
     """
     released = sorted(record.versions, key=lambda version: version.manifest.release, reverse=True)
-    named = [one for one in released if one.manifest.model.version in record.aliases.values()]
+    aliased = {
+        one.manifest.model.version
+        for version in record.aliases.values()
+        for one in variants.named(record, version)
+    }
+    named = [one for one in released if one.manifest.model.version in aliased]
+    newest = [one for one in released if _plain(one) == _plain(released[0])]
     pairs: list[Pair] = []
-    for target in _each_once([*released[:1], *named]):
+    for target in _each_once([*newest, *named]):
         missing = MAX_OFFERS_PER_VERSION - len(target.deltas)
         pairs += list(_pairs_to(target, released, named))[:missing]
     return pairs
@@ -59,10 +67,15 @@ def with_offer(record: ModelRecord, pair: Pair, offer: DeltaOffer) -> RecordStep
 def _pairs_to(
     target: ModelVersion, released: list[ModelVersion], named: list[ModelVersion]
 ) -> Iterator[Pair]:
-    older = [one for one in released if one.manifest.release < target.manifest.release]
+    older = [
+        one
+        for one in released
+        if one.manifest.release < target.manifest.release and _plain(one) != _plain(target)
+    ]
     origin = [one for one in released if _is_origin(one, target)]
+    fit = [one for one in named if not _variant(target) or _variant(one) in ("", _variant(target))]
     tried = {*_offered(target), target.manifest.digest}
-    for base in _each_once([*origin, *older[:1], *named]):
+    for base in _each_once([*origin, *_before(target, older), *fit]):
         digest = base.manifest.digest
         if digest in tried or base.manifest.chunks is None or target.manifest.chunks is None:
             continue
@@ -70,8 +83,25 @@ def _pairs_to(
         yield Pair(base, target, target.merged if base in origin else None)
 
 
+def _before(target: ModelVersion, older: list[ModelVersion]) -> list[ModelVersion]:
+    """What robots held that are given ``target``, as far as can be told; ``older``: newest first."""
+    variant = _variant(target)
+    same = [one for one in older if _variant(one) == variant]
+    plain = [one for one in older if not _variant(one)]
+    return [*same[:1], *plain[:1]] if variant and (same or plain) else older[:1]
+
+
 def _is_origin(base: ModelVersion, target: ModelVersion) -> bool:
     return target.merged is not None and target.merged.base == base.manifest.model.version
+
+
+def _plain(version: ModelVersion) -> Version:
+    return variants.plain_version(version.manifest)
+
+
+def _variant(version: ModelVersion) -> str:
+    """The name of a variant; empty for what is none."""
+    return version.manifest.model.version[len(_plain(version)) :]
 
 
 def _offered(version: ModelVersion) -> set[Digest]:

@@ -53,6 +53,10 @@ class VersionTakenError(RegistryError):
     """``name:version`` exists already with other bytes; versions are immutable."""
 
 
+class VariantRefusedError(RegistryError):
+    """What is said of a variant's robots is not clear, or its version stands for good already."""
+
+
 class TooManyVersionsError(RegistryError):
     """A model name holds as many versions as one record may."""
 

@@ -7,7 +7,7 @@ A gate is written ``inspected``, ``preflight``, ``licence``, ``licence:Apache-2.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import structs
@@ -21,6 +21,7 @@ from fleetward.contracts.curation import (
 from fleetward.contracts.ids import AliasName
 from fleetward.contracts.judgements import GatesRequired, RequireGates
 from fleetward.contracts.registry import ModelRecord, MoveAlias
+from fleetward.contracts.variants import named
 from model_registry.aliases import MAX_ALIASES_PER_MODEL, move
 from model_registry.errors import GateError, GateMissingError
 from model_registry.judgement import Known, refuse_withdrawn
@@ -65,20 +66,31 @@ def required(request: RequireGates, now: datetime) -> GatesRequired:
 
 
 def guarded_move(
-    record: ModelRecord, request: MoveAlias, known: Known, now: datetime
+    record: ModelRecord, request: MoveAlias, known: Sequence[Known], now: datetime
 ) -> RecordStep:
-    """Move an alias to a version that has what the alias demands.
+    """Move an alias to a version of which every artifact has what the alias demands.
 
     Raises WithdrawnError, GateMissingError, and what ``aliases.move`` raises.
     """
-    refuse_withdrawn(known.withdrawals, known.curation.digest, f"{request.name}:{request.version}")
+    for each in known:
+        refuse_withdrawn(each.withdrawals, each.curation.digest, _called(each))
     step = move(record, request, now)
-    missing = missing_gate(record.gates.get(request.alias, ()), known.curation)
-    if step.facts and missing:
+    for each in known if step.facts else ():
+        missing = missing_gate(record.gates.get(request.alias, ()), each.curation)
+        if missing:
+            raise GateMissingError(
+                f"{request.name}@{request.alias} does not move to {each.curation.version}: {missing}"
+            )
+    if step.facts and len(known) != len(named(record, request.version)):
         raise GateMissingError(
-            f"{request.name}@{request.alias} does not move to {request.version}: {missing}"
+            f"{request.name}:{request.version} got another variant meanwhile. Look at it, and try "
+            "again."
         )
     return step
+
+
+def _called(known: Known) -> str:
+    return f"{known.curation.name}:{known.curation.version}"
 
 
 def missing_gate(gates: tuple[str, ...], curation: ModelCuration) -> str:

@@ -140,7 +140,7 @@ class Registry:
         description.refuse_description(request)
         refuse_withdrawn(await self._curations.withdrawals(), request.digest, model)
         record, _ = await self._records.load(model.name)
-        done = publication.published(record, model, request.digest)
+        done = publication.published(record, model, request.digest, request.fits)
         if done is not None:
             return ModelRegistered(version=done, already_published=True)
         try:
@@ -148,7 +148,7 @@ class Registry:
                 candidate = await self._verified(model, request, record)
         except RegistryError:
             record, _ = await self._records.load(model.name)
-            done = publication.published(record, model, request.digest)
+            done = publication.published(record, model, request.digest, request.fits)
             if done is None:
                 raise
             # the same push came twice, and the first has taken the upload away

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 from fleetward.contracts.ids import Digest, Version
 from fleetward.contracts.registry import ModelRecord, ModelVersion
+from fleetward.contracts.variants import plain_version
 from fleetward.trust.listing import Listed, listed
 
 FALLBACK_RELEASES = 8
@@ -42,10 +43,15 @@ def first_listings(record: ModelRecord, withdrawn: Collection[Digest]) -> dict[V
 
 
 def _permitted(record: ModelRecord) -> frozenset[Version]:
-    """The newest releases, and every version that somebody gave an alias to."""
-    newest = sorted(record.versions, key=lambda version: version.manifest.release)
-    recent = {version.manifest.model.version for version in newest[-FALLBACK_RELEASES:]}
-    return frozenset(recent | set(record.aliases.values()))
+    """The newest releases, and every version that somebody gave an alias to; all variants of each."""
+    newest = sorted(record.versions, key=lambda version: -version.manifest.release)
+    plain = dict.fromkeys(plain_version(version.manifest) for version in newest)
+    wanted = {*list(plain)[:FALLBACK_RELEASES], *record.aliases.values()}
+    return frozenset(
+        version.manifest.model.version
+        for version in newest
+        if wanted & {version.manifest.model.version, plain_version(version.manifest)}
+    )
 
 
 def _entry(version: ModelVersion, fallback: bool) -> Listed:

@@ -21,6 +21,7 @@ from fleetward.contracts.registry import (
     TensorSpec,
 )
 from model_registry.errors import ManifestTooLargeError, TooManyVersionsError, VersionTakenError
+from model_registry.variants import refuse_variant
 
 MAX_MANIFEST_BYTES = 3 * 1024
 """500 versions, each kept decoded and as signed bytes, stay below a record's 4 MiB."""
@@ -39,6 +40,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     outputs: tuple[TensorSpec, ...]
     metadata: dict[str, str]
     merged: MergedAdapter | None = None
+    fits: str = ""
 
 
 class RecordStep(Struct, frozen=True, kw_only=True):
@@ -48,10 +50,12 @@ class RecordStep(Struct, frozen=True, kw_only=True):
     facts: tuple[Event, ...] = ()
 
 
-def published(record: ModelRecord, model: ModelRef, digest: Digest) -> ModelVersion | None:
+def published(
+    record: ModelRecord, model: ModelRef, digest: Digest, fits: str | None = None
+) -> ModelVersion | None:
     """The version, when it stands already with these bytes; None when the name is still free.
 
-    Raises VersionTakenError when it stands with other bytes.
+    Raises VersionTakenError when it stands with other bytes, or for other robots than ``fits``.
     """
     for version in record.versions:
         if version.manifest.model != model:
@@ -60,6 +64,11 @@ def published(record: ModelRecord, model: ModelRef, digest: Digest) -> ModelVers
             raise VersionTakenError(
                 f"{model} is already published with {version.manifest.digest}, and a version never "
                 f"changes. Publish these bytes ({digest}) under another version."
+            )
+        if fits is not None and version.manifest.fits != fits:
+            raise VersionTakenError(
+                f"{model} is already published for {version.manifest.fits or 'any robot'}, and a "
+                "version never changes. Publish under another version."
             )
         return version
     return None
@@ -73,10 +82,11 @@ def publish(
 ) -> RecordStep:
     """The record with the candidate in it; no facts when it stands there already.
 
-    Raises VersionTakenError, TooManyVersionsError, ManifestTooLargeError.
+    Raises VersionTakenError, VariantRefusedError, TooManyVersionsError, ManifestTooLargeError.
     """
-    if published(record, candidate.model, candidate.digest) is not None:
+    if published(record, candidate.model, candidate.digest, candidate.fits) is not None:
         return RecordStep(record=record)
+    refuse_variant(record, candidate.model, candidate.fits)
     if len(record.versions) >= MAX_VERSIONS_PER_MODEL:
         raise TooManyVersionsError(
             f"{record.name} has {len(record.versions)} versions, the most one model may have. "
@@ -95,6 +105,7 @@ def _fact(manifest: ModelManifest) -> ModelPublished:
         digest=manifest.digest,
         size_bytes=manifest.size_bytes,
         release=manifest.release,
+        fits=manifest.fits,
         published_at=manifest.published_at,
     )
 
@@ -112,6 +123,7 @@ def _manifest(record: ModelRecord, candidate: Candidate, now: datetime) -> Model
         release=1 + max((held.manifest.release for held in record.versions), default=0),
         published_at=now,
         chunks=candidate.chunks,
+        fits=candidate.fits,
     )
 
 

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from msgspec import Struct, structs
 
 from fleetward.contracts.curation import ModelCuration
-from fleetward.contracts.ids import Digest
+from fleetward.contracts.ids import Digest, Version
 from fleetward.contracts.judgements import ModelsRetired
 from fleetward.contracts.registry import ModelRecord, ModelVersion
 from fleetward.contracts.robots import RobotCheckedIn, RobotTarget
+from fleetward.contracts.variants import plain_version
 from model_registry.description import undescribed
 from model_registry.judgement import retired
 from model_registry.publication import RecordStep
@@ -53,19 +54,28 @@ def retirable(
 ) -> tuple[ModelVersion, ...]:
     """The versions that may go: old, unnamed, and on no robot. Never the newest release.
 
+    Variants go together: without one of them its robots would be given the plain version.
     The newest also carries the release counter, which guards against downgrades.
     """
     if policy.keep_versions is None:
         return ()
     newest = sorted(record.versions, key=lambda version: -version.manifest.release)
+    together: dict[Version, list[ModelVersion]] = {}
+    for version in newest:
+        together.setdefault(plain_version(version.manifest), []).append(version)
     named = set(record.aliases.values())
     oldest = now - timedelta(seconds=policy.grace_s)
+
+    def may_go(version: ModelVersion) -> bool:
+        manifest = version.manifest
+        is_named = named & {manifest.model.version, plain_version(manifest)}
+        return not is_named and manifest.digest not in needed and manifest.published_at < oldest
+
     return tuple(
         version
-        for version in newest[max(1, policy.keep_versions) :]
-        if version.manifest.model.version not in named
-        and version.manifest.digest not in needed
-        and version.manifest.published_at < oldest
+        for variants in list(together.values())[max(1, policy.keep_versions) :]
+        if all(map(may_go, variants))
+        for version in variants
     )
 
 

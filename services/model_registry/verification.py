@@ -60,4 +60,5 @@ def candidate(
         outputs=inspection.outputs,
         metadata={**inspection.metadata, **request.metadata},
         merged=merged,
+        fits=request.fits,
     )

@@ -101,6 +101,7 @@ def begun(rollout: Rollout, now: datetime, around: Surroundings = NOTHING_AROUND
         rollout_id=rollout.rollout_id,
         model=rollout.model,
         digest=rollout.digest,
+        variants=rollout.variants,
         strategy=rollout.strategy,
         wave_sizes=tuple(len(wave) for wave in rollout.waves),
         started_at=now,

@@ -13,6 +13,7 @@ from fleetward.contracts.evidence import CohortEvidence, Evidence, Moments, Obse
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout, Strategy
 from fleetward.contracts.telemetry import InferenceSummarized
+from fleetward.contracts.variants import wanted
 from rollout_coordinator.looks import is_due
 from rollout_coordinator.observation import Side, moved, observed, restarted, said
 
@@ -24,7 +25,7 @@ _UNSEEN = Observed()
 def with_summary(rollout: Rollout, summary: InferenceSummarized, stored_at: datetime) -> Evidence:
     """The evidence with this window counted, or the same object when it does not count.
 
-    Canary: robots of this rollout while they serve the new digest. Control, at the same time:
+    Canary: robots of this rollout while they serve what it gave them. Control, at the same time:
     robots of this rollout still waiting, on whatever they served before. What either served before
     the first canary robot had the new model, or before its own swap, is what it is compared with.
     Where a rollout leaves no control (``is_own_control``), robots are compared with themselves alone.
@@ -75,7 +76,7 @@ def _counted_until(rollout: Rollout, robot: RobotId, side: Side) -> datetime | N
 
 
 def _side(rollout: Rollout, progress: RobotProgress, summary: InferenceSummarized) -> Side | None:
-    if progress.phase in _CANARY_PHASES and summary.digest == rollout.digest:
+    if progress.phase in _CANARY_PHASES and summary.digest == wanted(rollout, progress).digest:
         return Side.CANARY
     if summary.digest != progress.previous_digest:
         return None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from fleetward.contracts.ids import RobotId
+from fleetward.contracts.ids import Digest, RobotId
+from fleetward.contracts.registry import ModelRecord
 from fleetward.contracts.robots import RobotEnrolled
 from fleetward.contracts.rollouts import MAX_ROBOTS_PER_ROLLOUT, Rollout, RolloutRequested
 from fleetward.contracts.selectors import parse_selector
+from rollout_coordinator.artifacts import chosen, wanted_by
 from rollout_coordinator.plan import Fleet
 from rollout_coordinator.serving import served
 
@@ -16,16 +18,23 @@ MAX_EXCLUDED = MAX_ROBOTS_PER_ROLLOUT
 
 
 def excluded(
-    rollout: Rollout, request: RolloutRequested, fleet: Fleet, now: datetime
+    rollout: Rollout,
+    request: RolloutRequested,
+    record: ModelRecord | None,
+    fleet: Fleet,
+    now: datetime,
 ) -> dict[RobotId, str]:
     """A reason for each robot that was enrolled when ``rollout`` was planned and is not in it."""
     matches = parse_selector(request.selector)
     others = [robot for robot in fleet.robots if robot.robot_id not in rollout.robots]
+    others = others[:MAX_EXCLUDED]
+    choice = chosen(wanted_by(request.model, record).artifacts, others)
     return {
-        robot.robot_id: _given_before(rollout, robot.robot_id, fleet)
+        robot.robot_id: choice.misfits.get(robot.robot_id)
+        or _given_before(choice.of[robot.robot_id].digest, robot.robot_id, fleet)
         if matches(fleet.facts(robot, now))
         else _not_selected(request.selector, robot)
-        for robot in others[:MAX_EXCLUDED]
+        for robot in others
     }
 
 
@@ -34,9 +43,9 @@ def _not_selected(selector: str, robot: RobotEnrolled) -> str:
     return f"the selector {selector!r} did not match it; its labels were {labels or 'none'}"
 
 
-def _given_before(rollout: Rollout, robot: RobotId, fleet: Fleet) -> str:
+def _given_before(wanted: Digest, robot: RobotId, fleet: Fleet) -> str:
     now = served(fleet.targets.get(robot))
-    if now is None or now.digest != rollout.digest:
+    if now is None or now.digest != wanted:
         return "the plan left it out"
     said = f"it was given these bytes already, as {now.model}"
     target = fleet.targets[robot]

@@ -29,6 +29,7 @@ from fleetward.contracts.rollouts import (
     is_open,
 )
 from fleetward.contracts.surroundings import Surroundings
+from fleetward.contracts.variants import wanted
 from fleetward.contracts.wording import how_many
 from rollout_coordinator.advance import Fact, advance, reported
 from rollout_coordinator.gates import is_before_start
@@ -226,7 +227,8 @@ def _of_robot(before: Rollout, after: Rollout, robot: RobotId) -> str:
         return f"it joined the last wave of {after.rollout_id}"
     reason = f": {now.reason}" if now.reason else ""
     if now.phase is RobotPhase.TARGETED and now.generation != held.generation:
-        return f"it was given {after.model} as its generation {now.generation}"
+        given = wanted(after, now).model
+        return f"it was given {given} as its generation {now.generation}"
     if now.phase is held.phase:
         silent = "it fell silent" if now.silent_at and not held.silent_at else ""
         return silent or (f"still {now.phase.value}{reason}" if now.reason != held.reason else "")

@@ -30,6 +30,7 @@ from fleetward.contracts.gates import (
 )
 from fleetward.contracts.ids import Digest, RolloutId
 from fleetward.contracts.rollouts import Rollout, RolloutState
+from fleetward.contracts.variants import wanted
 from fleetward.contracts.wording import shortened
 
 MAX_REASON_CHARACTERS = 300
@@ -59,7 +60,14 @@ class Question(Struct, frozen=True, kw_only=True):
 
 def plan_of(rollout: Rollout) -> str:
     """What an approval is of: robots, waves, strategy, bytes and policy, as a SHA-256."""
-    plan = (rollout.digest, rollout.strategy, rollout.policy, rollout.waves)
+    plan: tuple[object, ...] = (
+        rollout.digest,
+        rollout.strategy,
+        rollout.policy,
+        rollout.waves,
+    )
+    if rollout.variants:
+        plan += (tuple(wanted(rollout, of).digest for of in rollout.robots.values()),)
     return hashlib.sha256(msgspec.msgpack.encode(plan)).hexdigest()
 
 
@@ -128,11 +136,13 @@ def _answered(rollout: Rollout, answer: GateAnswered) -> Rollout:
 
 def with_alert(rollout: Rollout, fact: Event, stored_at: datetime) -> Rollout:
     """The rollout with its newest alert, if it has gates that wait for quiet."""
-    if not isinstance(fact, AlertFired) or fact.digest not in (None, rollout.digest):
+    if not isinstance(fact, AlertFired):
         return rollout
     is_asked = any(gate.kind is GateKind.ALERT_FREE for gate in rollout.policy.gates)
     progress = rollout.robots.get(fact.robot_id)
     if not is_asked or progress is None or progress.targeted_at is None:
+        return rollout
+    if fact.digest not in (None, wanted(rollout, progress).digest):
         return rollout
     if stored_at <= (rollout.alerted_at or progress.targeted_at):
         return rollout

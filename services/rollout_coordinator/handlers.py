@@ -95,6 +95,7 @@ class Handlers:
     async def _recall_if_withdrawn(self, rollout_id: RolloutId) -> None:
         """What was withdrawn between plan and write was told before the rollout was there."""
         kept, withdrawn = await self._ledger.load(rollout_id), await self._ledger.withdrawn()
-        if kept is not None and kept.event.digest in withdrawn:
-            now, reason = self._now(), withdrawn[kept.event.digest]
-            await self._decisions.apply(rollout_id, [(recalled(kept.event, reason, now), now)])
+        now = self._now()
+        fact = recalled(kept.event, withdrawn, now) if kept is not None else None
+        if fact is not None:
+            await self._decisions.apply(rollout_id, [(fact, now)])

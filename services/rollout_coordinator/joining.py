@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from fleetward.contracts.fleet_facts import is_online
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.ownership import owners
+from fleetward.contracts.registry import Variant
 from fleetward.contracts.rollout_events import RobotsJoined
 from fleetward.contracts.rollouts import (
     MAX_ROBOTS_PER_ROLLOUT,
@@ -24,6 +25,7 @@ from fleetward.contracts.rollouts import (
     Rollout,
     RolloutState,
 )
+from rollout_coordinator.artifacts import chosen, settled
 from rollout_coordinator.plan import Fleet, matching, progresses
 from rollout_coordinator.step import Step
 from rollout_coordinator.wave_plan import cohort_order
@@ -55,9 +57,15 @@ def candidates(rollout: Rollout, fleet: Fleet, now: datetime) -> tuple[RobotId, 
 
 
 def matched(rollout: Rollout, names: tuple[RobotId, ...], fleet: Fleet) -> RobotsMatched:
-    """Those of the candidates that do not serve these bytes already; ``fleet`` has their targets."""
-    behind = [robot for robot in names if not fleet.serves(robot, rollout.digest)]
-    return RobotsMatched(progresses(behind, rollout.digest, fleet))
+    """Those of the candidates that one artifact fits and that do not serve it already.
+
+    ``fleet`` has their targets.
+    """
+    artifacts = rollout.variants or (Variant(model=rollout.model, digest=rollout.digest),)
+    among = set(names)
+    choice = chosen(artifacts, [robot for robot in fleet.robots if robot.robot_id in among])
+    behind = {robot: it for robot, it in choice.of.items() if not fleet.serves(robot, it.digest)}
+    return RobotsMatched(settled(progresses(behind, fleet), behind, rollout.variants))
 
 
 def joined(rollout: Rollout, fact: RobotsMatched, now: datetime) -> Step:

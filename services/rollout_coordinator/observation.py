@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from fleetward.contracts.compared import CONFIDENCE, ERRORS, LATENCY, Metric, lone
@@ -64,8 +65,12 @@ def restarted(before: Observed) -> Observed:
 
 
 def stratum_key(evidence: Evidence, progress: RobotProgress) -> str:
-    """Where a robot is counted: with its site and hardware while there is room to tell them apart."""
+    """Where a robot is counted: with its site and hardware while there is room to tell them apart.
+
+    Robots of one site and hardware that are given different variants are not alike either.
+    """
     key = f"{progress.site}/{progress.hardware}"
+    key = key if progress.variant is UNSET else f"{key}/{progress.variant}"
     told_apart = len(evidence.strata) - (OTHER in evidence.strata)
     return key if key in evidence.strata or told_apart < MAX_STRATA else OTHER
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from fleetward.contracts.fleet_facts import facts_of
-from fleetward.contracts.ids import Digest, ModelSelector, RobotId, Version
+from fleetward.contracts.ids import Digest, RobotId
 from fleetward.contracts.ownership import owners
 from fleetward.contracts.policies import check_policy
-from fleetward.contracts.registry import ModelManifest, ModelRecord
+from fleetward.contracts.registry import ModelRecord, Variant
 from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled, RobotTarget, TargetMode
 from fleetward.contracts.rollouts import (
     FINAL_STATES,
@@ -28,6 +28,7 @@ from fleetward.contracts.selector_terms import Facts
 from fleetward.contracts.selectors import meant_robot, parse_selector
 from fleetward.contracts.sites import SITE_LABEL
 from fleetward.contracts.wording import how_many, listed
+from rollout_coordinator.artifacts import Chosen, Wanted, chosen, settled, wanted_by
 from rollout_coordinator.conflicts import placed, returns_to
 from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.serving import served
@@ -84,27 +85,26 @@ def planned(
 
     Raises PlanRefusedError or MalformedError with what is wrong, which, and what to do.
     """
-    if sum(held.state not in FINAL_STATES for held in fleet.open_rollouts) >= MAX_OPEN_ROLLOUTS:
-        raise PlanRefusedError(
-            f"{MAX_OPEN_ROLLOUTS} rollouts are open, no more may be. End some: "
-            "`fleetward rollout list` shows them."
-        )
-    manifest = manifest_of(request.model, record)
-    _refuse_withdrawn(manifest, fleet)
+    _refuse_too_many_open(fleet)
+    wanted = wanted_by(request.model, record)
     check_policy(request.policy)
     _check_continuous(request)
-    selected = _selected(request.selector, fleet, now)
-    robots = selected if request.again else _without_up_to_date(selected, manifest, fleet)
-    standing = progresses(robots, manifest.digest, fleet)
+    choice = chosen(wanted.artifacts, _selected(request.selector, fleet, now))
+    _refuse_misfits(wanted, choice)
+    _refuse_withdrawn(wanted.artifacts if request.is_continuous else choice.of.values(), fleet)
+    given = choice.of if request.again else _without_up_to_date(choice.of, wanted, fleet)
+    wanted = wanted if request.is_continuous else wanted.with_only(given.values())
+    standing = settled(progresses(given, fleet), given, wanted.variants)
     _check_modes(request.strategy, standing, fleet)
     sites = {each.robot_id: each.labels.get(SITE_LABEL, "") for each in fleet.robots}
     plan = Rollout(
         rollout_id=request.rollout_id,
-        model=manifest.model,
-        digest=manifest.digest,
+        model=wanted.model,
+        digest=wanted.digest,
+        variants=wanted.variants,
         strategy=request.strategy,
         policy=request.policy,
-        waves=waves_of(request.strategy, request.policy, robots, sites),
+        waves=waves_of(request.strategy, request.policy, tuple(given), sites),
         staging=request.strategy is Strategy.BLUE_GREEN,
         state=RolloutState.RUNNING,
         robots=standing,
@@ -118,33 +118,12 @@ def planned(
     return placed(plan, request, owners(fleet.open_rollouts), now)
 
 
-def manifest_of(wanted: ModelSelector, record: ModelRecord | None) -> ModelManifest:
-    """The version that is wanted; raises PlanRefusedError."""
-    if record is None:
+def _refuse_too_many_open(fleet: Fleet) -> None:
+    if sum(held.state not in FINAL_STATES for held in fleet.open_rollouts) >= MAX_OPEN_ROLLOUTS:
         raise PlanRefusedError(
-            f"no model is called {wanted.name!r}. `fleetward model list` shows what exists; "
-            "`fleetward model push` publishes."
+            f"{MAX_OPEN_ROLLOUTS} rollouts are open, no more may be. End some: "
+            "`fleetward rollout list` shows them."
         )
-    version = _version(wanted, record)
-    for candidate in record.versions:
-        if candidate.manifest.model.version == version:
-            return candidate.manifest
-    known = ", ".join(candidate.manifest.model.version for candidate in record.versions[-5:])
-    raise PlanRefusedError(
-        f"model {wanted.name!r} has no version {version!r}; the newest are: {known or 'none'}."
-    )
-
-
-def _version(wanted: ModelSelector, record: ModelRecord) -> Version | None:
-    if wanted.alias is None:
-        return wanted.version
-    if wanted.alias not in record.aliases:
-        known = ", ".join(sorted(record.aliases)) or "none"
-        raise PlanRefusedError(
-            f"model {wanted.name!r} has no alias {wanted.alias!r}; its aliases are: {known}. "
-            "`fleetward model alias` sets one."
-        )
-    return record.aliases[wanted.alias]
 
 
 def matching(selector: str, fleet: Fleet, now: datetime) -> tuple[RobotEnrolled, ...]:
@@ -153,8 +132,8 @@ def matching(selector: str, fleet: Fleet, now: datetime) -> tuple[RobotEnrolled,
     return tuple(robot for robot in fleet.robots if matches(fleet.facts(robot, now)))
 
 
-def _selected(selector: str, fleet: Fleet, now: datetime) -> tuple[RobotId, ...]:
-    selected = [robot.robot_id for robot in matching(selector, fleet, now)]
+def _selected(selector: str, fleet: Fleet, now: datetime) -> tuple[RobotEnrolled, ...]:
+    selected = matching(selector, fleet, now)
     if not selected:
         raise PlanRefusedError(
             f"the selector {selector!r} matches none of {how_many(len(fleet.robots), 'robot')}. "
@@ -166,21 +145,32 @@ def _selected(selector: str, fleet: Fleet, now: datetime) -> tuple[RobotId, ...]
             f"the selector {selector!r} matches {len(selected)} robots, more than the "
             f"{MAX_ROBOTS_PER_ROLLOUT} of one rollout. Narrow it, for example by site."
         )
-    return tuple(selected)
+    return selected
+
+
+def _refuse_misfits(wanted: Wanted, choice: Chosen) -> None:
+    if choice.of:
+        return
+    robot, reason = next(iter(choice.misfits.items()))
+    raise PlanRefusedError(
+        f"none of {how_many(len(choice.misfits), 'selected robot')} can be given {wanted.model}; of "
+        f"{robot}: {reason}. Push a variant for them, or relabel them."
+    )
 
 
 def _without_up_to_date(
-    selected: Sequence[RobotId], manifest: ModelManifest, fleet: Fleet
-) -> tuple[RobotId, ...]:
-    behind = tuple(robot for robot in selected if not fleet.serves(robot, manifest.digest))
+    choice: Mapping[RobotId, Variant], wanted: Wanted, fleet: Fleet
+) -> dict[RobotId, Variant]:
+    behind = {robot: it for robot, it in choice.items() if not fleet.serves(robot, it.digest)}
     if not behind:
-        serving = [served(fleet.targets.get(robot)) for robot in selected]
+        serving = [served(fleet.targets.get(robot)) for robot in choice]
         given = ", ".join(sorted({str(now.model) for now in serving if now is not None}))
-        by_another_name = given != str(manifest.model)
-        same = f", whose bytes are those of {manifest.model}" if by_another_name else ""
+        meant = sorted({(str(each.model), each.digest[:19]) for each in choice.values()})
+        by_another_name = given != ", ".join(model for model, _ in meant)
+        same = f", whose bytes are those of {wanted.model}" if by_another_name else ""
         raise PlanRefusedError(
-            f"all {len(selected)} selected robots were already given {given}{same} "
-            f"({manifest.digest[:19]}); there is nothing to roll out."
+            f"all {len(choice)} selected robots were already given {given}{same} "
+            f"({', '.join(digest for _, digest in meant)}); there is nothing to roll out."
         )
     return behind
 
@@ -225,28 +215,27 @@ def _check_continuous(request: RolloutRequested) -> None:
         )
 
 
-def _refuse_withdrawn(manifest: ModelManifest, fleet: Fleet) -> None:
-    reason = fleet.withdrawn.get(manifest.digest)
-    if reason is not None:
-        raise PlanRefusedError(
-            f"{manifest.model} was withdrawn: {reason}. `fleetward model list` shows what else "
-            "is published."
-        )
+def _refuse_withdrawn(given: Iterable[Variant], fleet: Fleet) -> None:
+    for variant in given:
+        reason = fleet.withdrawn.get(variant.digest)
+        if reason is not None:
+            raise PlanRefusedError(
+                f"{variant.model} was withdrawn: {reason}. `fleetward model list` shows what else "
+                "is published."
+            )
 
 
-def progresses(
-    robots: Sequence[RobotId], given: Digest, fleet: Fleet
-) -> dict[RobotId, RobotProgress]:
-    """Where robots stand before a rollout gives them ``given``, and what they return to."""
+def progresses(given: Mapping[RobotId, Variant], fleet: Fleet) -> dict[RobotId, RobotProgress]:
+    """Where robots stand before a rollout gives them what is ``given``, and what they return to."""
     labels = {robot.robot_id: robot.labels for robot in fleet.robots}
     owned = owners(fleet.open_rollouts)
     return {
         robot: replace(
-            _progress(robot, given, fleet, owned.get(robot)),
+            _progress(robot, it.digest, fleet, owned.get(robot)),
             site=labels[robot].get(SITE_LABEL, ""),
             hardware=labels[robot].get(HARDWARE_LABEL, ""),
         )
-        for robot in robots
+        for robot, it in given.items()
     }
 
 

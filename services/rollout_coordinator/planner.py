@@ -138,19 +138,25 @@ def planned_on(
     Raises PlanRefusedError, MalformedError.
     """
     rollout = planned(request, read.record, read.fleet, now, traceparent)
-    return rollout, _logged(rollout, request, read.fleet, now)
+    return rollout, _logged(rollout, request, read.record, read.fleet, now)
 
 
 def planned_anew_on(read: FleetRead, waiting: Rollout, now: datetime) -> tuple[Rollout, Given]:
     """A waiting rollout by what is true now; raises as ``planned_on`` does."""
     request, fleet = asked_by(waiting), seen_by(waiting, read.fleet)
     rollout = continued(waiting, planned(request, read.record, fleet, now), now)
-    return rollout, _logged(rollout, request, fleet, now)
+    return rollout, _logged(rollout, request, read.record, fleet, now)
 
 
-def _logged(rollout: Rollout, request: RolloutRequested, fleet: Fleet, now: datetime) -> Given:
+def _logged(
+    rollout: Rollout,
+    request: RolloutRequested,
+    record: ModelRecord | None,
+    fleet: Fleet,
+    now: datetime,
+) -> Given:
     return Given(
         planned=encode(rollout),
         request=encode(request),
-        excluded=excluded(rollout, request, fleet, now),
+        excluded=excluded(rollout, request, record, fleet, now),
     )

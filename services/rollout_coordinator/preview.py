@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from fleetward.contracts.control import OnConflict
@@ -13,7 +14,7 @@ from fleetward.contracts.errors import MalformedError
 from fleetward.contracts.fleet_facts import is_online
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.ownership import owners
-from fleetward.contracts.registry import ModelManifest, ModelRecord
+from fleetward.contracts.registry import ModelRecord
 from fleetward.contracts.robots import RobotEnrolled
 from fleetward.contracts.rollout_plans import (
     MAX_ROBOTS_NAMED,
@@ -23,11 +24,11 @@ from fleetward.contracts.rollout_plans import (
 )
 from fleetward.contracts.rollouts import Rollout, RolloutRequested, RolloutState, Strategy
 from fleetward.contracts.surroundings import NOTHING_AROUND, Surroundings
+from rollout_coordinator.artifacts import Chosen, chosen, wanted_by
 from rollout_coordinator.conflicts import to_supersede
 from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.plan import (
     Fleet,
-    manifest_of,
     matching,
     mode_lacked,
     planned,
@@ -63,15 +64,19 @@ def previewed(
     except (PlanRefusedError, MalformedError) as refused:
         return _refused(replace(asked, refusal=str(refused)), request, record, fleet, now)
     selected = matching(request.selector, fleet, now)
+    misfits = chosen(wanted_by(request.model, record).artifacts, selected).misfits
     reached = [each for each in selected if each.robot_id in rollout.robots]
     others = [each.robot_id for each in selected if each.robot_id not in rollout.robots]
     return replace(
         asked,
         model=rollout.model,
         digest=rollout.digest,
+        variants=rollout.variants,
         selected=len(selected),
         waves=tuple(_wave(rollout, wave) for wave in rollout.waves),
-        left_out=_groups((robot, _already_given(robot, fleet)) for robot in others),
+        left_out=_groups(
+            (robot, misfits.get(robot) or _already_given(robot, fleet)) for robot in others
+        ),
         doubtful=_groups(_doubts(reached, rollout, fleet, _then(request, rollout), now)),
     )
 
@@ -108,31 +113,27 @@ def _refused(
 ) -> RolloutPlanned:
     """As much as is known of a request that is refused: what stands in the way of which robot."""
     try:
-        manifest = manifest_of(request.model, record)
+        wanted = wanted_by(request.model, record)
         selected = matching(request.selector, fleet, now)
     except (PlanRefusedError, MalformedError):
         return asked
     return replace(
         asked,
-        model=manifest.model,
-        digest=manifest.digest,
+        model=wanted.model,
+        digest=wanted.digest,
+        variants=wanted.variants,
         selected=len(selected),
-        left_out=_groups(_obstacles(selected, request, manifest, fleet)),
+        left_out=_groups(_obstacles(chosen(wanted.artifacts, selected), request, fleet)),
     )
 
 
-def _obstacles(
-    selected: Sequence[RobotEnrolled],
-    request: RolloutRequested,
-    manifest: ModelManifest,
-    fleet: Fleet,
-) -> _Said:
-    names = [each.robot_id for each in selected]
-    owned, standing = owners(fleet.open_rollouts), progresses(names, manifest.digest, fleet)
-    for robot in names:
+def _obstacles(choice: Chosen, request: RolloutRequested, fleet: Fleet) -> _Said:
+    yield from choice.misfits.items()
+    owned, standing = owners(fleet.open_rollouts), progresses(choice.of, fleet)
+    for robot, given in choice.of.items():
         owner = owned.get(robot)
         lacked = mode_lacked(request.strategy, robot, fleet)
-        if fleet.serves(robot, manifest.digest):
+        if fleet.serves(robot, given.digest):
             yield robot, _already_given(robot, fleet)
         elif owner is not None:
             yield robot, f"belongs to rollout {owner.rollout_id}, which is {owner.state.value}"
@@ -168,7 +169,12 @@ def _doubts(
 
 def _wave(rollout: Rollout, robots: Sequence[RobotId]) -> PlannedWave:
     sites = Counter(rollout.robots[robot].site for robot in robots)
-    return PlannedWave(robots=tuple(robots), sites=dict(sorted(sites.items())))
+    given = (rollout.robots[robot].variant for robot in robots)
+    return PlannedWave(
+        robots=tuple(robots),
+        sites=dict(sorted(sites.items())),
+        given=tuple(number for number in given if number is not UNSET),
+    )
 
 
 def _groups(said: _Said) -> tuple[RobotGroup, ...]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from msgspec.structs import replace
 
+from fleetward.contracts.ids import Digest, ModelRef
 from fleetward.contracts.judgements import ModelWithdrawn
 from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout
+from fleetward.contracts.variants import digests
 from rollout_coordinator.robot_facts import is_to_serve
 from rollout_coordinator.step import with_robots
 
 
 def recall_reason(rollout: Rollout, fact: ModelWithdrawn) -> str:
     """Why the rollout must be taken back now, or an empty string."""
-    if fact.digest != rollout.digest:
+    if fact.digest not in digests(rollout):
         return ""
-    return f"{rollout.model} was withdrawn: {fact.reason}"
+    return f"{_called(rollout, fact.digest)} was withdrawn: {fact.reason}"
 
 
 def without_return(rollout: Rollout, fact: ModelWithdrawn) -> Rollout:
@@ -49,12 +52,24 @@ def _without_return(progress: RobotProgress) -> RobotProgress:
     return replace(stayed, phase=RobotPhase.FAILED, reason=reason)
 
 
-def recalled(rollout: Rollout, reason: str, now: datetime) -> ModelWithdrawn:
-    """The withdrawal as a fact again, for a rollout that was not there when it was told."""
+def recalled(
+    rollout: Rollout, withdrawn: Mapping[Digest, str], now: datetime
+) -> ModelWithdrawn | None:
+    """The withdrawal as a fact again, for a rollout that was not there when it was told; None: of none."""
+    digest = min(digests(rollout) & withdrawn.keys(), default=None)
+    if digest is None:
+        return None
+    model = _called(rollout, digest)
     return ModelWithdrawn(
-        name=rollout.model.name,
-        version=rollout.model.version,
-        digest=rollout.digest,
-        reason=reason,
+        name=model.name,
+        version=model.version,
+        digest=digest,
+        reason=withdrawn[digest],
         withdrawn_at=now,
     )
+
+
+def _called(rollout: Rollout, digest: Digest) -> ModelRef:
+    """Under which name the rollout gives these bytes."""
+    names = (variant.model for variant in rollout.variants if variant.digest == digest)
+    return next(names, rollout.model)

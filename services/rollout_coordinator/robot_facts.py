@@ -17,6 +17,7 @@ from fleetward.contracts.robots import (
     RobotCheckedIn,
 )
 from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout, Strategy
+from fleetward.contracts.variants import wanted
 from fleetward.contracts.wording import shortened
 
 MAX_REASON_CHARACTERS = 200
@@ -82,7 +83,7 @@ def _activated(
         return replace(progress, phase=RobotPhase.REVERTED)
     if progress.phase not in _AWAITS_PROOF or _is_older(progress, stored_at):
         return None
-    if fact.digest != rollout.digest:
+    if fact.digest != wanted(rollout, progress).digest:
         return _failed(progress, f"it attests {fact.digest}, not the digest it was given")
     if not is_to_serve(rollout, progress):
         return _failed(progress, "it serves the model, and was given it not to serve yet")
@@ -102,7 +103,7 @@ def _staged(rollout: Rollout, progress: RobotProgress, fact: ModelStaged) -> Rob
         return None
     if rollout.strategy is not Strategy.BLUE_GREEN or progress.is_to_switch:
         return None
-    if fact.digest != rollout.digest:
+    if fact.digest != wanted(rollout, progress).digest:
         return _failed(progress, f"it staged {fact.digest}, not the digest it was given")
     return replace(progress, phase=RobotPhase.STAGED, reason="")
 
@@ -114,7 +115,7 @@ def _shadowed(
         return None
     if rollout.strategy is not Strategy.SHADOW or _is_older(progress, stored_at):
         return None
-    if fact.digest != rollout.digest:
+    if fact.digest != wanted(rollout, progress).digest:
         return _failed(progress, f"it shadowed {fact.digest}, not the digest it was given")
     reason = _diverges(fact, rollout.policy.max_divergence)
     return _failed(progress, reason) if reason else _proved(progress, stored_at)
@@ -174,7 +175,9 @@ def _checked_in(
     returned = progress.silent_at is not None and progress.phase in _AWAITS_PROOF
     if _is_older(progress, stored_at) or not (returned or progress.phase is RobotPhase.PROVED):
         return None
-    if (fact.active_digest == rollout.digest) is not is_to_serve(rollout, progress):
+    if (fact.active_digest == wanted(rollout, progress).digest) is not is_to_serve(
+        rollout, progress
+    ):
         return _failed(progress, f"it proved the model but now serves {fact.active_digest}")
     return _proved(progress, stored_at) if returned else None
 
@@ -196,7 +199,7 @@ def _alerted(
         return _fell_silent(rollout, progress, stored_at)
     if fact.severity is not Severity.CRITICAL or progress.phase not in _HAS_NEW_MODEL:
         return None
-    if fact.digest is not None and fact.digest != rollout.digest:
+    if fact.digest is not None and fact.digest != wanted(rollout, progress).digest:
         return None
     if progress.targeted_at is None or stored_at < progress.targeted_at:
         return None

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from fleetward.contracts.robots import RobotTarget
 from fleetward.contracts.rollouts import Rollout
+from fleetward.contracts.variants import wanted
 from rollout_coordinator.step import TargetOrder
 from rollout_coordinator.switch import warm_s
 
@@ -32,9 +33,13 @@ def target_of(rollout: Rollout, order: TargetOrder, now: datetime) -> RobotTarge
 
 def _interlocks(rollout: Rollout, order: TargetOrder) -> tuple[str, ...]:
     """They bind the way to the new model; going back from it waits for nothing."""
-    return rollout.policy.interlocks if order.digest == rollout.digest else ()
+    return rollout.policy.interlocks if _leads_there(rollout, order) else ()
 
 
 def _byte_cap(rollout: Rollout, order: TargetOrder) -> int | None:
     """A cap is for the new model: no robot is kept from going back by it."""
-    return rollout.policy.byte_cap if order.digest == rollout.digest else None
+    return rollout.policy.byte_cap if _leads_there(rollout, order) else None
+
+
+def _leads_there(rollout: Rollout, order: TargetOrder) -> bool:
+    return order.digest == wanted(rollout, rollout.robots[order.robot_id]).digest

@@ -17,6 +17,7 @@ from fleetward.contracts.rollouts import (
     Strategy,
 )
 from fleetward.contracts.surroundings import Surroundings
+from fleetward.contracts.variants import wanted
 from rollout_coordinator.admission import admitted
 from rollout_coordinator.evidence import next_wave
 from rollout_coordinator.step import (
@@ -130,11 +131,12 @@ def _leaving(rollout: Rollout, progress: RobotProgress) -> RobotProgress:
 
 
 def _order(rollout: Rollout, robot: RobotId, progress: RobotProgress) -> TargetOrder:
+    given = wanted(rollout, progress)
     return TargetOrder(
         robot_id=robot,
         generation=progress.generation,
-        model=rollout.model,
-        digest=rollout.digest,
+        model=given.model,
+        digest=given.digest,
         mode=_mode(rollout),
         switch_at=None if rollout.staging else rollout.switch_at,
         fallback=progress.previous,

@@ -94,6 +94,7 @@ async def _show_moment(
     from fleetward.cli.exits import Exit, complain
     from fleetward.client import history
     from fleetward.client.timeline import aliases_at, serving_at, with_its_zone
+    from fleetward.contracts import variants
 
     found = serving_at(served, at)
     if found is None:
@@ -103,7 +104,10 @@ async def _show_moment(
     if found.model is not None:
         moves = await history.alias_moves(fleet.connection, found.model.name)
         named = aliases_at(moves, at)
-        aliases = [each for each, version in named.items() if version == found.model.version]
+        record = await fleet.model_record(found.model.name)
+        for each, version in named.items():
+            meant = {held.manifest.model for held in variants.named(record, version)}
+            aliases += [each] if found.model in meant or found.model.version == version else []
     if as_json:
         show_json({"robot_id": robot, "at": at.isoformat(), "aliases": aliases, **_plain(found)})
         return None

@@ -26,7 +26,7 @@ def list_models(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
             show_json([plain.model_record(record) for record in records])
             return
         show_table(
-            ["MODEL", "RELEASE", "SIZE", "OPSET", "PUBLISHED", "ALIASES", "DIGEST"],
+            ["MODEL", "RELEASE", "SIZE", "OPSET", "PUBLISHED", "ALIASES", "FOR", "DIGEST"],
             [model_view.row(record, version) for record in records for version in record.versions],
             when_empty="No model is published yet. Push one with `fleetward model push`.",
         )
@@ -42,17 +42,17 @@ def show(
     home: Home = DEFAULT_HOME,
     as_json: Json = False,
 ) -> None:
-    """One version with its lineage, licence and card, or everything about one model."""
+    """One version, its variants, lineage, licence and card, or everything about one model."""
     from fleetward.cli import model_view, plain
 
     async def work(fleet: Fleet) -> None:
         if ":" in model or "@" in model:
-            curated = await fleet.curation.of(model)
-            said = model_view.plain_curation(curated.curation, curated.card)
+            found = await fleet.curation.of_each(model)
             if as_json:
-                show_json({**plain.model_version(curated.version), **said})
+                show_json(model_view.plain_curated(model, found))
             else:
-                model_view.show_curated(curated)
+                for curated in found:
+                    model_view.show_curated(curated)
             return
         record = await fleet.model_record(model)
         of_all = await fleet.curation.of_all(record.name)

@@ -25,12 +25,13 @@ def deprecate(
     home: Home = DEFAULT_HOME,
     as_json: Json = False,
 ) -> None:
-    """Say that another version should be used instead; this one still may be."""
+    """Say that another version should be used instead; this one and its variants still may be."""
 
     async def work(fleet: Fleet) -> None:
         done = await fleet.curation.deprecate(model, reason=reason, by=by or logged_in())
-        text = f"{done.name}:{done.version} is deprecated: {done.reason}."
-        _say(text, {"model": f"{done.name}:{done.version}", "digest": done.digest}, as_json=as_json)
+        text = "\n".join(f"{one.name}:{one.version} is deprecated: {one.reason}." for one in done)
+        plain = [{"model": f"{one.name}:{one.version}", "digest": one.digest} for one in done]
+        _say(text, _of_each(model, plain), as_json=as_json)
 
     with_fleet(home, work)
 
@@ -42,25 +43,25 @@ def withdraw(
     home: Home = DEFAULT_HOME,
     as_json: Json = False,
 ) -> None:
-    """Let these bytes never be fetched, targeted or fallen back to again. For good."""
+    """Let these bytes never be fetched, targeted or fallen back to again, nor its variants'. For good."""
 
     async def work(fleet: Fleet) -> None:
         done = await fleet.curation.withdraw(model, reason=reason, by=by or logged_in())
         robots = await fleet.robots()
-        serving = [
-            robot.enrolled.robot_id
-            for robot in robots
-            if robot.last is not None and robot.last.active_digest == done.digest
-        ]
-        plain = {
-            "model": f"{done.name}:{done.version}",
-            "digest": done.digest,
-            "serving": serving,
-        }
-        text = f"{done.name}:{done.version} is withdrawn: {done.reason}."
-        if serving:
-            text += f"\nIt still serves on {', '.join(serving)}: roll another version out to them."
-        _say(text, plain, as_json=as_json)
+        plain, lines = list[dict[str, Any]](), list[str]()
+        for one in done:
+            called = f"{one.name}:{one.version}"
+            serving = [
+                robot.enrolled.robot_id
+                for robot in robots
+                if robot.last is not None and robot.last.active_digest == one.digest
+            ]
+            plain.append({"model": called, "digest": one.digest, "serving": serving})
+            lines.append(f"{called} is withdrawn: {one.reason}.")
+            if serving:
+                still = f"It still serves on {', '.join(serving)}"
+                lines.append(f"{still}: roll another version out to them.")
+        _say("\n".join(lines), _of_each(model, plain), as_json=as_json)
 
     with_fleet(home, work)
 
@@ -176,6 +177,10 @@ def gates(
         _say(text, {"alias": alias, "gates": list(standing)}, as_json=as_json)
 
     with_fleet(home, work)
+
+
+def _of_each(asked: str, plain: list[dict[str, Any]]) -> dict[str, Any]:
+    return plain[0] if len(plain) == 1 else {"model": asked, "variants": plain}
 
 
 def _say(text: str, plain: dict[str, Any], *, as_json: bool) -> None:

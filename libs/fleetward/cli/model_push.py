@@ -38,6 +38,14 @@ Licence = Annotated[
 ]
 Card = Annotated[Path | None, typer.Option("--card", help="The model card, a Markdown file.")]
 
+For = Annotated[
+    str,
+    typer.Option(
+        "--for",
+        help="A selector over labels: FILE is for these robots alone, and VERSION is written "
+        "VERSION+VARIANT. The plain VERSION is for all others.",
+    ),
+]
 MergedInto = Annotated[
     str, typer.Option("--base", help="The published version that --adapter was merged into.")
 ]
@@ -65,6 +73,7 @@ def push(
     base: MergedInto = "",
     adapter: Adapter = None,
     scale: Scale = 1.0,
+    fits: For = "",
     home: Home = DEFAULT_HOME,
     as_json: Json = False,
 ) -> None:
@@ -72,8 +81,7 @@ def push(
     from fleetward.cli.pairs import pairs_of
 
     pairs = pairs_of("--metadata", metadata or [])
-    origins = (dataset, commit, training_run)
-    description = _description(origins, lineage or [], licence, card)
+    description = _description((dataset, commit, training_run), lineage or [], licence, card)
     merged = _merged(base, adapter, scale)
 
     async def work(fleet: Fleet) -> None:
@@ -86,6 +94,7 @@ def push(
                 progress=progress,
                 description=description,
                 merged=merged,
+                fits=fits,
             )
         _show(pushed, as_json=as_json)
 
@@ -159,7 +168,8 @@ def _progress_bar(file: Path) -> Iterator[Progress]:
 def _pushed(version: ModelVersion, *, already_published: bool) -> str:
     manifest = version.manifest
     how = "was published already, with the same bytes" if already_published else "is published"
+    fits = f" for {manifest.fits}" if manifest.fits else ""
     return (
-        f"{manifest.model} {how}: release {manifest.release}, "
+        f"{manifest.model} {how}{fits}: release {manifest.release}, "
         f"{manifest.size_bytes / MEGABYTE:.1f} MB, {manifest.digest}."
     )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from fleetward.cli import plain
 from fleetward.client.curation import Curated
 from fleetward.client.timeline import with_its_zone
 from fleetward.contracts.curation import ModelCuration, Preflight, Standing
 from fleetward.contracts.registry import ModelRecord, ModelVersion
+from fleetward.contracts.variants import plain_version
 
 MEGABYTE = 1_000_000
 
@@ -44,6 +46,15 @@ def plain_curation(curation: ModelCuration, card: str = "") -> Plain:
     }
 
 
+def plain_curated(asked: str, found: Sequence[Curated]) -> Plain:
+    """A version; one of several artifacts as the list of its variants."""
+    each = [
+        {**plain.model_version(one.version), **plain_curation(one.curation, one.card)}
+        for one in found
+    ]
+    return each[0] if len(each) == 1 else {"model": asked, "variants": each}
+
+
 def plain_preflight(ran: Preflight) -> Plain:
     """One preflight, with keys that stay."""
     return {
@@ -59,7 +70,8 @@ def plain_preflight(ran: Preflight) -> Plain:
 def row(record: ModelRecord, version: ModelVersion) -> list[str]:
     """One line of `fleetward model list`."""
     manifest = version.manifest
-    own = [f"@{name}" for name, held in record.aliases.items() if held == manifest.model.version]
+    called = (manifest.model.version, plain_version(manifest))
+    own = [f"@{name}" for name, held in record.aliases.items() if held in called]
     return [
         str(manifest.model),
         str(manifest.release),
@@ -67,6 +79,7 @@ def row(record: ModelRecord, version: ModelVersion) -> list[str]:
         str(manifest.opset),
         with_its_zone(manifest.published_at),
         " ".join(sorted(own)),
+        manifest.fits,
         manifest.digest[:19],
     ]
 
@@ -85,6 +98,8 @@ def show_version(version: ModelVersion, curation: ModelCuration | None = None) -
     print(f"{manifest.model}  (release {manifest.release}, {published})")
     if curation is not None and curation.standing is not Standing.CURRENT:
         print(f"  {curation.standing.value.upper()}: {curation.standing_reason}")
+    if manifest.fits:
+        print(f"  for       {manifest.fits}")
     print(f"  digest    {manifest.digest}")
     print(f"  size      {manifest.size_bytes} bytes, {manifest.format} opset {manifest.opset}")
     print(f"  signed    by key {version.signed.key_id}")

@@ -12,10 +12,17 @@ from fleetward.contracts.compared import compared
 from fleetward.contracts.control import HeardWord
 from fleetward.contracts.evidence import CohortEvidence, Spread, Stratum
 from fleetward.contracts.gates import GateState
-from fleetward.contracts.registry import AliasMoved, ModelRecord, ModelVersion, TensorSpec
+from fleetward.contracts.registry import (
+    AliasMoved,
+    ModelRecord,
+    ModelVersion,
+    TensorSpec,
+    Variant,
+)
 from fleetward.contracts.robots import Fetching
 from fleetward.contracts.rollouts import RobotProgress, Rollout
 from fleetward.contracts.telemetry import Sample
+from fleetward.contracts.variants import wanted
 
 Plain = dict[str, Any]
 
@@ -34,6 +41,7 @@ def model_version(version: ModelVersion) -> Plain:
         "outputs": [_tensor(spec) for spec in manifest.outputs],
         "metadata": manifest.metadata,
         "release": manifest.release,
+        "fits": manifest.fits or None,
         "published_at": _time(manifest.published_at),
         "key_id": version.signed.key_id,
     }
@@ -71,6 +79,7 @@ def rollout(rollout: Rollout) -> Plain:
         "rollout_id": rollout.rollout_id,
         "model": str(rollout.model),
         "digest": rollout.digest,
+        "variants": [variant(each) for each in rollout.variants],
         "strategy": rollout.strategy.value,
         "state": rollout.state.value,
         "reason": rollout.reason,
@@ -87,7 +96,9 @@ def rollout(rollout: Rollout) -> Plain:
         "watched_until": _time(rollout.watched_until),
         "word": _word(rollout.word) if rollout.word else None,
         "requested_by": rollout.requested_by or None,
-        "robots": {robot: _progress(held) for robot, held in sorted(rollout.robots.items())},
+        "robots": {
+            robot: _progress(rollout, held) for robot, held in sorted(rollout.robots.items())
+        },
         "canary": _cohort(rollout.evidence.canary),
         "control": _cohort(rollout.evidence.control),
         "strata": [_stratum(rollout, each) for each in rollout.evidence.strata.values()],
@@ -176,9 +187,19 @@ def _tensor(spec: TensorSpec) -> Plain:
     return {"name": spec.name, "element_type": spec.element_type, "shape": list(spec.shape)}
 
 
-def _progress(progress: RobotProgress) -> Plain:
+def variant(variant: Variant) -> Plain:
+    """One artifact of a version, and whom it is for; null: whoever no other one fits."""
+    return {
+        "model": str(variant.model),
+        "digest": variant.digest,
+        "fits": variant.fits or None,
+    }
+
+
+def _progress(rollout: Rollout, progress: RobotProgress) -> Plain:
     return {
         "phase": progress.phase.value,
+        "given": str(wanted(rollout, progress).model),
         "generation": progress.generation,
         "epoch": progress.generation,
         "previous": str(progress.previous) if progress.previous else None,

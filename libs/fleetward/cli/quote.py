@@ -55,6 +55,7 @@ def _plain(found: RolloutQuote, link_mbps: float) -> dict[str, Any]:
         "cohorts": [
             {
                 "robots": list(cohort.robots),
+                "model": str(cohort.model or found.model),
                 "labels": cohort.labels,
                 "held": list(cohort.held),
                 "fetch_bytes": cohort.quote.fetch_bytes,
@@ -64,6 +65,7 @@ def _plain(found: RolloutQuote, link_mbps: float) -> dict[str, Any]:
             }
             for cohort in found.cohorts
         ],
+        "misfits": found.misfits,
     }
 
 
@@ -71,10 +73,12 @@ def _show(found: RolloutQuote, link_mbps: float) -> None:
     from fleetward.cli.tables import show_table
 
     show_table(
-        ["ROBOTS", "LABELS", "EACH FETCHES", "BY", "TAKES", "TOGETHER"],
+        ["ROBOTS", "LABELS", "GIVEN", "EACH FETCHES", "BY", "TAKES", "TOGETHER"],
         [_row(cohort, link_mbps) for cohort in found.cohorts],
         when_empty="No robot is selected.",
     )
+    for robot, reason in found.misfits.items():
+        print(f"Left out: {robot}: {reason}.")
     print(all_told(found, link_mbps))
 
 
@@ -100,6 +104,7 @@ def _row(cohort: Cohort, link_mbps: float) -> list[str]:
     return [
         listed(cohort.robots, ROBOTS_NAMED),
         " ".join(f"{name}={value}" for name, value in cohort.labels.items()),
+        str(cohort.model or ""),
         spoken_size(cohort.quote.fetch_bytes),
         _way(cohort),
         spoken(cohort.minutes(link_mbps) * 60),

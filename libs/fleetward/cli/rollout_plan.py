@@ -11,7 +11,7 @@ from fleetward.contracts.wording import how_many, listed
 
 if TYPE_CHECKING:
     from fleetward.client.forecast import Forecast, Wait, WaveForecast
-    from fleetward.client.plans import RolloutPreview
+    from fleetward.client.plans import RolloutPreview, VariantForecast
     from fleetward.contracts.rollout_plans import PlannedWave, RobotGroup, RolloutPlanned
 
 ROBOTS_NAMED = 3
@@ -27,6 +27,8 @@ def show_plan(found: RolloutPreview, *, as_json: bool) -> Exit | None:
 
 def plain(found: RolloutPreview) -> dict[str, Any]:
     """The preview as JSON; waves and groups carry the robots' ids."""
+    from fleetward.cli.plain import variant
+
     plan, ahead = found.plan, found.forecast
     return {
         "refusal": plan.refusal or None,
@@ -38,6 +40,14 @@ def plain(found: RolloutPreview) -> dict[str, Any]:
         "waves": [
             {"robots": list(wave.robots), "sites": wave.sites, **_plain_wave(ahead, number)}
             for number, wave in enumerate(plan.waves)
+        ],
+        "variants": [
+            {
+                **variant(each.variant),
+                "robots": each.robots,
+                "fetch_bytes": each.fetch_bytes,
+            }
+            for each in found.variants
         ],
         "left_out": [_plain_group(group) for group in plan.left_out],
         "doubtful": [_plain_group(group) for group in plan.doubtful],
@@ -79,6 +89,8 @@ def _show(found: RolloutPreview) -> None:
         )
         for wait in ahead.waits:
             print(_wait(wait))
+    for each in found.variants:
+        print(_variant(each))
     for title, groups in (("Left out", plan.left_out), ("Doubtful", plan.doubtful)):
         for group in groups:
             print(f"{title}: {listed(group.named, ROBOTS_NAMED, of=group.robots)}: {group.reason}.")
@@ -109,6 +121,16 @@ def _wait(wait: Wait) -> str:
     who = f"wave {wait.wave}" if wait.wave else "staging"
     opens = f"{wait.opens_at:%a %Y-%m-%d %H:%M} UTC"
     return f"Waits: {who} for the window of site {wait.site}, which opens at {opens}."
+
+
+def _variant(each: VariantForecast) -> str:
+    from fleetward.cli.sizes import spoken_size
+
+    fits = each.variant.fits or "all others"
+    return (
+        f"Given {each.variant.model} (for {fits}): {each.robots} robots, which fetch "
+        f"{spoken_size(each.fetch_bytes)}."
+    )
 
 
 def _row(number: int, wave: PlannedWave, ahead: WaveForecast | None) -> list[str]:

@@ -102,9 +102,11 @@ def line(rollout: Rollout) -> str:
 
 
 def _headline(rollout: Rollout) -> Text:
+    variants = ", ".join(variant.model.version for variant in rollout.variants)
+    given = f"{rollout.model} ({variants})" if variants else str(rollout.model)
     return Text.assemble(
         (f"{rollout.rollout_id}  ", "bold"),
-        f"{rollout.model}  {rollout.strategy.value}  ",
+        f"{given}  {rollout.strategy.value}  ",
         ("ending the shadow", "cyan")
         if _ends_a_shadow(rollout)
         else (rollout.state.value, _STATE_STYLE[rollout.state]),

@@ -87,6 +87,7 @@ async def import_version(
             version or about.version,
             metadata=about.metadata,
             description=description_of(about),
+            fits=about.fits,
         )
 
 
@@ -114,6 +115,7 @@ def _about(granted: ExportGranted) -> ArchivedVersion:
         digest=manifest.digest,
         size_bytes=manifest.size_bytes,
         release=manifest.release,
+        fits=manifest.fits,
         metadata=manifest.metadata,
         lineage=curation.lineage,
         licence=curation.licence,

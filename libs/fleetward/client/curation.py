@@ -60,7 +60,13 @@ class Curation:
 
     async def of(self, model: str) -> Curated:
         """One version with all that is said of it."""
-        version = await self._version(model)
+        return await self._curated(await self._version(model))
+
+    async def of_each(self, model: str) -> list[Curated]:
+        """A version and its variants, each with all that is said of it."""
+        return [await self._curated(version) for version in await self._versions(model)]
+
+    async def _curated(self, version: ModelVersion) -> Curated:
         name, release = version.manifest.model.name, str(version.manifest.release)
         said = await last_value(self._connection, ModelCuration, name=name, release=release)
         card = await last_value(self._connection, ModelCard, name=name, release=release)
@@ -83,19 +89,28 @@ class Curation:
         signed = await last_value(self._connection, SignedWithdrawals)
         return decode(signed.event.payload, Withdrawals) if signed else NONE_WITHDRAWN
 
-    async def deprecate(self, model: str, *, reason: str, by: str = "") -> ModelDeprecated:
-        """Say that another version should be used; this one still may be."""
-        ref = await self._ref(model)
-        request = DeprecateModel(name=ref.name, version=ref.version, reason=reason, by=by)
-        done: ModelDeprecated = await ask(self._connection, request)
-        return done
+    async def deprecate(
+        self, model: str, *, reason: str, by: str = ""
+    ) -> tuple[ModelDeprecated, ...]:
+        """Say that another version should be used; this one, with its variants, still may be."""
+        done: list[ModelDeprecated] = []
+        for ref in await self._refs(model):
+            request = DeprecateModel(name=ref.name, version=ref.version, reason=reason, by=by)
+            done.append(await ask(self._connection, request))
+        return tuple(done)
 
-    async def withdraw(self, model: str, *, reason: str, by: str = "") -> ModelWithdrawn:
-        """Never let these bytes be granted, targeted or fallen back to again."""
-        ref = await self._ref(model)
-        request = WithdrawModel(name=ref.name, version=ref.version, reason=reason, by=by)
-        done: ModelWithdrawn = await ask(self._connection, request)
-        return done
+    async def withdraw(
+        self, model: str, *, reason: str, by: str = ""
+    ) -> tuple[ModelWithdrawn, ...]:
+        """Never let these bytes, nor those of its variants, be granted, targeted or fallen back to again.
+
+        One after the other: cut off, ask again.
+        """
+        done: list[ModelWithdrawn] = []
+        for ref in await self._refs(model):
+            request = WithdrawModel(name=ref.name, version=ref.version, reason=reason, by=by)
+            done.append(await ask(self._connection, request))
+        return tuple(done)
 
     async def approve(self, model: str, *, by: str, note: str = "") -> ModelApproved:
         """Say yes to exactly the bytes that ``model`` has now."""
@@ -155,6 +170,13 @@ class Curation:
 
     async def _ref(self, model: str) -> ModelRef:
         return (await self._version(model)).manifest.model
+
+    async def _refs(self, model: str) -> list[ModelRef]:
+        return [version.manifest.model for version in await self._versions(model)]
+
+    async def _versions(self, model: str) -> tuple[ModelVersion, ...]:
+        wanted = ids.model_selector(model)
+        return models.versions_of(await models.record(self._connection, wanted.name), wanted)
 
 
 def _unsaid(version: ModelVersion) -> ModelCuration:

@@ -88,8 +88,12 @@ class Fleet:
         progress: Progress = lambda sent, total: None,
         description: Description = NOTHING_SAID,
         merged: MergedFile | None = None,
+        fits: str = "",
     ) -> ModelRegistered:
-        """Upload, verify, sign and announce ``name:version``; the same bytes again are fine."""
+        """Upload, verify, sign and announce ``name:version``; the same bytes again are fine.
+
+        ``fits``: a selector over labels; ``version`` is then written VERSION+VARIANT.
+        """
         model = ModelRef(ids.model_name(name), ids.version(version))
         async with self.uploads() as uploads:
             return await publishing.push(
@@ -101,6 +105,7 @@ class Fleet:
                 progress,
                 description,
                 merged,
+                fits=fits,
             )
 
     def uploads(self) -> AbstractAsyncContextManager[Uploads]:

@@ -19,6 +19,7 @@ from fleetward.contracts.registry import (
     ModelVersion,
     MoveAlias,
 )
+from fleetward.contracts.variants import named
 
 
 async def records(connection: Client) -> list[ModelRecord]:
@@ -38,16 +39,30 @@ async def record(connection: Client, name: ModelName) -> ModelRecord:
 
 
 def version_of(record: ModelRecord, selector: ModelSelector) -> ModelVersion:
-    """The version a selector names in its model's record; raises UnknownModelError."""
-    wanted = selector.version if selector.alias is None else record.aliases.get(selector.alias)
-    for version in record.versions:
+    """The one artifact a selector names in its model's record; raises UnknownModelError."""
+    found = versions_of(record, selector)
+    wanted = _wanted(record, selector)
+    for version in found:
         if version.manifest.model.version == wanted:
             return version
+    variants = ", ".join(str(version.manifest.model) for version in found)
+    raise UnknownModelError(f"{selector} has variants alone. Name one of them: {variants}.")
+
+
+def versions_of(record: ModelRecord, selector: ModelSelector) -> tuple[ModelVersion, ...]:
+    """The version a selector names and all its variants; raises UnknownModelError."""
+    found = named(record, _wanted(record, selector))
+    if found:
+        return found
     held = ", ".join(held.manifest.model.version for held in record.versions[-5:]) or "none"
     aliases = ", ".join(f"@{alias}" for alias in sorted(record.aliases)) or "none"
     raise UnknownModelError(
         f"{selector} is not published. {record.name} has versions {held} and aliases {aliases}."
     )
+
+
+def _wanted(record: ModelRecord, selector: ModelSelector) -> Version | None:
+    return selector.version if selector.alias is None else record.aliases.get(selector.alias)
 
 
 async def move_alias(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 
 from msgspec import Struct
@@ -12,13 +12,13 @@ from fleetward.bus.requests import ask
 from fleetward.client import robots
 from fleetward.client.forecast import Forecast, Pace, forecast
 from fleetward.client.opening_times import OpeningTimes
-from fleetward.client.quotes import held_by
+from fleetward.client.quotes import held_by, held_sets, priced
 from fleetward.client.robots import RobotStatus
 from fleetward.client.rollouts import new_rollout_id
 from fleetward.client.sites import SitePolicies
-from fleetward.contracts.ids import RobotId, model_selector
+from fleetward.contracts.ids import ModelRef, RobotId, model_selector
 from fleetward.contracts.policies import check_policy
-from fleetward.contracts.quotes import QuoteUpdate, UpdateQuoted
+from fleetward.contracts.registry import Variant
 from fleetward.contracts.robots import ModelActivated
 from fleetward.contracts.rollout_plans import PlanRollout, RolloutPlanned
 from fleetward.contracts.rollouts import RolloutPolicy, RolloutRequested, Strategy
@@ -28,10 +28,22 @@ _MS_PER_S = 1000
 
 
 class RolloutPreview(Struct, frozen=True, kw_only=True):
-    """The plan as the coordinator would start it; ``forecast`` is None when it would refuse."""
+    """The plan as the coordinator would start it; ``forecast`` is None when it would refuse.
+
+    ``variants``: what each costs, where not all robots are given the same bytes.
+    """
 
     plan: RolloutPlanned
     forecast: Forecast | None
+    variants: tuple[VariantForecast, ...] = ()
+
+
+class VariantForecast(Struct, frozen=True, kw_only=True):
+    """One variant: how many robots of the plan are given it, and what they fetch together."""
+
+    variant: Variant
+    robots: int
+    fetch_bytes: int
 
 
 async def preview(
@@ -76,19 +88,47 @@ async def preview(
     pace = Pace(link_mbps=link_mbps, warm_up_s=_warm_ups_s(known))
     policies = {str(each.policy.site): each.policy for each in await SitePolicies(connection).all()}
     times = OpeningTimes(begins_at=begins_at or now, policies=policies)
-    return RolloutPreview(plan=plan, forecast=forecast(plan, fetches, pace, times))
+    return RolloutPreview(
+        plan=plan, forecast=forecast(plan, fetches, pace, times), variants=_of_each(plan, fetches)
+    )
 
 
 async def _fetches(
     connection: Client, plan: RolloutPlanned, known: Sequence[RobotStatus]
 ) -> dict[RobotId, int]:
-    """What each robot would fetch, priced once for those that hold the same."""
+    """What each robot would fetch, priced once for those that are given and hold the same."""
     assert plan.model is not None
-    held = sorted({held_by(status) for status in known})
-    question = QuoteUpdate(name=plan.model.name, version=plan.model.version, held=tuple(held))
-    answer: UpdateQuoted = await ask(connection, question)
-    price = dict(zip(held, answer.quotes, strict=True))
-    return {status.enrolled.robot_id: price[held_by(status)].fetch_bytes for status in known}
+    variants, given = _given(plan), dict[ModelRef, list[RobotStatus]]()
+    for status in known:
+        variant = variants.get(status.enrolled.robot_id)
+        given.setdefault(variant.model if variant else plan.model, []).append(status)
+    fetches: dict[RobotId, int] = {}
+    for model, of in given.items():
+        answer = await priced(connection, model, of)
+        price = dict(zip(held_sets(of), answer.quotes, strict=True))
+        fetches |= {each.enrolled.robot_id: price[held_by(each)].fetch_bytes for each in of}
+    return fetches
+
+
+def _given(plan: RolloutPlanned) -> dict[RobotId, Variant]:
+    """Each robot's variant; empty where all are given the same bytes."""
+    return {
+        robot: plan.variants[number]
+        for wave in plan.waves
+        for robot, number in zip(wave.robots, wave.given, strict=False)
+    }
+
+
+def _of_each(plan: RolloutPlanned, fetches: Mapping[RobotId, int]) -> tuple[VariantForecast, ...]:
+    given = _given(plan)
+    return tuple(
+        VariantForecast(
+            variant=variant,
+            robots=sum(each == variant for each in given.values()),
+            fetch_bytes=sum(fetches[robot] for robot, each in given.items() if each == variant),
+        )
+        for variant in plan.variants
+    )
 
 
 def _warm_ups_s(known: Sequence[RobotStatus]) -> tuple[float, ...]:

@@ -62,6 +62,8 @@ async def push(
     progress: Progress,
     description: Description = NOTHING_SAID,
     merged: MergedFile | None = None,
+    *,
+    fits: str = "",
 ) -> ModelRegistered:
     """Send what is new of a file, and have the registry verify, sign and announce it.
 
@@ -69,7 +71,8 @@ async def push(
     their way are sent again.
 
     ``progress`` counts what stands already as sent; ``merged`` lets robots that hold its base get
-    the file for little more than the adapter. Raises FileRefusedError, UploadError,
+    the file for little more than the adapter; ``fits`` makes it a variant, for the robots of that
+    selector alone. Raises FileRefusedError, UploadError,
     RefusedError (the registry's words), NoAnswerError.
     """
     file = await asyncio.to_thread(_chunked, path)
@@ -85,6 +88,7 @@ async def push(
         chunks=chunks,
         packs=packs,
         merged=await _adapter_sent(uploads, upload_key, merged) if merged is not None else None,
+        fits=fits,
         metadata=dict(metadata),
         lineage=dict(description.lineage),
         licence=description.licence,

@@ -14,6 +14,7 @@ from fleetward.client.robots import RobotStatus
 from fleetward.contracts.ids import Digest, ModelRef, RobotId, model_selector
 from fleetward.contracts.quotes import Quote, QuoteUpdate, UpdateQuoted
 from fleetward.contracts.selectors import meant_robot
+from fleetward.contracts.variants import digest_of_all, fitting, plain_version, variant_of
 
 COHORT_LABELS = ("site", "hw")
 """Robots of one place and one kind share a link and a price, when they hold the same models."""
@@ -27,6 +28,8 @@ class Cohort(Struct, frozen=True, kw_only=True):
     labels: dict[str, str]
     held: tuple[Digest, ...]
     quote: Quote
+    model: ModelRef | None = None
+    """The artifact that they are given."""
 
     @property
     def total_bytes(self) -> int:
@@ -39,12 +42,16 @@ class Cohort(Struct, frozen=True, kw_only=True):
 
 
 class RolloutQuote(Struct, frozen=True, kw_only=True):
-    """What giving a model to the selected robots costs, the dearest cohort first."""
+    """What giving a model to the selected robots costs, the dearest cohort first.
+
+    size_bytes: of the largest variant that one of them is given. misfits: why others are given none.
+    """
 
     model: ModelRef
     digest: Digest
     size_bytes: int
     cohorts: tuple[Cohort, ...]
+    misfits: dict[RobotId, str] = {}
 
     @property
     def total_bytes(self) -> int:
@@ -54,7 +61,7 @@ class RolloutQuote(Struct, frozen=True, kw_only=True):
     @property
     def dearest_bytes(self) -> int:
         """What the robot that fetches the most needs: the least byte cap that all get by with."""
-        return max(cohort.quote.fetch_bytes for cohort in self.cohorts)
+        return max((cohort.quote.fetch_bytes for cohort in self.cohorts), default=0)
 
 
 async def quote(connection: Client, model: str, selector: str) -> RolloutQuote:
@@ -63,7 +70,7 @@ async def quote(connection: Client, model: str, selector: str) -> RolloutQuote:
     Nothing moves. Raises UnknownModelError, SelectorError, NothingSelectedError.
     """
     wanted = model_selector(model)
-    version = models.version_of(await models.record(connection, wanted.name), wanted)
+    found = models.versions_of(await models.record(connection, wanted.name), wanted)
     selected = await robots.selected(connection, selector)
     if not selected:
         known = {robot.enrolled.robot_id for robot in await robots.statuses(connection)}
@@ -71,32 +78,63 @@ async def quote(connection: Client, model: str, selector: str) -> RolloutQuote:
             f"The selector {selector!r} matches no robot. `fleetward robot list` shows their labels."
             + meant_robot(selector, known)
         )
-    held = sorted({held_by(robot) for robot in selected})
-    named = version.manifest.model
-    answer: UpdateQuoted = await ask(
-        connection, QuoteUpdate(name=named.name, version=named.version, held=tuple(held))
-    )
+    artifacts = [variant_of(each.manifest) for each in found]
+    fits, misfits = fitting(artifacts), dict[RobotId, str]()
+    given: dict[int, list[RobotStatus]] = {}
+    for robot in selected:
+        number = fits(robot.enrolled.labels)
+        if isinstance(number, str):
+            misfits[robot.enrolled.robot_id] = number
+        else:
+            given.setdefault(number, []).append(robot)
+    answers = [
+        await priced(connection, artifacts[number].model, of) for number, of in given.items()
+    ]
+    cohorts = [
+        each
+        for answer, of in zip(answers, given.values(), strict=True)
+        for each in _cohorts(of, answer)
+    ]
     return RolloutQuote(
-        model=answer.model,
-        digest=answer.digest,
-        size_bytes=answer.size_bytes,
-        cohorts=_cohorts(selected, dict(zip(held, answer.quotes, strict=True))),
+        model=ModelRef(wanted.name, plain_version(found[0].manifest))
+        if len(found) > 1
+        else artifacts[0].model,
+        digest=digest_of_all(artifacts) if len(found) > 1 else artifacts[0].digest,
+        size_bytes=max((answer.size_bytes for answer in answers), default=0),
+        cohorts=tuple(sorted(cohorts, key=lambda one: (-one.quote.fetch_bytes, one.robots))),
+        misfits=misfits,
     )
 
 
-def _cohorts(
-    selected: Sequence[RobotStatus], quotes: dict[tuple[Digest, ...], Quote]
-) -> tuple[Cohort, ...]:
+async def priced(connection: Client, model: ModelRef, of: Sequence[RobotStatus]) -> UpdateQuoted:
+    """What one artifact costs robots, a quote for each of ``held_sets(of)``."""
+    question = QuoteUpdate(name=model.name, version=model.version, held=tuple(held_sets(of)))
+    answer: UpdateQuoted = await ask(connection, question)
+    return answer
+
+
+def held_sets(of: Sequence[RobotStatus]) -> list[tuple[Digest, ...]]:
+    """What robots hold, each set once, in an order of its own."""
+    return sorted({held_by(robot) for robot in of})
+
+
+def _cohorts(selected: Sequence[RobotStatus], answer: UpdateQuoted) -> list[Cohort]:
+    quotes = dict(zip(held_sets(selected), answer.quotes, strict=True))
     members: dict[tuple[tuple[Digest, ...], tuple[tuple[str, str], ...]], list[RobotId]] = {}
     for robot in selected:
         labels = robot.enrolled.labels
         kind = tuple((name, labels[name]) for name in COHORT_LABELS if name in labels)
         members.setdefault((held_by(robot), kind), []).append(robot.enrolled.robot_id)
-    cohorts = [
-        Cohort(robots=tuple(sorted(ids)), labels=dict(kind), held=held, quote=quotes[held])
+    return [
+        Cohort(
+            robots=tuple(sorted(ids)),
+            labels=dict(kind),
+            held=held,
+            quote=quotes[held],
+            model=answer.model,
+        )
         for (held, kind), ids in members.items()
     ]
-    return tuple(sorted(cohorts, key=lambda one: (-one.quote.fetch_bytes, one.robots)))
 
 
 def held_by(robot: RobotStatus) -> tuple[Digest, ...]:

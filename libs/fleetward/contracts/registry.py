@@ -60,6 +60,8 @@ class ModelManifest(Struct, frozen=True, kw_only=True):
     published_at: UtcTime
     chunks: StoredObject | None = None
     """The chunk manifest (``fleetward.delivery.manifest``): the packs that hold these bytes."""
+    fits: str = ""
+    """A selector over labels: these bytes are for such robots alone (``fleetward.contracts.variants``)."""
 
 
 class SignedManifest(Struct, frozen=True, kw_only=True):
@@ -94,6 +96,14 @@ class ModelVersion(Struct, frozen=True, kw_only=True):
     merged: MergedAdapter | None = None
 
 
+class Variant(Struct, frozen=True, kw_only=True):
+    """One artifact of a version, for the robots whose labels ``fits`` names; without: for the others."""
+
+    model: ModelRef
+    digest: Digest
+    fits: str = ""
+
+
 class AliasMove(Struct, frozen=True, kw_only=True):
     """One step in an alias's history: who it pointed to from then on."""
 
@@ -122,6 +132,7 @@ class ModelPublished(Event, frozen=True, kw_only=True):
     digest: Digest
     size_bytes: int
     release: int
+    fits: str = ""
     published_at: UtcTime
 
 
@@ -172,6 +183,8 @@ class RegisterModel(Event, frozen=True, kw_only=True):
     """The uploaded chunk manifest (``fleetward.delivery.manifest``); no version is without one."""
     packs: tuple[StoredObject, ...] = ()
     """The packs it names that were uploaded with it; every other one stands already."""
+    fits: str = ""
+    """As in its manifest: ``version`` is then written VERSION+VARIANT."""
     merged: MergedAdapter | None = None
     """The adapter that made it out of another version, uploaded with it."""
     metadata: dict[str, str] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fleetward.contracts.event import Event, UtcTime
 from fleetward.contracts.ids import Digest, ModelRef, RobotId, RolloutId
+from fleetward.contracts.registry import Variant
 from fleetward.contracts.rollouts import RolloutState, Strategy
 
 
@@ -13,6 +14,7 @@ class RolloutStarted(Event, frozen=True, kw_only=True):
     rollout_id: RolloutId
     model: ModelRef
     digest: Digest
+    variants: tuple[Variant, ...] = ()
     strategy: Strategy
     wave_sizes: tuple[int, ...]
     started_at: UtcTime

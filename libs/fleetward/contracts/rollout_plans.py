@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from fleetward.contracts.event import Event, UtcTime
 from fleetward.contracts.ids import Digest, ModelRef, RobotId
+from fleetward.contracts.registry import Variant
 from fleetward.contracts.rollouts import RolloutPolicy, RolloutRequested, Strategy
 
 MAX_ROBOTS_NAMED = 50
@@ -13,10 +14,14 @@ MAX_ROBOTS_NAMED = 50
 
 
 class PlannedWave(Struct, frozen=True, kw_only=True):
-    """Who gets the model together; ``sites`` counts them by their label ``site``."""
+    """Who gets the model together; ``sites`` counts them by their label ``site``.
+
+    ``given``: which of the plan's ``variants`` each of the robots is given; empty without variants.
+    """
 
     robots: tuple[RobotId, ...]
     sites: dict[str, int]
+    given: tuple[int, ...] = ()
 
 
 class RobotGroup(Struct, frozen=True, kw_only=True):
@@ -44,6 +49,7 @@ class RolloutPlanned(Event, frozen=True, kw_only=True):
     refusal: str = ""
     model: ModelRef | None = None
     digest: Digest | None = None
+    variants: tuple[Variant, ...] = ()
     strategy: Strategy
     policy: RolloutPolicy
     enrolled: int = 0

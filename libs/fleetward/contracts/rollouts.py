@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import enum
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from fleetward.contracts.control import HeardWord, OnConflict
 from fleetward.contracts.event import Event, UtcTime
 from fleetward.contracts.evidence import Evidence, SignalGuard
 from fleetward.contracts.gates import Gate, GateState
 from fleetward.contracts.ids import Digest, ModelRef, ModelSelector, RobotId, RolloutId
+from fleetward.contracts.registry import Variant
 from fleetward.contracts.sharding import Sharding
 
 MAX_ROBOTS_PER_ROLLOUT = 10_000
 MAX_OPEN_ROLLOUTS = 1_000
 MAX_TARGETS_PER_STEP = 500
-"""Targets one step may write; with state, its shards and events it stays below the server's 1,000
-a batch."""
+"""Of one step: with state, its shards and events it stays below the server's 1,000 a batch."""
 
 
 class Strategy(str, enum.Enum):
@@ -175,6 +175,8 @@ class RobotProgress(Struct, frozen=True, kw_only=True):
     """Its label ``site`` when the rollout was planned."""
     hardware: str = ""
     """Its label ``hw``, likewise."""
+    variant: int | UnsetType = UNSET
+    """Which of the rollout's ``variants`` it is given: settled when it came in, whatever it is labelled since."""
     targeted_at: UtcTime | None = None
     proved_at: UtcTime | None = None
     silent_at: UtcTime | None = None
@@ -191,6 +193,9 @@ class Rollout(Event, frozen=True, kw_only=True):
     rollout_id: RolloutId
     model: ModelRef
     digest: Digest
+    """Of the model's bytes; with ``variants``: of the list of them, which no robot ever serves."""
+    variants: tuple[Variant, ...] = ()
+    """What each kind of robot is given, where not all are given the same."""
     strategy: Strategy
     policy: RolloutPolicy
     waves: tuple[tuple[RobotId, ...], ...] = ()

@@ -38,6 +38,7 @@ class ArchivedVersion(Struct, frozen=True, kw_only=True):
     digest: Digest
     size_bytes: int
     release: int
+    fits: str = ""
     metadata: dict[str, str] = {}
     lineage: dict[str, str] = {}
     licence: str = ""

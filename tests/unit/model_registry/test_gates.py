@@ -45,7 +45,7 @@ def proved() -> ModelCuration:
 
 def test_a_version_with_all_evidence_passes_and_the_alias_moves() -> None:
     gated = require(record(), asked(*ALL), NOW).record
-    step = guarded_move(gated, MOVE, known(proved()), NOW)
+    step = guarded_move(gated, MOVE, [known(proved())], NOW)
 
     assert missing_gate(ALL, proved()) == ""
     assert isinstance(step.facts[0], AliasMoved)
@@ -83,7 +83,7 @@ def test_the_missing_gate_is_named_with_its_remedy(
     gated = require(record(), asked(*ALL), NOW).record
 
     with pytest.raises(GateMissingError, match=f"the gate {gate} is missing: .*{words}"):
-        guarded_move(gated, MOVE, known(lacking), NOW)
+        guarded_move(gated, MOVE, [known(lacking)], NOW)
 
 
 @pytest.mark.parametrize(
@@ -100,19 +100,19 @@ def test_gates_are_looked_at_in_their_order(order: Sequence[str], first: str) ->
 def test_other_aliases_move_freely_and_gates_can_be_lifted() -> None:
     gated = require(record(), asked("approvals:2"), NOW).record
     other = structs.replace(MOVE, alias=alias_name("testing"))
-    assert guarded_move(gated, other, known(), NOW).facts
+    assert guarded_move(gated, other, [known()], NOW).facts
 
     lifted = require(gated, asked(), NOW)
     assert isinstance(lifted.facts[0], GatesRequired)
     assert lifted.record.gates == {}
-    assert guarded_move(lifted.record, MOVE, known(), NOW).facts
+    assert guarded_move(lifted.record, MOVE, [known()], NOW).facts
     assert require(lifted.record, asked(), NOW).facts == ()
 
 
 def test_no_alias_names_withdrawn_bytes() -> None:
     withdrawals = Withdrawals(counter=1, reasons={digest_of("1.0"): "ghosts"})
     with pytest.raises(WithdrawnError, match="ghosts"):
-        guarded_move(record(), MOVE, known(None, withdrawals), NOW)
+        guarded_move(record(), MOVE, [known(None, withdrawals)], NOW)
 
 
 @pytest.mark.parametrize(

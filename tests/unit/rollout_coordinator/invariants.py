@@ -15,6 +15,7 @@ from fleetward.contracts.rollouts import (
     RolloutState,
     Strategy,
 )
+from fleetward.contracts.variants import wanted
 from rollout_coordinator.advance import Fact
 from rollout_coordinator.step import Step, Superseded, counted, reached
 
@@ -26,6 +27,7 @@ def check(before: Rollout, fact: Fact, step: Step) -> None:
     """Raise AssertionError when a decision breaks a promise."""
     after = step.rollout
     for robot, progress in before.robots.items():
+        assert after.robots[robot].variant == progress.variant, "a robot became of another variant"
         if progress.phase is RobotPhase.SUPERSEDED:
             assert after.robots[robot] is progress, "a robot that another rollout owns was touched"
     if before.state in FINAL_STATES:
@@ -105,7 +107,10 @@ def check_targets(before: Rollout, step: Step) -> None:
     for order in step.targets:
         was, became = before.robots[order.robot_id], after.robots[order.robot_id]
         assert order.generation == became.generation == was.generation + 1
-        if order.digest == after.digest:
+        given = wanted(before, was)
+        assert order.digest in {given.digest, was.previous_digest}, "bytes of another kind of robot"
+        if order.digest == given.digest:
+            assert order.model == given.model
             assert order.robot_id in reached(after), "a robot beyond the current wave got the model"
             assert order.mode is mode_of(after), f"a {order.mode} target at this time"
             assert after.state is RolloutState.RUNNING, f"a {after.state} rollout sent its model"

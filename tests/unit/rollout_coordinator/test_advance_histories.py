@@ -12,12 +12,14 @@ from fleetward.contracts.codec import encode
 from fleetward.contracts.control import AbortMode, ControlAction
 from fleetward.contracts.rollouts import Rollout, RolloutPolicy
 from fleetward.contracts.telemetry import InferenceSummarized
+from fleetward.contracts.variants import wanted
 from rollout_coordinator.advance import Fact, advance, begun
 from rollout_coordinator.fold import folded
 from rollout_coordinator.step import RobotTaken, Tick
 from tests.unit.rollout_coordinator import scenes
 from tests.unit.rollout_coordinator.invariants import check, check_targets
 from tests.unit.rollout_coordinator.takeover_scenes import superseded
+from tests.unit.rollout_coordinator.variant_scenes import with_variants
 
 MAX_FACTS = 40
 STEP_S = 7
@@ -66,12 +68,19 @@ POLICIES = some.builds(
 WAVES = some.lists(some.integers(1, 2), min_size=1, max_size=2)
 
 
+def plan_of(waves: list[int], policy: RolloutPolicy) -> Rollout:
+    """A plan of several waves gives its robots two variants in turn."""
+    plan = scenes.planned(*waves, policy=policy)
+    return with_variants(plan) if len(waves) > 1 else plan
+
+
 def fact_of(move: Move, rollout: Rollout, seconds: int) -> Fact:
     """The move as a robot, a person or a clock would say it of the rollout as it stands."""
     number = move.number
     progress = rollout.robots.get(scenes.robot(number))
     generation = (progress.generation if progress else 0) - (1 if move.stale else 0)
-    digest = scenes.OLD if move.old else scenes.NEW
+    new = wanted(rollout, progress).digest if progress else scenes.NEW
+    digest = scenes.OLD if move.old else new
     elsewhere = scenes.ELSEWHERE if move.stale else scenes.HERE
     facts: dict[str, Fact] = {
         "activated": scenes.activated(number, generation, digest, elsewhere),
@@ -101,7 +110,7 @@ Story = list[tuple[Fact, datetime, datetime]]
 
 def lived(waves: list[int], policy: RolloutPolicy, moves: list[Move]) -> tuple[Rollout, Story]:
     """The end of a history, with every decision checked, and the story that led to it."""
-    rollout = begun(scenes.planned(*waves, policy=policy), scenes.START).rollout
+    rollout = begun(plan_of(waves, policy), scenes.START).rollout
     story: Story = []
     seconds = 0
     for turn, move in enumerate(moves):
@@ -143,7 +152,7 @@ def test_copies_told_at_once_or_later_change_nothing(
     Two things may change: a window that did not count while its robot was unknown may count once
     it proved itself, so those are told once; time itself is never a copy.
     """
-    rollout = begun(scenes.planned(*waves, policy=policy), scenes.START).rollout
+    rollout = begun(plan_of(waves, policy), scenes.START).rollout
     _, story = lived(waves, policy, moves)
     copies: dict[int, list[tuple[Fact, datetime]]] = {}
     for turn, ((fact, stored_at, now), move) in enumerate(zip(story, moves, strict=True)):
@@ -162,7 +171,7 @@ def test_any_order_of_the_same_facts_keeps_the_promises(
     waves: list[int], policy: RolloutPolicy, moves: list[Move], chance: scenes.Shuffler
 ) -> None:
     _, story = lived(waves, policy, moves)
-    rollout = begun(scenes.planned(*waves, policy=policy), scenes.START).rollout
+    rollout = begun(plan_of(waves, policy), scenes.START).rollout
     shuffled = story + story
     chance.shuffle(shuffled)
     now = scenes.START
@@ -179,7 +188,7 @@ def test_facts_decided_in_batches_keep_the_promises(
     waves: list[int], policy: RolloutPolicy, moves: list[Move], size: int
 ) -> None:
     _, story = lived(waves, policy, moves)
-    rollout = begun(scenes.planned(*waves, policy=policy), scenes.START).rollout
+    rollout = begun(plan_of(waves, policy), scenes.START).rollout
     for start in range(0, len(story), size):
         batch = story[start : start + size]
         now = batch[-1][2]
@@ -193,7 +202,7 @@ def test_facts_decided_in_batches_keep_the_promises(
 
 
 def _replayed(waves: list[int], policy: RolloutPolicy, story: Story) -> list[bytes]:
-    rollout = begun(scenes.planned(*waves, policy=policy), scenes.START).rollout
+    rollout = begun(plan_of(waves, policy), scenes.START).rollout
     states = [encode(rollout)]
     for fact, stored_at, now in story:
         rollout = advance(rollout, fact, stored_at, now).rollout

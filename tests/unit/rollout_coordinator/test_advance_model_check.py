@@ -13,6 +13,7 @@ from fleetward.contracts.codec import encode
 from fleetward.contracts.control import AbortMode, ControlAction
 from fleetward.contracts.evidence import CohortEvidence, Evidence
 from fleetward.contracts.gates import Checkpoint, Gate, GateKind, Verdict
+from fleetward.contracts.ids import Digest
 from fleetward.contracts.rollouts import (
     FINAL_STATES,
     RobotPhase,
@@ -23,12 +24,14 @@ from fleetward.contracts.rollouts import (
     Strategy,
     is_open,
 )
+from fleetward.contracts.variants import digests, wanted
 from rollout_coordinator.advance import Fact, advance, begun
 from rollout_coordinator.step import RobotTaken, Tick
 from tests.unit.rollout_coordinator import scenes
 from tests.unit.rollout_coordinator.gate_words import approval, gate_answer
 from tests.unit.rollout_coordinator.invariants import check
 from tests.unit.rollout_coordinator.takeover_scenes import superseded
+from tests.unit.rollout_coordinator.variant_scenes import with_variants
 
 UNIT_S = 5
 OLDEST = timedelta(seconds=2 * UNIT_S)
@@ -112,6 +115,7 @@ PLANS = {
     "rolling": scenes.planned(2, policy=STRICT, strategy=Strategy.ROLLING),
     "blue-green": scenes.planned(1, 1, policy=LAX, strategy=Strategy.BLUE_GREEN),
     "shadow": scenes.planned(2, policy=LAX, strategy=Strategy.SHADOW),
+    "variants": with_variants(scenes.planned(1, 1, policy=LAX)),
     "a-b": scenes.planned(1, 1, policy=LAX, strategy=Strategy.A_B),
 }
 
@@ -122,8 +126,8 @@ def facts_about(rollout: Rollout) -> Iterator[Fact]:
     yield scenes.asked(ControlAction.RESUME)
     yield scenes.asked(ControlAction.ABORT)
     yield scenes.asked(ControlAction.ABORT, AbortMode.KEEP)
-    yield scenes.withdrawn(scenes.NEW)
-    yield scenes.withdrawn(scenes.OLD)
+    for digest in (*new_digests(rollout), scenes.OLD):
+        yield scenes.withdrawn(digest)
     if rollout.policy.watch_after_s:
         yield from _control_of(rollout)
     if rollout.policy.gates:
@@ -131,7 +135,7 @@ def facts_about(rollout: Rollout) -> Iterator[Fact]:
     for number in range(1, len(rollout.robots) + 1):
         progress = rollout.robots[scenes.robot(number)]
         for generation in (progress.generation, progress.generation - 1):
-            for digest in (scenes.NEW, scenes.OLD):
+            for digest in (*new_digests(rollout), scenes.OLD):
                 yield scenes.activated(number, generation, digest)
                 yield scenes.checked_in(number, generation, digest)
                 if rollout.strategy is Strategy.BLUE_GREEN:
@@ -141,11 +145,17 @@ def facts_about(rollout: Rollout) -> Iterator[Fact]:
             yield scenes.failed(number, generation)
             yield scenes.fell_back(number, generation)
         yield scenes.activated(number, progress.generation, rollout=scenes.ELSEWHERE)
-        yield scenes.alert(number)
+        given = wanted(rollout, progress).digest
+        yield scenes.alert(number, digest=given)
         yield scenes.silent(number)
-        yield scenes.summary(number, 0, inferences=1)
+        yield scenes.summary(number, 0, given, inferences=1)
         if progress.phase is not RobotPhase.REVERTED:
             yield RobotTaken(scenes.robot(number), "rollout elsewhere")
+
+
+def new_digests(rollout: Rollout) -> list[Digest]:
+    """What it gives to anybody."""
+    return sorted(digests(rollout))
 
 
 def _words_at_gates(rollout: Rollout) -> Iterator[Fact]:

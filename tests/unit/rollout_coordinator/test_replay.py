@@ -30,6 +30,7 @@ from tests.unit.rollout_coordinator.test_advance_histories import (
     WAVES,
     Move,
     fact_of,
+    plan_of,
 )
 
 CLOSED = Surroundings(sites={"": SiteRoom(closed="it is night there")})
@@ -72,7 +73,7 @@ class Coordinator:
 
 def lived(waves: list[int], policy: RolloutPolicy, moves: list[Move]) -> Coordinator:
     """A history, a decision for each move."""
-    coordinator = Coordinator(scenes.planned(*waves, policy=policy))
+    coordinator = Coordinator(plan_of(waves, policy))
     seconds = 0
     for turn, move in enumerate(moves):
         seconds += move.passed_s

@@ -86,7 +86,7 @@ def test_robot_that_serves_the_model_and_shadowed_another_is_left_out_by_what_it
     assert preview.left_out == (group("was already given detector:1", "r1"),)
     two = fleet(2, {R1: told})
     rollout = planned(again, RECORD, two, START)
-    assert excluded(rollout, again, two, START) == {
+    assert excluded(rollout, again, RECORD, two, START) == {
         R1: "it was given these bytes already, as detector:1"
     }
 
