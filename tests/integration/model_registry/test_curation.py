@@ -22,7 +22,7 @@ from fleetward.contracts.curation import (
 )
 from fleetward.contracts.ids import Digest
 from fleetward.contracts.judgements import ModelApproved, ModelWithdrawn, ValidationReported
-from fleetward.contracts.registry import AliasMoved, ModelVersion
+from fleetward.contracts.registry import AliasMoved, ModelManifest, ModelVersion
 from fleetward.trust.signing import MANIFEST, SignatureError, TrustedKeys
 from testkit.servers import NatsSystem
 from tests.integration.model_registry import graphs
@@ -161,3 +161,43 @@ async def test_an_alias_with_gates_moves_once_all_evidence_is_there(
     assert [(move.version, move.by) for move in moves] == [("1.0", "ada")]
     assert [yes.by for yes in yeses] == ["ada", "grace"]
     assert [fact.payload for fact in told] == [report]
+
+
+async def test_what_is_said_of_a_version_is_said_of_each_of_its_variants(
+    fleet: Fleet, shared_nats_system: NatsSystem, tmp_path: Path, name: str
+) -> None:
+    path = graphs.saved(graphs.good_model(), tmp_path / "plain.onnx")
+    variants = {
+        f"2.0+{kind}": (
+            await fleet.push_model(
+                graphs.saved(graphs.good_model(bias), tmp_path / f"{kind}.onnx"),
+                name,
+                f"2.0+{kind}",
+                fits=f"hw={kind}",
+            )
+        ).version
+        for kind, bias in (("orin", 3.5), ("thor", 4.5))
+    }
+    await fleet.curation.require_gates(name, "production", ("approvals:1",))
+    await fleet.curation.approve(f"{name}:2.0+orin", by="ada")
+    with pytest.raises(RefusedError, match=r"does not move to 2\.0\+thor: the gate approvals:1"):
+        await fleet.move_alias(name, "production", "2.0")
+    await fleet.curation.approve(f"{name}:2.0+thor", by="ada")
+    await fleet.move_alias(name, "production", "2.0")
+    with pytest.raises(RefusedError, match=r"names 2\.0 already") as refused:
+        await fleet.push_model(path, name, "2.0")
+    assert refused.value.code == "VariantRefusedError"
+    orin, thor = variants.values()
+    await give_target(shared_nats_system, "arm-1", orin, fallback=thor)
+    for each in (orin, thor):
+        assert decode(each.signed.payload, ModelManifest).fits == each.manifest.fits
+        grant = await granted(shared_nats_system, "arm-1", each.manifest.digest)
+        assert grant.signed == each.signed
+
+    await fleet.curation.withdraw(f"{name}@production", reason="sees ghosts")
+
+    for said in await fleet.curation.of_each(f"{name}:2.0"):
+        assert said.version == variants[said.version.manifest.model.version]
+        assert said.curation.standing is Standing.WITHDRAWN
+        with pytest.raises(RefusedError, match="sees ghosts"):
+            await granted(shared_nats_system, "arm-1", said.version.manifest.digest)
