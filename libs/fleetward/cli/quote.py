@@ -72,9 +72,10 @@ def _plain(found: RolloutQuote, link_mbps: float) -> dict[str, Any]:
 def _show(found: RolloutQuote, link_mbps: float) -> None:
     from fleetward.cli.tables import show_table
 
+    given = ["GIVEN"] if _has_variants(found) else []
     show_table(
-        ["ROBOTS", "LABELS", "GIVEN", "EACH FETCHES", "BY", "TAKES", "TOGETHER"],
-        [_row(cohort, link_mbps) for cohort in found.cohorts],
+        ["ROBOTS", "LABELS", *given, "EACH FETCHES", "BY", "TAKES", "TOGETHER"],
+        [_row(found, cohort, link_mbps) for cohort in found.cohorts],
         when_empty="No robot is selected.",
     )
     for robot, reason in found.misfits.items():
@@ -89,22 +90,27 @@ def all_told(found: RolloutQuote, link_mbps: float) -> str:
     robots = sum(len(cohort.robots) for cohort in found.cohorts)
     fetches = f"{how_many(robots, 'robot')} {'fetches' if robots == 1 else 'fetch'}"
     cap = f" (--byte-cap {found.dearest_bytes}B)" if found.dearest_bytes else ""
+    size = f"{'at most ' if _has_variants(found) else ''}{spoken_size(found.size_bytes)}"
     return (
-        f"{found.model} is {spoken_size(found.size_bytes)}; {fetches} "
+        f"{found.model} is {size}; {fetches} "
         f"{spoken_size(found.total_bytes)} together, and no robot more than "
         f"{spoken_size(found.dearest_bytes)}{cap}. "
         f"Times are for {link_mbps:g} Mbit/s each."
     )
 
 
-def _row(cohort: Cohort, link_mbps: float) -> list[str]:
+def _has_variants(found: RolloutQuote) -> bool:
+    return any(cohort.model not in (None, found.model) for cohort in found.cohorts)
+
+
+def _row(found: RolloutQuote, cohort: Cohort, link_mbps: float) -> list[str]:
     from fleetward.cli.durations import spoken
     from fleetward.cli.sizes import spoken_size
 
     return [
         listed(cohort.robots, ROBOTS_NAMED),
         " ".join(f"{name}={value}" for name, value in cohort.labels.items()),
-        str(cohort.model or ""),
+        *([str(cohort.model)] if _has_variants(found) else []),
         spoken_size(cohort.quote.fetch_bytes),
         _way(cohort),
         spoken(cohort.minutes(link_mbps) * 60),
