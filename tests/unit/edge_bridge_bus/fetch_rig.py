@@ -27,10 +27,22 @@ from tests.unit.edge_bridge_bus.object_server import (
 
 RANGE_BYTES = 4 * CHUNK_BYTES
 CONTENT = random.Random(7).randbytes(10 * RANGE_BYTES - 777)
+SMALL = CONTENT[: 3 * RANGE_BYTES]
+"""For tests that fetch it again and again."""
 LIMITS = FetchLimits(
     ranges=RangeLimits(range_bytes=RANGE_BYTES, stall_timeout_s=0.3, connect_timeout_s=1.0),
     retry_wait_s=0.01,
 )
+
+
+class QuickDisk(Disk):
+    """Waits for no platter: in these tests nobody cuts the power."""
+
+    def sync(self, descriptor: int) -> None:
+        pass
+
+    def sync_directory(self, directory: Path) -> None:
+        pass
 
 
 class Rig:
@@ -45,7 +57,7 @@ class Rig:
         self.models = directory / "models"
         self.seen: list[Fetching] = []
         """The progress at each grant."""
-        self.open_store(Disk())
+        self.open_store(QuickDisk())
 
     def open_store(self, disk: Disk) -> None:
         """As a robot does that starts anew."""

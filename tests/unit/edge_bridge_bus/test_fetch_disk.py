@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from edge_bridge.errors import DiskFailedError, DiskFullError
-from edge_bridge.files import Disk
-from tests.unit.edge_bridge_bus.fetch_rig import CONTENT, Rig
+from tests.unit.edge_bridge_bus.fetch_rig import SMALL, QuickDisk, Rig
 from tests.unit.edge_bridge_bus.fetched_deltas import BASE, NEXT, TwoVersions
+from tests.unit.edge_bridge_bus.object_server import cut_evenly
 
 POINTS = 50
 
 
-class FailingDisk(Disk):
+class FailingDisk(QuickDisk):
     """Fails the operation numbered ``fails_at``, and half-way through if that is a write."""
 
     def __init__(self, fails_at: int, number: int) -> None:
@@ -92,7 +92,7 @@ async def fail_at(rig: Rig, point: int, number: int, content: bytes) -> None:
         await rig.fetch()
     except (DiskFailedError, DiskFullError):
         assert disk.has_failed
-    rig.open_store(Disk())
+    rig.open_store(QuickDisk())
     assert_only_whole_models(rig)
     await rig.fetch()
     rig.assert_arrived(content)
@@ -106,12 +106,13 @@ def assert_only_whole_models(rig: Rig) -> None:
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 async def test_a_disk_that_fails_at_any_point_of_a_fetch(rig: Rig, number: int) -> None:
+    rig.publish(cut_evenly(SMALL))
     operations = await operations_of_a_fetch(rig)
-    rig.assert_arrived()
+    rig.assert_arrived(SMALL)
     chance = random.Random(number)
     for _ in range(POINTS):
         rig.store.remove(rig.target.digest)
-        await fail_at(rig, chance.randrange(operations), number, CONTENT)
+        await fail_at(rig, chance.randrange(operations), number, SMALL)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
@@ -129,7 +130,7 @@ async def test_a_disk_that_fails_at_any_point_of_an_update_by_delta(
         assert rig.store.path(versions.base).read_bytes() == BASE
 
 
-class ForgetfulDisk(Disk):
+class ForgetfulDisk(QuickDisk):
     """Reads zeros, as a disk does that lost a block."""
 
     def read_at(self, descriptor: int, length: int, offset: int) -> bytes:
@@ -145,7 +146,7 @@ async def test_what_arrived_and_changed_on_the_disk_is_proved_again_before_it_co
     with pytest.raises(DiskFailedError, match="changed on the disk"):
         await rig.fetch()
     rig.assert_nothing_there()
-    rig.open_store(Disk())
+    rig.open_store(QuickDisk())
     cost = await rig.fetch()
     rig.assert_arrived(b"".join(twice))
     assert cost.received_bytes == rig.chunks_bytes + 10_000, "what arrived was kept"
