@@ -195,6 +195,7 @@ class Arrival:
         digest, stored = self._manifest.digest, offer.stored
         header = await asyncio.to_thread(self._store.kept_delta, digest, stored.digest)
         if header == _REFUSED:
+            self._transfer.remark(f"an earlier attempt refused the delta from {offer.base}.")
             return update
         try:
             if header is None:

@@ -108,6 +108,10 @@ class Fetcher:
         """Once more when the whole is wrong: then a chunk changed on the disk since it came."""
         held = await asyncio.to_thread(self._store.held)
         held.pop(wanted.manifest.digest, None)
+        for digest in sorted(self._store.digests() - held.keys() - {wanted.manifest.digest}):
+            transfer.remark(
+                f"{digest} is held and nothing was copied from it: its chunk manifest cannot be read."
+            )
 
         def expect(further_bytes: int) -> None:
             spent_bytes = transfer.spending.spent_bytes

@@ -105,9 +105,10 @@ async def test_a_delta_that_was_wrong_once_is_not_tried_by_the_next_attempt(
     with pytest.raises(FetchInterruptedError):
         await rig.fetch()
     asked = len(rig.objects.asked_of(versions.offer.stored.digest))
-    await rig.fetch()
+    cost = await rig.fetch()
     rig.assert_arrived(NEXT)
     assert len(rig.objects.asked_of(versions.offer.stored.digest)) == asked
+    assert cost.remarks == (f"an earlier attempt refused the delta from {versions.base}.",)
 
 
 async def test_a_held_model_that_rotted_is_not_copied_from(rig: Rig) -> None:
@@ -131,13 +132,19 @@ async def test_a_rotten_base_costs_the_delta_and_nothing_else(versions: TwoVersi
     assert cost.remarks
 
 
-async def test_a_model_without_its_chunk_manifest_is_not_copied_from(rig: Rig) -> None:
+async def test_a_model_without_its_chunk_manifest_is_not_copied_from_and_that_is_said(
+    rig: Rig,
+) -> None:
     await rig.fetch()
     rig.store.path(rig.target.digest).with_suffix(".chunks").unlink()
     pieces = [b"another beginning", *cut_evenly(CONTENT)]
+    held = rig.target.digest
     rig.publish(pieces)
     cost = await rig.fetch()
     assert cost.received_bytes == rig.chunks_bytes + len(b"".join(pieces))
+    assert cost.remarks == (
+        f"{held} is held and nothing was copied from it: its chunk manifest cannot be read.",
+    )
 
 
 async def test_what_a_file_holds_twice_moves_once(rig: Rig) -> None:
