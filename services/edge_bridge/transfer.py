@@ -96,7 +96,7 @@ class Transfer:
         if cap_bytes is not None and needed_bytes > cap_bytes:
             raise ByteCapError(
                 f"{self._budget.model} needs {needed_bytes / _MB:.2f} MB on this robot and the "
-                f"rollout allows {cap_bytes / _MB:.2f} MB. Roll it out with a higher byte cap, or "
+                f"rollout allows {cap_bytes / _MB:.2f} MB. Roll it out --again with a higher --byte-cap, or "
                 "publish a version that is closer to what the robot holds."
             )
 

@@ -170,7 +170,8 @@ def _without_up_to_date(
         same = f", whose bytes are those of {wanted.model}" if by_another_name else ""
         raise PlanRefusedError(
             f"all {len(choice)} selected robots were already given {given}{same} "
-            f"({', '.join(digest for _, digest in meant)}); there is nothing to roll out."
+            f"({', '.join(digest for _, digest in meant)}); there is nothing to roll out. "
+            "With --again it is given to them anew."
         )
     return behind
 

@@ -133,7 +133,7 @@ def _obstacles(choice: Chosen, request: RolloutRequested, fleet: Fleet) -> _Said
     for robot, given in choice.of.items():
         owner = owned.get(robot)
         lacked = mode_lacked(request.strategy, robot, fleet)
-        if fleet.serves(robot, given.digest):
+        if fleet.serves(robot, given.digest) and not request.again:
             yield robot, _already_given(robot, fleet)
         elif owner is not None:
             yield robot, f"belongs to rollout {owner.rollout_id}, which is {owner.state.value}"

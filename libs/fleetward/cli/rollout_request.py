@@ -57,6 +57,13 @@ Continuous = Annotated[
         "ends with `rollout finish`.",
     ),
 ]
+Again = Annotated[
+    bool,
+    typer.Option(
+        "--again",
+        help="Also for robots that were given these bytes already: with a higher --byte-cap, say.",
+    ),
+]
 
 
 class Request(Struct, frozen=True):
@@ -68,6 +75,7 @@ class Request(Struct, frozen=True):
     policy: RolloutPolicy
     is_continuous: bool
     begins_at: datetime | None
+    again: bool
 
 
 def requested(
@@ -87,6 +95,7 @@ def requested(
     on_conflict: WhenTaken = OnConflict.REFUSE,
     continuous: Continuous = False,
     at: At = None,
+    again: Again = False,
 ) -> Request:
     """The request that these options ask for; raises typer.BadParameter."""
     numbers = {
@@ -102,7 +111,7 @@ def requested(
         signals=signals_of(signals or []),
         on_conflict=on_conflict,
     )
-    return Request(model, to, strategy, policy, continuous, at)
+    return Request(model, to, strategy, policy, continuous, at, again)
 
 
 def with_request(command: Callable[..., None]) -> Callable[..., None]:

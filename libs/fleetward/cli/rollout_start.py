@@ -57,6 +57,7 @@ def start(
             is_continuous=request.is_continuous,
             rollout=rollout_id,
             begins_at=request.begins_at,
+            again=request.again,
             requested_by=asking(),
         )
         return await _after_start(fleet, started, timeout, wait=wait, as_json=as_json)
@@ -97,6 +98,7 @@ async def _planned(
         policy=request.policy,
         is_continuous=request.is_continuous,
         begins_at=request.begins_at,
+        again=request.again,
         link_mbps=link_mbps,
     )
     return show_plan(found, as_json=as_json)

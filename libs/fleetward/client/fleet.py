@@ -162,6 +162,7 @@ class Fleet:
         is_continuous: bool = False,
         requested_by: str = "",
         begins_at: datetime | None = None,
+        again: bool = False,
         timeout_s: float = rollouts.DECISION_TIMEOUT_S,
     ) -> Rollout:
         """Start a rollout of ``model`` to the robots that ``to`` selects; its trace begins here.
@@ -178,6 +179,7 @@ class Fleet:
             requested_by=requested_by,
             requested_at=datetime.now(timezone.utc),
             begins_at=begins_at,
+            again=again,
         )
         return await rollouts.start(self.connection, request, timeout_s=timeout_s)
 

@@ -55,6 +55,7 @@ async def preview(
     policy: RolloutPolicy = RolloutPolicy(),  # noqa: B008 (a frozen Struct)
     is_continuous: bool = False,
     begins_at: datetime | None = None,
+    again: bool = False,
     link_mbps: float,
 ) -> RolloutPreview:
     """Ask what would become of a rollout asked for now; nothing starts and nothing moves.
@@ -73,6 +74,7 @@ async def preview(
         policy=policy,
         is_continuous=is_continuous,
         begins_at=begins_at,
+        again=again,
         requested_at=now,
     )
     plan: RolloutPlanned = await ask(connection, PlanRollout(request=request))

@@ -31,7 +31,7 @@ async def planning(system: NatsSystem) -> NatsSystem:
     async def planned(asked: PlanRollout) -> RolloutPlanned:
         request = asked.request
         empty = RolloutPlanned(strategy=request.strategy, policy=request.policy, enrolled=4)
-        if "mars" in request.selector:
+        if "mars" in request.selector and not request.again:
             return RolloutPlanned(
                 refusal="nobody is there.", strategy=empty.strategy, policy=empty.policy
             )
@@ -103,3 +103,12 @@ async def test_a_plan_that_is_refused_ends_with_the_reason_and_code_1(
     ran = await fleetward(home_of(planning), "rollout", "plan", f"{NAME}:2.0", "--to", "site=mars")
     assert ran.code == 1
     assert "nobody is there." in ran.complaint
+
+
+async def test_what_was_given_already_is_planned_anew_with_again(
+    planning: NatsSystem, home_of: Callable[[NatsSystem], Path]
+) -> None:
+    ran = await fleetward(
+        home_of(planning), "rollout", "plan", f"{NAME}:2.0", "--to", "site=mars", "--again"
+    )
+    assert ran.code == 0, ran.complaint

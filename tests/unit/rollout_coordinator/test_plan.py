@@ -228,6 +228,13 @@ def test_nothing_to_do_names_a_model_once() -> None:
     assert message.startswith("all 1 selected robots were already given detector:2 (sha256:")
 
 
+def test_what_was_given_already_is_given_anew_to_who_asks_for_it() -> None:
+    """A rollout that every robot refused, for its byte cap say, left them nothing to go back to."""
+    given = fleet(1, {RobotId("r1"): replace(target("r1", NEW), model=NEW_MODEL)})
+    assert refusal(request(), RECORD, given).endswith("With --again it is given to them anew.")
+    assert set(planned(replace(request(), again=True), RECORD, given, START).robots) == {"r1"}
+
+
 def test_robot_of_another_open_rollout_is_refused_also_while_it_waits_for_its_wave() -> None:
     owner = replace(started(1, 2), rollout_id=ELSEWHERE)
     message = refusal(request(selector="robot=r3"), RECORD, fleet(5, {}, (owner,)))
