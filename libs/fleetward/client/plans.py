@@ -80,12 +80,7 @@ async def preview(
     plan: RolloutPlanned = await ask(connection, PlanRollout(request=request))
     if plan.refusal or plan.model is None:
         return RolloutPreview(plan=plan, forecast=None)
-    reached = {robot for wave in plan.waves for robot in wave.robots}
-    known = [
-        status
-        for status in await robots.statuses(connection)
-        if status.enrolled.robot_id in reached
-    ]
+    known = await _reached(connection, plan)
     fetches = await _fetches(connection, plan, known)
     pace = Pace(link_mbps=link_mbps, warm_up_s=_warm_ups_s(known))
     policies = {str(each.policy.site): each.policy for each in await SitePolicies(connection).all()}
@@ -93,6 +88,12 @@ async def preview(
     return RolloutPreview(
         plan=plan, forecast=forecast(plan, fetches, pace, times), variants=_of_each(plan, fetches)
     )
+
+
+async def _reached(connection: Client, plan: RolloutPlanned) -> list[RobotStatus]:
+    reached = {robot for wave in plan.waves for robot in wave.robots}
+    statuses = await robots.statuses(connection)
+    return [status for status in statuses if status.enrolled.robot_id in reached]
 
 
 async def _fetches(
