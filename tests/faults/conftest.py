@@ -19,7 +19,7 @@ from fleetward.local.programs import Settings, fleet
 from fleetward.local.system import LocalSystem
 from fleetward.local.up import local_system
 
-ROBOTS = 3
+ROBOTS = 2
 FRAME_RATE_HZ = 8
 QUICK = RolloutPolicy(
     wave_percents=(34, 100),
@@ -28,7 +28,7 @@ QUICK = RolloutPolicy(
     min_inferences=5,
     proof_inferences=5,
     latency_tolerance=3.0,
-    health_window_s=3.0,
+    health_window_s=1.5,
 )
 """Quick, and blind to the noise of two busy cores: these tests are about faults, not verdicts."""
 

@@ -14,7 +14,7 @@ from tests.faults.fleet_facts import serves, target
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
-ROBOTS = ("robot-1", "robot-2", "robot-3")
+ROBOTS = ("robot-1", "robot-2")
 BUS_KILLS = 3
 BETWEEN_BUS_KILLS_S = 0.7
 COORDINATOR_ROLLOUTS = 5

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from msgspec.structs import replace
 
 from examples.demo import releases
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutState
-from tests.faults.conftest import QUICK, Fleetward
+from tests.faults.conftest import QUICK, Fleetward, running
 from tests.faults.fleet_facts import check_in, rollout_that, serves
 from tests.faults.silence import bridge_of, silences, silent_once_more, stopped
 
@@ -20,6 +23,15 @@ ROBOTS = ("robot-1", "robot-2", "robot-3")
 KILLS = 5
 BETWEEN_KILLS_S = 0.5
 SILENT_AFTER_S = 4.0
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def fleetward(
+    models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Fleetward]:
+    """One more robot than elsewhere: of three, two are enough for some thresholds."""
+    async with running(tmp_path_factory.mktemp("system"), models, len(ROBOTS)) as system:
+        yield system
 
 
 def kill_workers(system: Fleetward, robot: str) -> int:

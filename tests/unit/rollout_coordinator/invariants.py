@@ -26,6 +26,9 @@ _BACK_OR_NEVER_GIVEN = {RobotPhase.REVERTED, RobotPhase.WAITING}
 def check(before: Rollout, fact: Fact, step: Step) -> None:
     """Raise AssertionError when a decision breaks a promise."""
     after = step.rollout
+    if after is before:
+        assert not step.targets, "a target that no state knows of"
+        return
     for robot, progress in before.robots.items():
         assert after.robots[robot].variant == progress.variant, "a robot became of another variant"
         if progress.phase is RobotPhase.SUPERSEDED:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 
 import pytest
 from msgspec.structs import replace
@@ -134,23 +135,34 @@ def facts_about(rollout: Rollout) -> Iterator[Fact]:
         yield from _words_at_gates(rollout)
     for number in range(1, len(rollout.robots) + 1):
         progress = rollout.robots[scenes.robot(number)]
-        for generation in (progress.generation, progress.generation - 1):
-            for digest in (*new_digests(rollout), scenes.OLD):
-                yield scenes.activated(number, generation, digest)
-                yield scenes.checked_in(number, generation, digest)
-                if rollout.strategy is Strategy.BLUE_GREEN:
-                    yield scenes.staged(number, generation, digest)
-                if rollout.strategy is Strategy.SHADOW:
-                    yield scenes.shadowed(number, generation, digest)
-            yield scenes.failed(number, generation)
-            yield scenes.fell_back(number, generation)
-        yield scenes.activated(number, progress.generation, rollout=scenes.ELSEWHERE)
         given = wanted(rollout, progress).digest
-        yield scenes.alert(number, digest=given)
-        yield scenes.silent(number)
-        yield scenes.summary(number, 0, given, inferences=1)
+        told_of = (*new_digests(rollout), scenes.OLD)
+        yield from _said_by(number, progress.generation, rollout.strategy, given, told_of)
         if progress.phase is not RobotPhase.REVERTED:
             yield RobotTaken(scenes.robot(number), "rollout elsewhere")
+
+
+@cache
+def _said_by(
+    number: int, now: int, strategy: Strategy, given: Digest, told_of: Sequence[Digest]
+) -> Sequence[Fact]:
+    """What is said by and about one robot, of the target it has and of the one before."""
+    facts: list[Fact] = []
+    for generation in (now, now - 1):
+        for digest in told_of:
+            facts.append(scenes.activated(number, generation, digest))
+            facts.append(scenes.checked_in(number, generation, digest))
+            if strategy is Strategy.BLUE_GREEN:
+                facts.append(scenes.staged(number, generation, digest))
+            if strategy is Strategy.SHADOW:
+                facts.append(scenes.shadowed(number, generation, digest))
+        facts.append(scenes.failed(number, generation))
+        facts.append(scenes.fell_back(number, generation))
+    facts.append(scenes.activated(number, now, rollout=scenes.ELSEWHERE))
+    facts.append(scenes.alert(number, digest=given))
+    facts.append(scenes.silent(number))
+    facts.append(scenes.summary(number, 0, given, inferences=1))
+    return facts
 
 
 def new_digests(rollout: Rollout) -> list[Digest]:
