@@ -23,7 +23,7 @@ from fleetward.contracts.alerts import AlertFired
 from fleetward.contracts.control import RolloutControlRequested
 from fleetward.contracts.gates import Checkpoint, GateAnswered, RolloutApproved
 from fleetward.contracts.judgements import ModelWithdrawn
-from fleetward.contracts.policies import settled_hold_s
+from fleetward.contracts.policies import is_steady, settled_hold_s
 from fleetward.contracts.robots import (
     ActivationFailed,
     ModelActivated,
@@ -70,7 +70,6 @@ from rollout_coordinator.step import (
     count_unsettled,
     counted,
     in_wave,
-    is_steady,
     reached,
     with_robots,
 )

@@ -105,7 +105,7 @@ def stands(rollout: Rollout) -> str:
             "waits at gates before its first wave, and no robot was given the model."
         )
     wave = f"wave {rollout.wave + 1} of {len(rollout.waves)}"
-    reason = f": {rollout.reason}" if rollout.reason else ""
+    reason = f": {rollout.reason.rstrip('.')}" if rollout.reason else ""
     ended = f" since {moment(rollout.ended_at)}" if rollout.ended_at else f" in {wave}"
     return f"{rollout.rollout_id} ({rollout.model}) {_is(rollout.state)}{ended}{reason}."
 

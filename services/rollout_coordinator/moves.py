@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from fleetward.contracts.gates import GateKind, Verdict
 from fleetward.contracts.ids import RobotId
-from fleetward.contracts.policies import settled_hold_s
+from fleetward.contracts.policies import is_steady, settled_hold_s
 from fleetward.contracts.rollouts import (
     FINAL_STATES,
     RobotPhase,
@@ -20,7 +20,7 @@ from fleetward.contracts.wording import how_many, listed
 from rollout_coordinator.admission import admitted
 from rollout_coordinator.gates import awaited, checkpoint_of, gates_before, is_before_start
 from rollout_coordinator.said import moment
-from rollout_coordinator.step import count, counted, due_phase, in_wave, is_steady, reached
+from rollout_coordinator.step import count, counted, due_phase, in_wave, reached
 
 _SETTLED = {
     RobotPhase.PROVED: "Nothing, unless it falls back, fails or the rollout is taken back.",
@@ -99,8 +99,8 @@ def _proofs(rollout: Rollout) -> str:
         return ""
     first = min(_deadline(rollout, rollout.robots[robot]) for robot in robots)
     return (
-        f"It waits for word from {listed(robots)}; who is silent counts as unknown, the first at "
-        f"{moment(first)}."
+        f"It waits for word from {listed(robots)}; who did not do what it was asked by then counts as "
+        f"unknown, the first at {moment(first)}."
     )
 
 
@@ -158,7 +158,7 @@ def robot_moves(rollout: Rollout, robot: RobotId, around: Surroundings) -> tuple
         case RobotPhase.TARGETED:
             deadline = moment(_deadline(rollout, progress))
             return (
-                f"Its word that it did what it was asked; silent, it is unknown at {deadline}.",
+                f"Its word that it did what it was asked; without it, it is unknown at {deadline}.",
             )
         case RobotPhase.UNKNOWN if progress.targeted_at is None:
             return ("Nothing in this rollout: another one gives it its targets.",)

@@ -115,12 +115,6 @@ def count(rollout: Rollout, robots: tuple[RobotId, ...], *phases: RobotPhase) ->
     return sum(rollout.robots[robot].phase in phases for robot in robots)
 
 
-def is_steady(rollout: Rollout) -> bool:
-    """Whether a continuous rollout waits for nothing but robots that match later."""
-    steady, baking = rollout.steady_since, rollout.baking_since
-    return steady is not None and baking is not None and steady >= baking
-
-
 def waiting_reason(progress: RobotProgress, silent_after_s: float) -> str:
     """Why a robot is counted as unknown."""
     if progress.silent_at is not None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from fleetward.cli.durations import spoken
 from fleetward.client.gates import open_approvals
 from fleetward.contracts.ids import RobotId
-from fleetward.contracts.policies import settled_hold_s
+from fleetward.contracts.policies import is_steady, settled_hold_s
 from fleetward.contracts.rollouts import WAITING_STATES, RobotPhase, Rollout, RolloutState, Strategy
 from fleetward.contracts.wording import listed, shortened
 
@@ -104,6 +104,11 @@ def _awaited(rollout: Rollout) -> str:
 def _bake(rollout: Rollout, now: datetime) -> str:
     if rollout.baking_since is None:
         return ""
+    if is_steady(rollout):
+        return (
+            "every robot is through; waiting for robots that its selector names later, until "
+            f"`fleetward rollout finish {rollout.rollout_id}`"
+        )
     policy, baked_s = rollout.policy, _passed_s(rollout.baking_since, now)
     hold_s = settled_hold_s(rollout)
     if baked_s < hold_s:

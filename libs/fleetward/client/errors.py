@@ -37,6 +37,10 @@ class RolloutRefusedError(ClientError):
         self.reason = reason
 
 
+class RolloutIdTakenError(ClientError):
+    """The chosen id is that of a rollout that was asked for otherwise; nothing was changed."""
+
+
 class RolloutTimeoutError(ClientError):
     """A rollout did not get where it was waited for; it goes on without us."""
 

@@ -16,6 +16,7 @@ from fleetward.bus.stored_rollouts import read_rollout, read_rollouts
 from fleetward.bus.tracing import span
 from fleetward.bus.waiting import within
 from fleetward.client.errors import (
+    RolloutIdTakenError,
     RolloutRefusedError,
     RolloutTimeoutError,
     UnknownRolloutError,
@@ -46,7 +47,8 @@ async def start(
     """Ask for a rollout and wait until the coordinator decided; asking twice is harmless.
 
     The trace of the whole rollout begins here. Raises MalformedError before anybody is asked,
-    RolloutRefusedError with the reason, NoAnswerError when no coordinator decided in time.
+    RolloutRefusedError with the reason, RolloutIdTakenError, NoAnswerError when no coordinator decided
+    in time.
     """
     parse_selector(request.selector)
     check_policy(request.policy)
@@ -61,12 +63,31 @@ async def start(
             await publish(connection, request, message_id=f"{wanted}-{refused_before}")
             deciding = _decision(connection, wanted, states, refusals, refused_before)
             try:
-                return await within(deciding, timeout_s)
+                decided = await within(deciding, timeout_s)
             except asyncio.TimeoutError:
                 raise NoAnswerError(
                     f"No coordinator decided on rollout {wanted} within {timeout_s:g} s. Is "
                     "rollout-coordinator running? The request is kept and will be decided then."
                 ) from None
+    other = asked_otherwise(request, decided)
+    if other:
+        raise RolloutIdTakenError(
+            f"{wanted} is the id of a rollout that was asked for with another {other}; that one is "
+            f"{decided.state.value} and stays as it is. Choose another id."
+        )
+    return decided
+
+
+def asked_otherwise(request: RolloutRequested, rollout: Rollout) -> str:
+    """In what a request differs from the one that its rollout was made of; empty: in nothing."""
+    version = request.model.version or rollout.model.version  # an alias may have moved since
+    pairs = (
+        ("model", (request.model.name, version), (rollout.model.name, rollout.model.version)),
+        ("selector", request.selector, rollout.selector),
+        ("strategy", request.strategy, rollout.strategy),
+        ("policy", request.policy, rollout.policy),
+    )
+    return ", ".join(name for name, asked, held in pairs if asked != held)
 
 
 async def control(

@@ -80,6 +80,12 @@ def _gate_problem(gate: Gate) -> str:
             return ""
 
 
+def is_steady(rollout: Rollout) -> bool:
+    """Whether a continuous rollout waits for nothing but robots that match later."""
+    steady, baking = rollout.steady_since, rollout.baking_since
+    return steady is not None and baking is not None and steady >= baking
+
+
 def settled_hold_s(rollout: Rollout) -> float:
     """How long a settled wave must do well before the rollout goes on, in seconds."""
     is_held = rollout.strategy in (Strategy.A_B, Strategy.SHADOW)

@@ -32,6 +32,8 @@ SERVICES: Mapping[Principal, str] = MappingProxyType(
     }
 )
 BRIDGE = "edge_bridge"
+FACTS_FILE = "facts.json"
+"""In a robot's directory: what its own program would say, for interlocks and selectors."""
 STATE_DIRECTORIES: Mapping[Principal, str] = {Principal.INGEST: "telemetry"}
 """Where it is not simply the service's own name."""
 
@@ -150,15 +152,17 @@ class Programs:
 
     def _bridge(self, robot: Robot) -> Command:
         credentials = self._identities.issue_robot(robot.robot_id)
+        directory = self._home.robots / robot.robot_id
         return self._command(
             process_of(robot.robot_id),
             BRIDGE,
-            self._home.robots / robot.robot_id,
+            directory,
             {
                 "FLEETWARD_CREDENTIALS": str(credentials),
                 "FLEETWARD_ROBOT_ID": robot.robot_id,
                 "FLEETWARD_TRUST_DIR": str(self._home.trust),
                 "FLEETWARD_FRAMES_DIR": str(self._home.frames),
+                "FLEETWARD_FACTS_FILE": str(directory / FACTS_FILE),
                 **robot.environment,
             },
         )

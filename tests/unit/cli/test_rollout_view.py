@@ -144,3 +144,12 @@ def test_the_list_says_in_short_why_a_rollout_is_where_it_is() -> None:
     long = in_short(rollout(RolloutState.REVERTED, reason="word " * 60), NOW)
     assert long.endswith("…")
     assert len(long) <= SHORT_CHARACTERS
+
+
+def test_a_continuous_rollout_that_is_through_is_not_overdue_and_says_what_ends_it() -> None:
+    since = NOW - timedelta(hours=3)
+    steady = replace(settled(), is_continuous=True, baking_since=since, steady_since=NOW)
+    assert waits_for(steady, NOW) == (
+        "every robot is through; waiting for robots that its selector names later, until "
+        "`fleetward rollout finish r-1`"
+    )

@@ -126,8 +126,8 @@ def test_refused_request_is_explained_by_its_reason() -> None:
 def test_silence_bake_and_missing_evidence_are_told_with_their_instants() -> None:
     running = started(2, 1)
     assert moves(running, scenes.at(1))[0] == (
-        "It waits for word from r1, r2; who is silent counts as unknown, the first at "
-        "2026-01-01 12:01:00 UTC."
+        "It waits for word from r1, r2; who did not do what it was asked by then counts as unknown, "
+        "the first at 2026-01-01 12:01:00 UTC."
     )
     settled = after(running, (scenes.activated(1), 1), (scenes.activated(2), 2))
     assert moves(settled, scenes.at(3))[0] == (

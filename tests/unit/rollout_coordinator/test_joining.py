@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from fleetward.contracts.control import ControlAction
 from fleetward.contracts.gates import Checkpoint, Gate, GateKind
 from fleetward.contracts.ids import BootId, RobotId
+from fleetward.contracts.policies import is_steady
 from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
 from fleetward.contracts.rollout_events import RobotsJoined, WaveCompleted
 from fleetward.contracts.rollouts import (
@@ -24,7 +25,7 @@ from fleetward.contracts.rollouts import (
 from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.joining import RobotsMatched, candidates, matched
 from rollout_coordinator.plan import Fleet, Heard, planned
-from rollout_coordinator.step import Tick, is_steady
+from rollout_coordinator.step import Tick
 from tests.unit.rollout_coordinator.gate_words import approval
 from tests.unit.rollout_coordinator.scenes import (
     ELSEWHERE,
