@@ -26,6 +26,7 @@ from fleetward.contracts.rollouts import (
     RolloutRefused,
     RolloutRequested,
     RolloutState,
+    Strategy,
     is_open,
 )
 from fleetward.contracts.surroundings import Surroundings
@@ -258,8 +259,11 @@ def _placed(after: Rollout, robot: RobotId) -> str:
     if robot not in after.robots:
         return ""
     number = next(number for number, wave in enumerate(after.waves, 1) if robot in wave)
+    into = f"it was planned into wave {number} of {len(after.waves)}"
+    if after.strategy is Strategy.A_B and number > 1:
+        return f"{into}, which keeps what it has"
     given = "and was given the model" if after.robots[robot].targeted_at else "and waits for it"
-    return f"it was planned into wave {number} of {len(after.waves)}, {given}"
+    return f"{into}, {given}"
 
 
 def _reason(made: Replayed, cause: str, effect: str) -> Reason:

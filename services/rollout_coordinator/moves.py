@@ -13,6 +13,7 @@ from fleetward.contracts.rollouts import (
     RobotProgress,
     Rollout,
     RolloutState,
+    Strategy,
     is_open,
 )
 from fleetward.contracts.surroundings import Surroundings
@@ -152,6 +153,10 @@ def robot_moves(rollout: Rollout, robot: RobotId, around: Surroundings) -> tuple
     match progress.phase:
         case RobotPhase.WAITING | RobotPhase.STAGED if rollout.state in FINAL_STATES:
             return ("Nothing in this rollout: it ended without it.",)
+        case RobotPhase.WAITING if rollout.strategy is Strategy.A_B:
+            return (
+                "Nothing in this rollout: it keeps what it has, and the others are compared to it.",
+            )
         case RobotPhase.WAITING | RobotPhase.STAGED:
             wave = _wave_of(rollout, robot)
             return (f"It is its turn in wave {wave}; wave {rollout.wave + 1} is on.",)

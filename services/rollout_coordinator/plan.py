@@ -211,7 +211,7 @@ def _check_continuous(request: RolloutRequested) -> None:
     """Who joins later is given the model then: what everybody does together takes no joiners."""
     if request.is_continuous and request.strategy in ENDS_TOGETHER:
         raise PlanRefusedError(
-            f"a {request.strategy.value} rollout cannot be continuous: its robots switch, or are "
+            f"a rollout by {request.strategy.value} cannot be continuous: its robots switch, or are "
             "compared, together. Use canary, rolling or all-at-once."
         )
 

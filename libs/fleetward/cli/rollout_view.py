@@ -136,8 +136,7 @@ def _wave(
     shown, hidden = robots[:MAX_ROBOTS_SHOWN], robots[MAX_ROBOTS_SHOWN:]
     is_current = number == rollout.wave and rollout.ended_at is None
     text = Text("  ▸ " if is_current else "    ")
-    is_canary = number == 0 and rollout.strategy is Strategy.CANARY
-    text.append(f"wave {number + 1}" + (" (canary)" if is_canary else ""), "bold")
+    text.append(f"wave {number + 1}{_role(rollout, number)}", "bold")
     quiet = [robot for robot in shown if not _progress(rollout, robot).reason]
     for robot in quiet:
         text.append("  ").append(_robot(rollout, robot, fetching.get(robot)))
@@ -145,6 +144,13 @@ def _wave(
         text.append(f"  and {_counted(rollout, hidden)}", "dim")
     spoken = [robot for robot in shown if _progress(rollout, robot).reason]
     return [text, *(_indented(_robot(rollout, robot, None), 6) for robot in spoken)]
+
+
+def _role(rollout: Rollout, number: int) -> str:
+    """What a wave is for, where it is not just the next one."""
+    if rollout.strategy is Strategy.CANARY and number == 0:
+        return " (canary)"
+    return " (control, keeps what it has)" if rollout.strategy is Strategy.A_B and number else ""
 
 
 def _robot(rollout: Rollout, robot: RobotId, fetching: Fetching | None) -> Text:

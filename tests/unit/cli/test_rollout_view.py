@@ -153,3 +153,9 @@ def test_a_continuous_rollout_that_is_through_is_not_overdue_and_says_what_ends_
         "every robot is through; waiting for robots that its selector names later, until "
         "`fleetward rollout finish r-1`"
     )
+
+
+def test_the_robots_of_an_a_b_rollout_that_keep_what_they_have_are_named_so() -> None:
+    text = shown(replace(rollout(), strategy=Strategy.A_B))
+    assert "wave 1  " in text
+    assert "wave 2 (control, keeps what it has)" in text

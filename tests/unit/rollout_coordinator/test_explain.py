@@ -238,3 +238,14 @@ def test_robot_of_a_later_wave_is_told_which_is_on() -> None:
 
 def _in_phase(rollout: Rollout, phase: RobotPhase) -> Rollout:
     return with_robots(rollout, {R1: replace(rollout.robots[R1], phase=phase)})
+
+
+def test_robots_that_an_a_b_rollout_is_compared_to_are_told_that_nothing_comes_to_them() -> None:
+    coordinator = Coordinator(scenes.planned(1, 1, strategy=Strategy.A_B))
+    question = Asked(coordinator.rollout, R2, scenes.at(1), NOTHING_AROUND)
+    answer = explained(question, replayed(coordinator.log))
+    (placed,) = answer.why
+    assert placed.effect == "it was planned into wave 2 of 2, which keeps what it has"
+    assert answer.moves == (
+        "Nothing in this rollout: it keeps what it has, and the others are compared to it.",
+    )
