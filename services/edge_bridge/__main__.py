@@ -9,11 +9,10 @@ import sys
 
 from edge_bridge.bridge import Bridge
 from edge_bridge.settings import Settings, settings_from
-from edge_bridge.sources import DirectorySource, Source
-from fleetward.bus.environment import SettingsError
+from edge_bridge.sources import DirectorySource, PushSource, Source
 from fleetward.bus.logs import log
 from fleetward.bus.process import exit_status, stop_signal, unless_stopped
-from fleetward.bus.readiness import notify_ready
+from fleetward.bus.readiness import keep_watchdog_calm, notify_ready
 from fleetward.bus.tracing import setup_tracing
 
 _logger = logging.getLogger(__name__)
@@ -27,7 +26,11 @@ async def serve(settings: Settings) -> None:
     async with Bridge(settings, source=_source(settings)) as bridge:
         await bridge.ready()
         _tell_supervisor()
-        await unless_stopped(stopping, bridge.failed())
+        calming = asyncio.create_task(keep_watchdog_calm())
+        try:
+            await unless_stopped(stopping, bridge.failed())
+        finally:
+            calming.cancel()
 
 
 def _tell_supervisor() -> None:
@@ -39,8 +42,10 @@ def _tell_supervisor() -> None:
 
 
 def _source(settings: Settings) -> Source:
+    """Frames from a directory, or none: a robot without a camera yet still fetches and reports."""
     if settings.frames_dir is None:
-        raise SettingsError("FLEETWARD_FRAMES_DIR is not set. Point it at a directory of images.")
+        log(_logger, "bridge.without_frames", level=logging.WARNING, set="FLEETWARD_FRAMES_DIR")
+        return PushSource()
     return DirectorySource(
         settings.frames_dir,
         rate_hz=settings.frame_rate_hz,

@@ -56,6 +56,7 @@ async def bridge_process(fleet: Fleet) -> AsyncIterator[asyncio.subprocess.Proce
         "FLEETWARD_POLL_S": "0.5",
         "FLEETWARD_READY_OFFLINE_AFTER_S": "0.5",
         "NOTIFY_SOCKET": str(fleet.directory / "notify"),
+        "WATCHDOG_USEC": "200000",
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "edge_bridge", env=environment
@@ -104,6 +105,9 @@ async def test_a_killed_bridge_serves_its_model_again_without_hub_or_network(fle
             asyncio.get_running_loop().sock_recv(heard, 64), READY_WAIT_S
         )
         assert ready == b"READY=1"
+        for _ in range(2):
+            alive = asyncio.get_running_loop().sock_recv(heard, 64)
+            assert await asyncio.wait_for(alive, READY_WAIT_S) == b"WATCHDOG=1"
         await fleet.system.restart()
         back = await fleet.hears(
             RobotCheckedIn,
