@@ -61,8 +61,11 @@ class Fleet:
         self.leases = Leases(limits.silence, now_s)
 
     def enrol(self, event: RobotEnrolled, now_s: float, *, known: bool) -> None:
-        """A robot belongs to the fleet, or its labels or lease changed."""
+        """A robot belongs to the fleet, its labels or lease changed, or it was taken out."""
         robot_id = event.robot_id
+        if event.retired_at is not None:
+            self.leases.forget(robot_id)
+            return
         self.leases.enrol(robot_id, event.lease_s, now_s, known=known)
         silence = self._incidents.get((robot_id, ROBOT_SILENT), NEVER)
         first = robot_id not in self._labels

@@ -41,7 +41,7 @@ async def read_incidents(connection: Client) -> dict[IncidentKey, Incident]:
 
 
 async def read_enrolled(connection: Client) -> list[RobotEnrolled]:
-    """Every robot of the fleet."""
+    """Every robot that is or was of the fleet."""
     return [value.event for value in await last_values(connection, RobotEnrolled)]
 
 

@@ -58,6 +58,10 @@ class Leases:
         else:
             lease.lease_s = lease_s
 
+    def forget(self, robot_id: RobotId) -> None:
+        """It belongs to the fleet no more: nobody waits for it."""
+        self._leases.pop(robot_id, None)
+
     def remember_silent(self, robot_id: RobotId, silent_since: datetime) -> None:
         """After a restart: this robot was silent already, and was announced."""
         lease = self._leases.get(robot_id)

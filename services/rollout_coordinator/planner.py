@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from nats.aio.client import Client
 
+from fleetward.bus.enrolled import enrolled_robots
 from fleetward.bus.errors import ConflictError
 from fleetward.bus.last_values import last_value, last_values
 from fleetward.contracts.codec import encode
@@ -16,7 +17,7 @@ from fleetward.contracts.decisions import Given
 from fleetward.contracts.errors import MalformedError
 from fleetward.contracts.ids import RobotId, RolloutId
 from fleetward.contracts.registry import ModelRecord
-from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
+from fleetward.contracts.robots import RobotCheckedIn
 from fleetward.contracts.rollout_plans import PlanRollout, RolloutPlanned
 from fleetward.contracts.rollouts import Rollout, RolloutRequested
 from rollout_coordinator.errors import PlanRefusedError
@@ -113,7 +114,7 @@ class Planner:
         return await self._with_targets(seen, [robot.robot_id for robot in seen.robots])
 
     async def _seen(self, opened: Opened) -> Fleet:
-        enrolled = await last_values(self._connection, RobotEnrolled)
+        enrolled = await enrolled_robots(self._connection)
         said = await last_values(self._connection, RobotCheckedIn)
         return Fleet(
             robots=tuple(value.event for value in enrolled),

@@ -19,17 +19,17 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from fleetward.bus.batch import Write
+from fleetward.bus.enrolled import enrolled_robots
 from fleetward.bus.last_values import (
     Stored,
     last_stored_of,
-    last_values,
     last_values_of,
 )
 from fleetward.contracts.catalog import row_of
 from fleetward.contracts.codec import UnreadableMessageError, decode
 from fleetward.contracts.errors import MalformedError
 from fleetward.contracts.ids import ID_PATTERN, RobotId, SiteName
-from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
+from fleetward.contracts.robots import RobotCheckedIn
 from fleetward.contracts.rollouts import FINAL_STATES, Rollout, RolloutState
 from fleetward.contracts.sites import (
     SITE_LABEL,
@@ -201,7 +201,7 @@ class Sites:
         """The lease of every robot, by site."""
         if self._enrolled_read_s < _monotonic_s() - self._settings.enrolled_age_s:
             read_s, by_site = _monotonic_s(), defaultdict[SiteName, dict[RobotId, float]](dict)
-            for value in await last_values(self._connection, RobotEnrolled):
+            for value in await enrolled_robots(self._connection):
                 site = SiteName(value.event.labels.get(SITE_LABEL, ""))
                 by_site[site][value.event.robot_id] = value.event.lease_s
             self._leases_s, self._enrolled_read_s = dict(by_site), read_s

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct
 
-from fleetward.bus.last_values import last_value
+from fleetward.bus.enrolled import enrolled_robot
 from fleetward.client.errors import ClientError, RolloutRefusedError, UnknownRolloutError
 from fleetward.client.fleet import Fleet
 from fleetward.client.labels import label
@@ -19,7 +19,6 @@ from fleetward.contracts.documents import (
     RolloutDocument,
     SiteDocument,
 )
-from fleetward.contracts.robots import RobotEnrolled
 from fleetward.contracts.rollouts import Rollout
 
 
@@ -107,7 +106,7 @@ async def _of_site(fleet: Fleet, document: SiteDocument) -> Difference:
 
 
 async def _of_labels(fleet: Fleet, document: RobotLabelsDocument) -> Difference:
-    held = await last_value(fleet.connection, RobotEnrolled, robot_id=document.name)
+    held = await enrolled_robot(fleet.connection, document.name)
     if held is None:
         return Difference(
             change=Change.REFUSED,

@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 from msgspec.structs import replace
 from nats.aio.client import Client
 
+from fleetward.bus.enrolled import enrolled_robot
 from fleetward.bus.errors import ConflictError
-from fleetward.bus.last_values import last_value
 from fleetward.bus.publish import publish
 from fleetward.client.errors import UnknownRobotError
 from fleetward.contracts.fleet_facts import check_labels
@@ -27,7 +27,7 @@ async def label(
     Raises LabelError, UnknownRobotError, ConflictError when others kept labelling it.
     """
     for attempt in range(MAX_ATTEMPTS):
-        held = await last_value(connection, RobotEnrolled, robot_id=robot)
+        held = await enrolled_robot(connection, robot)
         if held is None:
             raise UnknownRobotError(
                 f"No robot is called {robot}. `fleetward robot list` shows those that are enrolled."

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 from msgspec import Struct
 from nats.aio.client import Client
 
+from fleetward.bus.enrolled import enrolled_robots
 from fleetward.bus.errors import NoAnswerError
 from fleetward.bus.last_values import Value, last_value, last_values
 from fleetward.client.errors import UnknownRobotError
@@ -65,7 +66,7 @@ class RobotStatus(Struct, frozen=True, kw_only=True):
 
 async def statuses(connection: Client) -> list[RobotStatus]:
     """Every enrolled robot, by id."""
-    enrolled = await last_values(connection, RobotEnrolled)
+    enrolled = await enrolled_robots(connection)
     checked_in = await last_values(connection, RobotCheckedIn)
     last = {value.event.robot_id: value for value in checked_in}
     outcomes = await _outcomes(connection)

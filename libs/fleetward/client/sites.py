@@ -8,12 +8,12 @@ from datetime import datetime, timezone
 from msgspec import Struct
 from nats.aio.client import Client
 
+from fleetward.bus.enrolled import enrolled_robots
 from fleetward.bus.last_values import last_value, last_values
 from fleetward.bus.publish import publish
 from fleetward.client.errors import ClientError
 from fleetward.contracts import ids
 from fleetward.contracts.ids import RobotId, RolloutId
-from fleetward.contracts.robots import RobotEnrolled
 from fleetward.contracts.sites import (
     MAX_SITE_POLICIES,
     SITE_LABEL,
@@ -102,7 +102,7 @@ class SitePolicies:
         await publish(self._connection, fact)
 
     async def _robots(self) -> Counter[str]:
-        enrolled = await last_values(self._connection, RobotEnrolled)
+        enrolled = await enrolled_robots(self._connection)
         return Counter(robot.event.labels.get(SITE_LABEL, "") for robot in enrolled)
 
 

@@ -20,6 +20,8 @@ class RobotEnrolled(Event, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     enrolled_at: UtcTime
     lease_s: float = 5.0
+    retired_at: UtcTime | None = None
+    """Since then it no longer belongs to the fleet: nothing selects it, and its silence is no news."""
 
 
 class TargetMode(str, enum.Enum):

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 from nats.aio.client import Client
 
-from fleetward.bus.last_values import last_values
+from fleetward.bus.enrolled import enrolled_robots
 from fleetward.bus.publish import publish
 from fleetward.contracts.fleet_facts import check_labels
 from fleetward.contracts.robots import RobotEnrolled
@@ -18,8 +18,7 @@ from fleetward.local.programs import Robot
 async def enrol(connection: Client, robots: Sequence[Robot]) -> None:
     """Announce every robot that is new or lacks a label. Needs ENROLLER's rights; raises LabelError."""
     enrolled = {
-        value.event.robot_id: value.event.labels
-        for value in await last_values(connection, RobotEnrolled)
+        value.event.robot_id: value.event.labels for value in await enrolled_robots(connection)
     }
     for robot in robots:
         held = enrolled.get(robot.robot_id)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from alerting.incidents import restore
 from alerting.silence import Leases, SilenceLimits
 from fleetward.contracts.ids import RobotId
-from tests.unit.alerting.fleets import at, feed, fleet, kinds, slow_frame
+from fleetward.contracts.robots import RobotEnrolled
+from tests.unit.alerting.fleets import SILENCE, at, feed, fleet, kinds, slow_frame
 
 LIMITS = SilenceLimits(reconnect_grace_s=10.0, first_contact_s=60.0)
 R1, R2 = RobotId("r1"), RobotId("r2")
@@ -32,6 +33,13 @@ def expired_at(leases: Leases, until_s: float) -> dict[RobotId, float]:
 
 def test_a_silent_robot_is_called_so_once_within_a_second_of_its_lease() -> None:
     assert expired_at(heard(R1), 60) == {R1: 5.0}
+
+
+def test_a_robot_that_was_taken_out_of_the_fleet_is_not_called_silent() -> None:
+    one = fleet(robots=("r1", "r2"))
+    out = RobotEnrolled(robot_id=R1, enrolled_at=at(0), retired_at=at(1))
+    one.enrol(out, 1.0, known=True)
+    assert expired_at(one.leases, 60) == {R2: 5.0 + SILENCE.reconnect_grace_s}
 
 
 def test_one_that_talks_is_not_called_silent() -> None:
