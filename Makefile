@@ -11,6 +11,9 @@ ONLY ?=
 TESTS ?= tests
 WORKERS ?= 2
 SECONDS ?= 60
+FOR ?= aarch64
+PYTHON_VERSION ?= 3.10
+HOUSE ?= .fleetward/wheelhouse
 STAMP := .venv/setup.stamp
 PROJECTS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 
@@ -22,7 +25,7 @@ help: ## list these targets
 setup: $(STAMP) ## make .venv with everything locked (quick when nothing changed)
 	@:
 
-$(STAMP): requirements.lock tools/uv.lock tools/setup.sh $(PROJECTS)
+$(STAMP): requirements.lock tools/uv.lock tools/setup.sh tools/setup_sshd.sh $(PROJECTS)
 	@sh tools/setup.sh
 
 .PHONY: models
@@ -48,6 +51,10 @@ check: setup ## style, types, imports, subjects, sizes: all that needs no server
 .PHONY: bench
 bench: models ## measure (ONLY=core for one area)
 	@.venv/bin/python -m tests.bench --only "$(ONLY)"
+
+.PHONY: wheelhouse
+wheelhouse: setup ## wheels for robots that have no internet (FOR=aarch64 PYTHON_VERSION=3.10)
+	@sh tools/wheelhouse.sh "$(FOR)" "$(PYTHON_VERSION)" "$(HOUSE)"
 
 .PHONY: fuzz
 fuzz: setup setup-uv ## fuzz the parsers of foreign bytes (SECONDS=60 for each, ONLY=manifest for one)

@@ -68,4 +68,9 @@ done
 echo 'setup: libs/* and services/*'
 "$uv" pip install --quiet --no-deps --no-build-isolation "$@"
 
+# --- 5. an SSH server of our own, for the tests of enrolment ----------------------------------
+# Unpacked, not installed: no root, no service, nothing outside .venv.
+sh tools/setup_sshd.sh ||
+    echo 'setup: no SSH server; tests that need one say what to install' >&2
+
 touch .venv/setup.stamp

@@ -20,6 +20,8 @@ from fleetward.cli import (
     model_push,
     model_repair,
     robot,
+    robot_enrol,
+    robot_remove,
     rollout,
     site,
     telemetry,
@@ -57,6 +59,9 @@ model.app.command("export")(model_archive.export)
 model.app.command("import")(model_archive.import_version)
 model.app.command("prune")(model_archive.prune)
 model.app.command("repair")(model_repair.repair)
+robot.app.command("enrol")(robot_enrol.enrol)
+robot.app.command("enroll")(robot_enrol.enrol)
+robot.app.command("remove")(robot_remove.remove)
 robot.app.command("history")(history.robot_history)
 app.add_typer(model.app, name="model")
 app.add_typer(rollout.app, name="rollout")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,9 +12,7 @@ from fleetward.cli.session import DEFAULT_HOME, Home, Json, end_with, show_json,
 from fleetward.contracts.wording import shortened
 
 if TYPE_CHECKING:
-    from fleetward.cli.exits import Exit
     from fleetward.client import Fleet, RobotStatus
-    from fleetward.contracts.ids import RobotId
     from fleetward.contracts.robots import RobotCheckedIn
 
 FAILURE_CHARACTERS = 80
@@ -75,42 +72,6 @@ async def _nobody(fleet: Fleet, where: str) -> str:
     return f"No robot is {where}.{meant_robot(where, known)}"
 
 
-@app.command("enrol")
-def enrol(
-    robot: Annotated[
-        str, typer.Argument(metavar="ROBOT", help="The new robot's id, for example arm-7.")
-    ],
-    label: Annotated[
-        list[str] | None, typer.Option("--label", help="NAME=VALUE, for selectors to match.")
-    ] = None,
-    home: Home = DEFAULT_HOME,
-    as_json: Json = False,
-) -> None:
-    """Take a robot into the fleet of this machine; issue its credentials and what it is to trust.
-
-    Enrolling it again sets these labels, renews what it trusts, and keeps its credentials.
-    """
-    from fleetward.cli.pairs import pairs_of
-
-    labels = pairs_of("--label", label or [])
-
-    async def work() -> Exit | None:
-        from fleetward.contracts.ids import robot_id
-
-        name = robot_id(robot)
-        credentials = await _enrolled(home, name, labels)
-        trust = _trust_of(credentials)
-        if as_json:
-            issued = {"credentials": str(credentials), "trust": str(trust)}
-            show_json({"robot_id": name, "labels": labels, **issued})
-        else:
-            print(f"{name} is enrolled; its credentials are in {credentials}, and what it is to")
-            print(f"trust in {trust}.")
-        return None
-
-    end_with(work)
-
-
 @app.command("label")
 def label(
     robot: Annotated[str, typer.Argument(metavar="ROBOT", help="The robot's id.")],
@@ -146,34 +107,6 @@ def label(
             print(f"{now.robot_id}: {spoken_labels(now.labels) or 'no labels'}")
 
     end_with(work)
-
-
-async def _enrolled(home: Path, name: RobotId, labels: dict[str, str]) -> Path:
-    """Announce a robot and give the file of its credentials; the issuer's keys must lie in home."""
-    from fleetward.client import Fleet
-    from fleetward.client.anchors import current_anchor
-    from fleetward.contracts.rows import Principal
-    from fleetward.local.enrolment import enrol
-    from fleetward.local.home import Home as HomePaths
-    from fleetward.local.programs import Robot
-    from fleetward.trust.anchors import write_anchor
-    from fleetward.trust.identities import Identities
-    from fleetward.trust.private_files import make_private_dir
-
-    async with Fleet.connect(home, principal=Principal.ENROLLER) as fleet:
-        paths = HomePaths(home)
-        credentials = Identities(paths.keys, paths.credentials).issue_robot(name)
-        await enrol(fleet.connection, [Robot(robot_id=name, labels=labels)])
-        anchor = await current_anchor(fleet.connection)
-        if anchor is not None:
-            make_private_dir(_trust_of(credentials))
-            write_anchor(_trust_of(credentials), anchor)
-    return credentials
-
-
-def _trust_of(credentials: Path) -> Path:
-    """The trust directory that a robot is to be started with."""
-    return credentials.with_suffix(".trust")
 
 
 def row_of(robot: RobotStatus, now: datetime) -> list[str]:

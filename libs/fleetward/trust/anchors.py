@@ -42,9 +42,13 @@ def read_anchor(trust_dir: Path) -> Anchor:
 
 def write_anchor(trust_dir: Path, anchor: Anchor) -> None:
     """Leave ``anchor`` for a robot to find; each file whole or not there."""
-    floors = _Floors(at=anchor.at, versions=anchor.floors)
     _write(trust_dir / ROOT_FILE, anchor.root)
-    _write(trust_dir / FLOORS_FILE, msgspec.json.encode(floors))
+    _write(trust_dir / FLOORS_FILE, floors_file(anchor))
+
+
+def floors_file(anchor: Anchor) -> bytes:
+    """floors.json as it is to lie beside the root."""
+    return msgspec.json.encode(_Floors(at=anchor.at, versions=anchor.floors))
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,0 +1,215 @@
+"""``fleetward robot enrol``: a robot joins the fleet, by a word to this machine or over SSH."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fleetward.cli.pairs import pairs_of
+from fleetward.cli.robot_hosts import (
+    PINS_FILE,
+    Account,
+    AtOnce,
+    DryRun,
+    Fingerprint,
+    Identity,
+    Name,
+    Prefix,
+    Python,
+    TrustFirst,
+    asked_of,
+    progress,
+    show_results,
+    ssh_settings,
+)
+from fleetward.cli.session import DEFAULT_HOME, Home, Json, end_with, show_json
+
+if TYPE_CHECKING:
+    from fleetward.cli.exits import Exit
+    from fleetward.contracts.ids import RobotId
+    from fleetward.enrolment.enrol import Asked
+
+Robots = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="ROBOT|USER@HOST...",
+        help="One id, for example arm-7; or any number of logins, as nvidia@10.0.0.7 or "
+        "root@arm-7.local:2222.",
+    ),
+]
+Labels = Annotated[
+    list[str] | None, typer.Option("--label", help="NAME=VALUE, for selectors to match.")
+]
+House = Annotated[
+    Path | None,
+    typer.Option(
+        "--wheelhouse",
+        help="Wheels for the robot, made with `make wheelhouse`. Default: wheelhouse/ in the state "
+        "directory.",
+    ),
+]
+Url = Annotated[
+    str,
+    typer.Option(
+        "--nats-url", help="How the robot reaches the bus. Default: as this machine does."
+    ),
+]
+Frames = Annotated[
+    str, typer.Option("--frames", help="The robot's directory of images to infer on.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--setting", help="FLEETWARD_NAME=VALUE for the bridge, as often as needed."),
+]
+Replace = Annotated[
+    bool,
+    typer.Option("--replace", help="This machine takes the place of another that had this id."),
+]
+
+
+def enrol(
+    robots: Robots,
+    *,
+    labels: Labels = None,
+    name: Name = "",
+    fingerprints: Fingerprint = None,
+    trust_first: TrustFirst = False,
+    identities: Identity = None,
+    wheelhouse: House = None,
+    nats_url: Url = "",
+    account: Account = "fleetward",
+    python: Python = "python3",
+    frames: Frames = "",
+    settings: Settings = None,
+    prefix: Prefix = "",
+    replace: Replace = False,
+    at_once: AtOnce = 8,
+    dry: DryRun = False,
+    home: Home = DEFAULT_HOME,
+    as_json: Json = False,
+) -> None:
+    """Take robots into the fleet. `enrol` and `enroll` are one command.
+
+    USER@HOST is enrolled over SSH: its host key is checked and pinned, the machine is looked at, and
+    whatever is missing is made: account, directories, an installed bridge from a wheelhouse (the robot
+    needs no internet), credentials, a systemd unit with a watchdog. It is done when the robot was heard
+    on the bus. A second run changes nothing and says so; --dry-run shows the steps. Only a host that
+    is given with --fingerprint, was pinned before, or is trusted by --trust-first-use is logged in to.
+
+    ROBOT alone, an id, issues credentials and what to trust into this machine's state directory and
+    touches no other machine: for a robot that you set up yourself. A later run with USER@HOST and
+    --name puts those same credentials on it. Enrolling again sets labels and keeps credentials.
+    """
+    given = pairs_of("--label", labels or [])
+    if not any("@" in robot for robot in robots):
+        _check_here(robots, over_ssh=bool(dry or name or fingerprints or prefix or settings))
+        end_with(lambda: _enrol_here(robots[0], given, home, as_json=as_json))
+    asks = asked_of(
+        robots,
+        name,
+        fingerprints,
+        trust_first=trust_first,
+        dry=dry,
+        prefix=prefix,
+        labels=given,
+        replaces=replace,
+        nats_url=nats_url,
+        account=account,
+        python=python,
+        settings=_variables(settings, frames),
+    )
+    end_with(lambda: _enrol_there(asks, home, wheelhouse, identities, at_once, as_json=as_json))
+
+
+def _check_here(robots: Sequence[str], *, over_ssh: bool) -> None:
+    if len(robots) != 1:
+        raise typer.BadParameter(
+            "give one id, or logins as user@host.", param_hint="ROBOT|USER@HOST..."
+        )
+    if over_ssh:
+        raise typer.BadParameter(
+            f"{robots[0]!r} is an id, and the options given are for enrolling over SSH; write user@host.",
+            param_hint="ROBOT|USER@HOST...",
+        )
+
+
+def _variables(settings: Sequence[str] | None, frames: str) -> Mapping[str, str]:
+    told = pairs_of("--setting", settings or [])
+    for name, value in (*told.items(), ("FLEETWARD_FRAMES_DIR", frames)):
+        if not name.startswith("FLEETWARD_") or not value.isprintable():
+            raise typer.BadParameter(
+                f"{name}={value!r} is no FLEETWARD_ variable on one line.", param_hint="--setting"
+            )
+    return {**told, **({"FLEETWARD_FRAMES_DIR": frames} if frames else {})}
+
+
+async def _enrol_here(
+    robot: str, labels: Mapping[str, str], home: Path, *, as_json: bool
+) -> Exit | None:
+    from fleetward.contracts.ids import robot_id
+
+    name = robot_id(robot)
+    credentials = await _issued(home, name, labels)
+    trust = _trust_of(credentials)
+    if as_json:
+        issued = {"credentials": str(credentials), "trust": str(trust)}
+        show_json({"robot_id": name, "labels": labels, **issued})
+    else:
+        print(f"{name} is enrolled; its credentials are in {credentials}, and what it is to")
+        print(f"trust in {trust}.")
+    return None
+
+
+async def _enrol_there(
+    asks: Sequence[Asked],
+    home: Path,
+    wheelhouse: Path | None,
+    identities: Sequence[Path] | None,
+    at_once: int,
+    *,
+    as_json: bool,
+) -> Exit:
+    from fleetward.enrolment.enrol import Enroller
+    from fleetward.enrolment.hub import opened
+    from fleetward.enrolment.many import each
+    from fleetward.enrolment.wheelhouse import Wheelhouse
+
+    async with opened(home) as hub:
+        wheels = Wheelhouse(wheelhouse or home / "wheelhouse")
+        enroller = Enroller(hub, wheels, home / PINS_FILE, ssh_settings(identities))
+        with progress([asked.host for asked in asks]) as told:
+            results = await each(
+                asks, enroller.enrol, host_of=lambda asked: asked.host, told=told, at_once=at_once
+            )
+    return show_results(results, as_json=as_json, dry=any(asked.dry for asked in asks))
+
+
+async def _issued(home: Path, name: RobotId, labels: Mapping[str, str]) -> Path:
+    """Announce a robot and give the file of its credentials; the issuer's keys must lie in home."""
+    from fleetward.client import Fleet
+    from fleetward.client.anchors import current_anchor
+    from fleetward.contracts.rows import Principal
+    from fleetward.local.enrolment import enrol as announce
+    from fleetward.local.home import Home as HomePaths
+    from fleetward.local.programs import Robot
+    from fleetward.trust.anchors import write_anchor
+    from fleetward.trust.identities import Identities
+    from fleetward.trust.private_files import make_private_dir
+
+    async with Fleet.connect(home, principal=Principal.ENROLLER) as fleet:
+        paths = HomePaths(home)
+        credentials = Identities(paths.keys, paths.credentials).issue_robot(name)
+        await announce(fleet.connection, [Robot(robot_id=name, labels=labels)])
+        anchor = await current_anchor(fleet.connection)
+        if anchor is not None:
+            make_private_dir(_trust_of(credentials))
+            write_anchor(_trust_of(credentials), anchor)
+    return credentials
+
+
+def _trust_of(credentials: Path) -> Path:
+    """The trust directory that a robot is to be started with."""
+    return credentials.with_suffix(".trust")

@@ -1,0 +1,220 @@
+"""One machine is enrolled, enrolled again, damaged, refused and removed, over a real SSH server.
+
+The tests of this file follow each other: each finds the machine as the one before left it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+import nats
+import nats.errors
+import pytest
+
+from fleetward.cli.exits import Exit
+from fleetward.enrolment.layout import UNIT
+from fleetward.local.ports import LOOPBACK, free_port
+from tests.integration.enrolment.machines import NAME, Machines, machines
+
+SERVER_DISTRIBUTIONS = {"aioboto3", "asyncssh", "duckdb", "faststream", "pyarrow", "rich", "typer"}
+SECRET_MODE, OPEN_MODE = 0o600, 0o644
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    with machines(tmp_path_factory.mktemp("machines")) as running:
+        yield running
+
+
+def test_a_host_nobody_vouches_for_is_not_logged_in_to(made: Machines) -> None:
+    code, untold = made.enrol("--name", NAME)
+    assert code == Exit.FAILED
+    assert f"is not known: {made.server.fingerprint}" in untold["reason"]
+
+    code, other = made.enrol("--name", NAME, "--fingerprint", "SHA256:" + 43 * "A")
+    assert code == Exit.FAILED
+    assert f"has the host key {made.server.fingerprint}" in other["reason"]
+    assert made.logins() == 0
+
+
+def test_a_machine_that_cannot_run_a_bridge_is_refused_untouched(
+    made: Machines, tmp_path: Path
+) -> None:
+    (tmp_path / "etc").mkdir()
+    told = "# R35 (release), REVISION: 4.1, GCID: 33958178, BOARD: t186ref, EABI: aarch64\n"
+    (tmp_path / "etc/nv_tegra_release").write_text(told)
+    (tmp_path / "proc/device-tree").mkdir(parents=True)
+    (tmp_path / "proc/device-tree/model").write_bytes(b"NVIDIA Jetson AGX Xavier\0")
+
+    code, refused = made.enrol("--fingerprint", made.server.fingerprint, root=tmp_path)
+
+    assert code == Exit.FAILED
+    assert "it runs L4T 35.4.1, the bridge needs 36 or later" in refused["reason"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["etc", "proc"]
+
+
+def test_a_dry_run_shows_every_step_and_does_none(made: Machines) -> None:
+    code, planned = made.enrol("--name", NAME, "--label", "site=lab", "--dry-run")
+
+    assert (code, planned["result"]) == (Exit.OK, "planned")
+    assert planned["changes"][:2] == [
+        f"issue credentials of {NAME}",
+        f"announce {NAME} to the fleet with site=lab",
+    ]
+    assert planned["changes"][-1] == f"hear the first check-in of {NAME}"
+    assert f"start {UNIT}" in planned["changes"]
+    assert sorted(path.name for path in made.root.iterdir()) == ["run"]
+    assert robots(made) == []
+
+
+@pytest.fixture(scope="module")
+def enrolled(made: Machines) -> dict[str, Any]:
+    code, result = made.enrol("--name", NAME, "--label", "site=lab")
+    assert code == Exit.OK, result["reason"]
+    return result
+
+
+def test_an_enrolled_machine_runs_an_installed_bridge_that_was_heard(
+    made: Machines, enrolled: dict[str, Any]
+) -> None:
+    assert (enrolled["result"], enrolled["robot_id"]) == ("done", NAME)
+    assert made.pid() > 0
+    assert made.path("run/systemctl/alive").exists(), "it gave a sign of life to its watchdog"
+    (robot,) = robots(made)
+    assert (robot["labels"], robot["silent"]) == ({"site": "lab"}, False)
+    credentials = made.path("etc/fleetward/robot.creds")
+    assert credentials.stat().st_mode & 0o777 == SECRET_MODE
+    assert credentials.read_bytes() == (made.home / f"credentials/robots/{NAME}.creds").read_bytes()
+    executable = Path(f"/proc/{made.pid()}/cmdline").read_bytes().split(b"\0")[0].decode()
+    assert executable.startswith(str(made.root))
+
+
+def test_the_installed_bridge_brought_no_server_dependency(
+    made: Machines, enrolled: dict[str, Any]
+) -> None:
+    (packages,) = made.path("opt/fleetward/current/lib").glob("python3.*/site-packages")
+    installed = {held.metadata["Name"].lower() for held in distributions(path=[str(packages)])}
+
+    assert {"edge-bridge", "fleetward", "onnxruntime"} <= {
+        name.replace("_", "-") for name in installed
+    }
+    assert installed & SERVER_DISTRIBUTIONS == set()
+
+
+def test_enrolling_again_changes_nothing_and_says_so(
+    made: Machines, enrolled: dict[str, Any]
+) -> None:
+    before, pid = made.tree(), made.pid()
+
+    code, again = made.enrol()
+
+    assert (code, again["result"], again["changes"]) == (Exit.OK, "unchanged", [])
+    assert again["robot_id"] == NAME, "the machine says who it is"
+    assert (made.tree(), made.pid()) == (before, pid)
+
+
+def test_only_what_is_no_longer_as_wanted_is_made_again(
+    made: Machines, enrolled: dict[str, Any]
+) -> None:
+    credentials, pid = made.path("etc/fleetward/robot.creds"), made.pid()
+    credentials.chmod(OPEN_MODE)
+
+    code, mended = made.enrol()
+
+    assert code == Exit.OK, mended["reason"]
+    assert [change.split(" (")[0] for change in mended["changes"]] == [
+        f"remove {made.path('etc/fleetward/started')}",
+        f"write {credentials}",
+        f"restart {UNIT}",
+        f"write {made.path('etc/fleetward/started')}",
+        f"hear the first check-in of {NAME}",
+    ]
+    assert credentials.stat().st_mode & 0o777 == SECRET_MODE
+    assert made.pid() not in {0, pid}
+
+
+def test_a_host_that_fails_stops_no_other_and_fails_the_command(
+    made: Machines, enrolled: dict[str, Any]
+) -> None:
+    gone = f"{made.server.login}@{LOOPBACK}:{free_port()}"
+
+    code, results, _ = made.run("enroll", gone, made.server.destination, *made.enrolling())
+
+    assert code == Exit.FAILED
+    assert [result["result"] for result in results] == ["failed", "unchanged"]
+    assert f"{gone} cannot be reached" in results[0]["reason"]
+
+
+def test_another_id_for_the_same_machine_is_refused(
+    made: Machines, enrolled: dict[str, Any]
+) -> None:
+    code, refused = made.enrol("--name", "arm-8")
+
+    assert code == Exit.FAILED
+    assert f"this machine is enrolled as {NAME}, not arm-8" in refused["reason"]
+
+
+def test_another_machine_under_an_id_that_was_heard_is_refused(
+    made: Machines, enrolled: dict[str, Any], tmp_path: Path
+) -> None:
+    code, refused = made.enrol("--name", NAME, root=tmp_path)
+
+    assert code == Exit.FAILED
+    assert f"{NAME} is another machine" in refused["reason"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_changed_host_key_is_refused_even_with_its_fingerprint(
+    made: Machines, enrolled: dict[str, Any]
+) -> None:
+    logins, key = made.logins(), (made.server.directory / "host_key").read_bytes()
+    asyncio.run(made.server.stop())
+    made.server.change_host_key()
+    asyncio.run(made.server.start())
+    try:
+        code, refused = made.enrol("--fingerprint", made.server.fingerprint)
+    finally:
+        asyncio.run(made.server.stop())
+        (made.server.directory / "host_key").write_bytes(key)
+        asyncio.run(made.server.start())
+
+    assert code == Exit.FAILED
+    assert "has changed" in refused["reason"]
+    assert str(made.home / "known_hosts") in refused["reason"]
+    assert made.logins() == logins
+
+
+def test_removal_undoes_all_of_it_and_the_key_is_void(
+    made: Machines, enrolled: dict[str, Any], tmp_path: Path
+) -> None:
+    stolen = tmp_path / "stolen.creds"
+    stolen.write_bytes(made.path("etc/fleetward/robot.creds").read_bytes())
+
+    code, (removed,), complaints = made.run("remove", made.server.destination, *made.reaching())
+
+    assert (code, removed["result"]) == (Exit.OK, "done"), complaints
+    assert made.pid() == 0
+    assert [path for path in made.root.rglob("*fleetward*") if path.exists()] == []
+    assert robots(made) == []
+    with pytest.raises(nats.errors.Error, match="Authorization"):
+        asyncio.run(connect(made, stolen))
+
+    code, (again,), _ = made.run("remove", made.server.destination, *made.reaching())
+    assert (code, again["result"], again["changes"]) == (Exit.OK, "unchanged", [])
+
+
+def robots(made: Machines) -> list[dict[str, Any]]:
+    """Who is in the fleet."""
+    return made.run("list")[1]
+
+
+async def connect(made: Machines, credentials: Path) -> None:
+    """Try the bus once, with these credentials."""
+    connection = await nats.connect(
+        made.system.url, user_credentials=str(credentials), allow_reconnect=False
+    )
+    await connection.close()
