@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from fleetward.contracts.telemetry import TelemetryFrame
 from fleetward.trust.signing import MANIFEST
 from testkit.servers import NatsSystem
 from tests.integration.edge_bridge.camera import Camera
-from tests.integration.edge_bridge.fleet import Fleet, running_fleet
+from tests.integration.edge_bridge.fleet import WAIT_S, Fleet, running_fleet
 from tests.integration.edge_slots import tiny_models
 
 
@@ -128,9 +129,10 @@ async def test_a_model_that_fails_on_real_frames_is_reported_once_and_blue_serve
         assert bridge.active.digest == first.digest
 
 
-async def test_a_model_that_turns_bad_in_its_window_is_left_by_the_robot_itself(
+async def test_a_model_that_turns_bad_in_its_window_is_left_by_the_robot_itself_and_unplugged(
     fleet: Fleet,
 ) -> None:
+    """No hub, no store, no byte; and nobody renewed the metadata by the time it is back."""
     first = model(fleet, "v1")
     broken = tiny_models.failing(fleet.directory, "v2", on_black=False)
     fleet.publish_model(broken)
@@ -139,13 +141,21 @@ async def test_a_model_that_turns_bad_in_its_window_is_left_by_the_robot_itself(
         await activate(fleet, first, 1)
         await fleet.aim(broken, 2, health_window_s=60)
         await fleet.hears(ModelActivated, lambda fact: fact.generation == 2)
+        asked = len(fleet.objects.ranges)
+        await fleet.system.kill()
+        fleet.objects.contents.clear()
         camera.brightness = 255
+        async with asyncio.timeout(WAIT_S):
+            while bridge.active is None or bridge.active.digest != first.digest:  # noqa: ASYNC110 (who would tell is dead)
+                await asyncio.sleep(0.05)
+        fleet.ahead = timedelta(days=30)
+        await fleet.system.restart()
         fell = await fleet.hears(ModelFellBack)
         assert (fell.from_digest, fell.to_digest) == (broken.digest, first.digest)
         assert fell.generation == 2
         assert "inferences failed" in fell.reason
-        assert bridge.active
         assert bridge.active.digest == first.digest
+        assert len(fleet.objects.ranges) == asked
 
 
 async def test_a_file_that_is_no_model_is_reported_at_the_load_stage(fleet: Fleet) -> None:
