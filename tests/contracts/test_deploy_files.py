@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ import pytest
 import yaml
 
 from deploy import container
+from edge_bridge import caching_proxy
+from fleetward.contracts.ids import Digest
+from fleetward.contracts.registry import DEFAULT_BUCKET
+from model_registry import keys
 from tools.sources import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
@@ -139,3 +144,23 @@ def test_the_image_carries_the_version_of_the_library() -> None:
     project = tomllib.loads((ROOT / "libs/fleetward/pyproject.toml").read_text("utf-8"))
     images = {service["image"] for service in SERVICES.values()}
     assert images == {f"fleetward:{project['project']['version']}"}
+
+
+@pytest.mark.parametrize(
+    ("key_of", "is_fetched"),
+    [
+        (keys.pack_key, True),
+        (keys.manifest_key, True),
+        (keys.delta_key, True),
+        (keys.adapter_key, False),
+    ],
+)
+def test_both_site_caches_pass_on_what_robots_fetch_and_nothing_else(
+    key_of: Callable[[Digest], str], is_fetched: bool
+) -> None:
+    conf = (ROOT / "deploy" / "site-cache" / "nginx.conf").read_text("utf-8")
+    (passed_on,) = re.findall(r'location ~ "(.+)" \{', conf)
+    path = f"/{DEFAULT_BUCKET}/{key_of(Digest('sha256:' + 'a' * 64))}"
+    for pattern in (passed_on, caching_proxy._OBJECT.pattern):
+        assert bool(re.match(pattern, path)) is is_fetched
+        assert not re.match(pattern, f"{path}/../secret")
