@@ -12,9 +12,10 @@ from fleetward.contracts.evidence import Evidence
 from fleetward.contracts.ids import Digest
 from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutPolicy
 from fleetward.contracts.telemetry import InferenceSummarized, SignalMoments
+from fleetward.contracts.variants import wanted
 from rollout_coordinator.evidence import with_summary
 from rollout_coordinator.verdict import condemnation
-from tests.unit.rollout_coordinator.scenes import NEW, OLD, at, planned, robot, summary
+from tests.unit.rollout_coordinator.scenes import OLD, at, planned, robot, summary
 
 INFERENCES = 30
 BEFORE = 5
@@ -49,7 +50,8 @@ class Trial(Struct, frozen=True):
         canary = len(rollout.waves[0])
         for turn in range(-BEFORE, windows):
             for number, like in enumerate(self.after if turn >= 0 else self.before, 1):
-                digest = NEW if number <= canary and turn >= 0 else OLD
+                new = wanted(rollout, rollout.robots[robot(number)]).digest
+                digest = new if number <= canary and turn >= 0 else OLD
                 said = _window(number, turn, digest, like, chance)
                 evidence = with_summary(rollout, said, at(100 + turn))
                 rollout = replace(rollout, evidence=evidence)

@@ -12,7 +12,7 @@ from fleetward.contracts.gates import Checkpoint, Gate, GateKind
 from fleetward.contracts.ids import Digest, ModelRef, RobotId, Version
 from fleetward.contracts.registry import ModelRecord, ModelVersion
 from fleetward.contracts.robots import RobotEnrolled
-from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutState
+from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutPolicy, RolloutState
 from fleetward.contracts.variants import digests, wanted
 from rollout_coordinator.advance import begun
 from rollout_coordinator.errors import PlanRefusedError
@@ -24,6 +24,7 @@ from rollout_coordinator.preview import previewed
 from rollout_coordinator.recall import recalled
 from testkit.telemetry import digest_of
 from tests.unit.rollout_coordinator import scenes
+from tests.unit.rollout_coordinator.cohorts import Like, first_reason, trial
 from tests.unit.rollout_coordinator.scenes import (
     NEW,
     OLD,
@@ -207,6 +208,15 @@ def test_robots_of_different_variants_are_compared_apart_and_each_on_its_own_byt
     assert seen.canary.inferences == 4 * 20
     canaries = {key: stratum.canary[0].robots for key, stratum in seen.strata.items()}
     assert canaries == {"//0": 2, "//1": 2}
+
+
+def test_one_variant_that_does_worse_condemns_the_rollout() -> None:
+    orin, thor = Like(hardware="orin"), Like(hardware="thor")
+    slow = replace(thor, latency_ms=60.0)
+    fine = trial([orin, thor] * 5, [orin, thor] * 5, RolloutPolicy())
+    bad = trial([orin, slow] * 5, [orin, thor] * 5, RolloutPolicy())
+    assert not first_reason(replace(fine, rollout=with_variants(fine.rollout)))
+    assert "slower" in first_reason(replace(bad, rollout=with_variants(bad.rollout)))
 
 
 def test_an_alert_about_another_variant_is_none_about_the_robot() -> None:
