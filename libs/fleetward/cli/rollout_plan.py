@@ -128,7 +128,7 @@ def _variant(each: VariantForecast) -> str:
 
     fits = each.variant.fits or "all others"
     return (
-        f"Given {each.variant.model} (for {fits}): {each.robots} robots, which fetch "
+        f"Given {each.variant.model} (for {fits}): {how_many(each.robots, 'robot')}, "
         f"{spoken_size(each.fetch_bytes)}."
     )
 
