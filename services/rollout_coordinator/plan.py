@@ -104,7 +104,7 @@ def planned(
         variants=wanted.variants,
         strategy=request.strategy,
         policy=request.policy,
-        waves=waves_of(request.strategy, request.policy, tuple(given), sites),
+        waves=waves_of(request.strategy, request.policy, given, sites),
         staging=request.strategy is Strategy.BLUE_GREEN,
         state=RolloutState.RUNNING,
         robots=standing,

@@ -5,31 +5,43 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import accumulate
+from typing import TypeVar
 
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.policies import ALL_PERCENT
+from fleetward.contracts.registry import Variant
 from fleetward.contracts.rollouts import RolloutPolicy, Strategy, SwitchScope
 from rollout_coordinator.errors import PlanRefusedError
 
 Waves = tuple[tuple[RobotId, ...], ...]
+_Key = TypeVar("_Key", bound=Hashable)
 
 
 def waves_of(
     strategy: Strategy,
     policy: RolloutPolicy,
-    robots: Sequence[RobotId],
+    given: Mapping[RobotId, Variant],
     sites: Mapping[RobotId, str],
 ) -> Waves:
-    """Every robot in exactly one wave, no wave empty; raises PlanRefusedError."""
-    ordered = sorted(robots, key=cohort_order)
+    """Every robot in exactly one wave, no wave empty; raises PlanRefusedError.
+
+    A canary tries every variant that is ``given``, so its wave has at least one robot of each.
+    """
+    cohort = sorted(given, key=cohort_order)
+    first = {given[robot]: robot for robot in reversed(cohort)}
+    ordered = sorted(cohort, key=lambda robot: first[given[robot]] != robot)
     match strategy:
         case Strategy.CANARY:
-            return _cut(ordered, _canary_sizes(len(ordered), policy))
+            sizes = _canary_sizes(len(ordered), policy)
+            reached = [max(upto, len(first)) for upto in accumulate(sizes)]
+            return _cut(ordered, _steps(len(ordered), reached))
         case Strategy.A_B:
-            return _split(ordered, policy.split_percent, sites)
+            alike = {robot: (sites[robot], it) for robot, it in given.items()}
+            return _split(cohort, policy.split_percent, alike)
         case Strategy.BLUE_GREEN if policy.switch is SwitchScope.SITE:
-            return tuple(tuple(of) for _, of in sorted(_by_site(ordered, sites).items()))
+            return tuple(tuple(of) for _, of in sorted(_grouped(ordered, sites).items()))
         case _:
             return (tuple(ordered),)
 
@@ -76,8 +88,8 @@ def _cut(ordered: Sequence[RobotId], sizes: Sequence[int]) -> Waves:
     return tuple(waves)
 
 
-def _split(ordered: Sequence[RobotId], percent: int, sites: Mapping[RobotId, str]) -> Waves:
-    """The same share of every site, so that the halves differ in the model and in little else."""
+def _split(ordered: Sequence[RobotId], percent: int, alike: Mapping[RobotId, Hashable]) -> Waves:
+    """The same share of every site and variant: the halves differ in the model and in little else."""
     if len(ordered) < 2:
         raise PlanRefusedError(
             "an a-b rollout compares robots with each other, and the selector matches one. "
@@ -85,7 +97,7 @@ def _split(ordered: Sequence[RobotId], percent: int, sites: Mapping[RobotId, str
         )
     place = {
         robot: (number + 1) / len(of)
-        for of in _by_site(ordered, sites).values()
+        for of in _grouped(ordered, alike).values()
         for number, robot in enumerate(of)
     }
     mixed = sorted(ordered, key=lambda robot: (place[robot], cohort_order(robot)))
@@ -93,10 +105,10 @@ def _split(ordered: Sequence[RobotId], percent: int, sites: Mapping[RobotId, str
     return _cut(mixed, (size, len(mixed) - size))
 
 
-def _by_site(ordered: Sequence[RobotId], sites: Mapping[RobotId, str]) -> dict[str, list[RobotId]]:
-    grouped: dict[str, list[RobotId]] = defaultdict(list)
+def _grouped(ordered: Sequence[RobotId], by: Mapping[RobotId, _Key]) -> dict[_Key, list[RobotId]]:
+    grouped: dict[_Key, list[RobotId]] = defaultdict(list)
     for robot in ordered:
-        grouped[sites[robot]].append(robot)
+        grouped[by[robot]].append(robot)
     return grouped
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -12,7 +14,7 @@ from fleetward.contracts.gates import Checkpoint, Gate, GateKind
 from fleetward.contracts.ids import Digest, ModelRef, RobotId, Version
 from fleetward.contracts.registry import ModelRecord, ModelVersion
 from fleetward.contracts.robots import RobotEnrolled
-from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutPolicy, RolloutState
+from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutPolicy, RolloutState, Strategy
 from fleetward.contracts.variants import digests, wanted
 from rollout_coordinator.advance import begun
 from rollout_coordinator.errors import PlanRefusedError
@@ -113,6 +115,24 @@ def test_a_rollout_that_fits_nobody_is_refused_with_the_reason() -> None:
         planned(request(), record(), nobody, START)
     shown = previewed(request(), record(), nobody, START)
     assert shown.left_out[0].named == (R3,)
+
+
+@pytest.mark.parametrize("counts", [(1,), (1, 3), (4,)])
+def test_the_canary_tries_every_variant(counts: tuple[int, ...]) -> None:
+    kinds = {f"r{number}": "thor" if number == 9 else "orin" for number in range(1, 13)}
+    asked = request(policy=RolloutPolicy(wave_counts=counts))
+    rollout = planned(asked, record(), labelled(**kinds), START)
+    first = rollout.waves[0]
+    assert {wanted(rollout, rollout.robots[robot]).digest for robot in first} == {NEW, NEW_TOO}
+    assert len(first) == max(2, counts[0])
+    assert sorted(robot for wave in rollout.waves for robot in wave) == sorted(kinds)
+
+
+def test_halves_of_an_a_b_rollout_have_the_same_share_of_each_variant() -> None:
+    kinds = {f"r{number}": "thor" if number <= 4 else "orin" for number in range(1, 13)}
+    asked = replace(request(), strategy=Strategy.A_B)
+    rollout = planned(asked, record(), labelled(**kinds), START)
+    assert Counter(kinds[robot] for robot in rollout.waves[0]) == {"orin": 4, "thor": 2}
 
 
 def test_a_variant_asked_for_by_its_own_name_goes_to_its_robots_alone() -> None:
