@@ -84,12 +84,11 @@ def asked_of(
     prefix: str = "",
     **common: Any,  # noqa: ANN401 (the other fields of Asked)
 ) -> list[Asked]:
-    """What is asked for each host; raises DestinationError, typer.BadParameter."""
-    from fleetward.enrolment.destination import destination
+    """What is asked for each host; raises typer.BadParameter."""
     from fleetward.enrolment.enrol import Asked
     from fleetward.enrolment.layout import Layout
 
-    hosts = [destination(robot) for robot in dict.fromkeys(robots)]
+    hosts = _hosts_of(robots)
     if name and len(hosts) > 1:
         raise typer.BadParameter("one id is for one host.", param_hint="--name")
     vouched = _vouched_of(fingerprints, robots)
@@ -97,6 +96,20 @@ def asked_of(
         Asked(host=host, name=name, vouched=each, layout=Layout(prefix=prefix), **common)
         for host, each in zip(hosts, vouched, strict=True)
     ]
+
+
+def _hosts_of(robots: Sequence[str]) -> list[Destination]:
+    from fleetward.enrolment.destination import destination
+    from fleetward.enrolment.errors import DestinationError
+
+    try:
+        hosts = [destination(robot) for robot in robots]
+    except DestinationError as error:
+        raise typer.BadParameter(str(error), param_hint="USER@HOST...") from error
+    for host in hosts:
+        if hosts.count(host) > 1:
+            raise typer.BadParameter(f"{host} is named twice.", param_hint="USER@HOST...")
+    return hosts
 
 
 def _vouched_of(fingerprints: Sequence[str] | None, hosts: Sequence[str]) -> list[str | None]:

@@ -40,8 +40,8 @@ class Machines:
         systemctl.install(server.programs, self.root)
         self._be_a_home()
 
-    def run(self, *words: str) -> tuple[int, list[dict[str, Any]], str]:
-        """Exit code, results and complaints of ``fleetward robot WORDS``, as a person runs it."""
+    def run(self, *words: str) -> tuple[int, Any, str]:
+        """Exit code, what its JSON says, and complaints of ``fleetward robot WORDS``, as a person runs it."""
         ran = CliRunner().invoke(
             app,
             [*("robot", *words), "--json", "--home", str(self.home)],

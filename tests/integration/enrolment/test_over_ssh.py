@@ -207,14 +207,29 @@ def test_removal_undoes_all_of_it_and_the_key_is_void(
     assert (code, again["result"], again["changes"]) == (Exit.OK, "unchanged", [])
 
 
+def test_an_id_alone_is_enrolled_here_and_no_machine_is_touched(made: Machines) -> None:
+    logins = made.logins()
+
+    code, issued, _ = made.run("enrol", "arm-9", "--label", "site=lab")
+
+    assert (code, issued["robot_id"]) == (Exit.OK, "arm-9")
+    assert Path(issued["credentials"]).stat().st_mode & 0o777 == SECRET_MODE
+    assert [robot["robot_id"] for robot in robots(made)] == ["arm-9"]
+    assert made.logins() == logins
+
+
 def robots(made: Machines) -> list[dict[str, Any]]:
     """Who is in the fleet."""
-    return made.run("list")[1]
+    listed: list[dict[str, Any]] = made.run("list")[1]
+    return listed
 
 
 async def connect(made: Machines, credentials: Path) -> None:
     """Try the bus once, with these credentials."""
     connection = await nats.connect(
-        made.system.url, user_credentials=str(credentials), allow_reconnect=False
+        made.system.url,
+        user_credentials=str(credentials),
+        allow_reconnect=False,
+        reconnect_time_wait=0,
     )
     await connection.close()
