@@ -7,31 +7,27 @@ heard again, or is unknown too. Too many failures at any moment, too few proofs 
 condemnation by comparison halts the rollout and takes the model back. A settled wave bakes; when it
 baked long enough on enough evidence, the next wave starts, and after the last one the rollout has
 succeeded. A blue-green rollout has everybody stage the model first, and then its waves switch. An A/B
-rollout ends with its first wave, a shadow one by discarding the model everywhere. Where its policy has
-gates, a rollout waits for them before it goes on (``gates``). Paused, a rollout
-goes no further but is judged all the same; one that may not go on for too long pauses and asks.
+rollout ends with its first wave, a shadow one by discarding the model everywhere. A continuous one is
+steady after its last wave: robots that match later join it, and it ends once nobody may any more.
+
+One that is scheduled, or queued for robots of others, has not begun: it is planned anew when it is due
+(``waiting``). Where its policy has gates, a rollout waits for them before it goes on (``gates``).
+Promoted, it waits neither for the rest of the bake nor for evidence. Paused, it goes no further but is
+judged all the same; one that may not go on for too long pauses and asks. What a newer rollout took over
+is superseded: it is touched no more, and counts for nothing. A success may be watched for a time: what
+would have halted the rollout opens it again (``aftermath``).
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import assert_never
 
 from msgspec.structs import replace
 
-from fleetward.contracts.alerts import AlertFired
 from fleetward.contracts.control import RolloutControlRequested
 from fleetward.contracts.gates import Checkpoint, GateAnswered, RolloutApproved
 from fleetward.contracts.judgements import ModelWithdrawn
 from fleetward.contracts.policies import is_steady, settled_hold_s
-from fleetward.contracts.robots import (
-    ActivationFailed,
-    ModelActivated,
-    ModelFellBack,
-    ModelShadowed,
-    ModelStaged,
-    RobotCheckedIn,
-)
 from fleetward.contracts.rollout_events import (
     RolloutStarted,
     WaveCompleted,
@@ -157,20 +153,10 @@ def reported(rollout: Rollout, fact: Report, stored_at: datetime) -> Rollout:
             return replace(rollout, evidence=evidence) if is_counted else rollout
         case RolloutApproved() | GateAnswered():
             return with_word(rollout, fact)
-        case (
-            ModelActivated()
-            | ModelStaged()
-            | ModelShadowed()
-            | ActivationFailed()
-            | ModelFellBack()
-            | RobotCheckedIn()
-            | AlertFired()
-        ):
+        case _:
             progress = progressed(rollout, fact, stored_at)
             noted = with_alert(rollout, fact, stored_at)
             return with_robots(noted, {fact.robot_id: progress}) if progress else noted
-        case _:
-            assert_never(fact)
 
 
 def judged(rollout: Rollout, now: datetime, around: Surroundings) -> Step:

@@ -11,23 +11,14 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
-from fleetward.contracts.alerts import AlertFired
 from fleetward.contracts.judgements import ModelWithdrawn
-from fleetward.contracts.robots import (
-    ActivationFailed,
-    ModelActivated,
-    ModelFellBack,
-    ModelShadowed,
-    ModelStaged,
-    RobotCheckedIn,
-)
 from fleetward.contracts.rollout_events import RolloutReopened
 from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutState
 from fleetward.contracts.surroundings import Surroundings
 from rollout_coordinator.halting import halt_reason
 from rollout_coordinator.recall import recall_reason, without_return
 from rollout_coordinator.revert import halted
-from rollout_coordinator.robot_facts import progressed
+from rollout_coordinator.robot_facts import ROBOT_FACTS, progressed
 from rollout_coordinator.step import RobotTaken, Step, Tick, count, reached, with_robots
 from rollout_coordinator.superseding import without
 from rollout_coordinator.waves import with_silent
@@ -64,15 +55,7 @@ def _told(rollout: Rollout, fact: object, stored_at: datetime, now: datetime) ->
             return without_return(rollout, fact)
         case RobotTaken():
             return without(rollout, {fact.robot_id: f"{fact.by} gave it another target"})
-        case (
-            ModelActivated()
-            | ModelStaged()
-            | ModelShadowed()
-            | ActivationFailed()
-            | ModelFellBack()
-            | RobotCheckedIn()
-            | AlertFired()
-        ):
+        case _ if isinstance(fact, ROBOT_FACTS):
             progress = progressed(rollout, fact, stored_at)
             return with_robots(rollout, {fact.robot_id: progress}) if progress else rollout
         case _:

@@ -17,7 +17,7 @@ from rollout_coordinator.floors import away_at
 from rollout_coordinator.windows import closed_reason, opens_at
 
 
-class Heard(Struct, frozen=True):
+class LastSign(Struct, frozen=True):
     """A robot's newest check-in: when the server stored it, and whether it serves a model."""
 
     stored_at: datetime
@@ -31,7 +31,7 @@ class SiteRobots(Struct, frozen=True):
     """
 
     leases_s: Mapping[RobotId, float] = {}
-    heard: Mapping[RobotId, Heard] = {}
+    heard: Mapping[RobotId, LastSign] = {}
     is_current: bool = True
 
 

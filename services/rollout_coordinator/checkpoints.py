@@ -36,9 +36,9 @@ def at_checkpoint(rollout: Rollout, now: datetime, around: Surroundings) -> Step
     refused = refusal(rollout)
     if refused:
         return paused(rollout, refused, now)
-    waits_for = awaited(rollout, now)
-    if waits_for:
-        return unless_stalled(with_withheld(rollout, waits_for, now), now)
+    missing = awaited(rollout, now)
+    if missing:
+        return unless_stalled(with_withheld(rollout, missing, now), now)
     free = left(with_withheld(rollout, "", now))
     return _beyond(free, checkpoint_of(rollout), now, around)
 

@@ -68,13 +68,13 @@ def _watched(rollout: Rollout) -> tuple[str, ...]:
 
 
 def _gate(rollout: Rollout, now: datetime) -> str:
-    waits_for = awaited(rollout, now) if rollout.checkpoint else ""
-    if not waits_for:
+    missing = awaited(rollout, now) if rollout.checkpoint else ""
+    if not missing:
         return ""
     goes_on = "begins" if is_before_start(rollout) else "goes on"
     here = rollout.rollout_id
     word = f" `fleetward rollout approve {here}` says yes." if _asks_people(rollout) else ""
-    return f"It {goes_on} when its gates have passed: {waits_for}.{word}"
+    return f"It {goes_on} when its gates have passed: {missing}.{word}"
 
 
 def _asks_people(rollout: Rollout) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from math import isnan
+from typing import get_args
 
 from msgspec.structs import replace
 
@@ -36,6 +37,7 @@ RobotFact = (
     | RobotCheckedIn
     | AlertFired
 )
+ROBOT_FACTS: tuple[type[RobotFact], ...] = get_args(RobotFact)
 
 
 def progressed(  # noqa: PLR0911 (one arm per kind of fact, and two for who is not concerned)

@@ -40,7 +40,7 @@ from fleetward.contracts.sites import (
     floor_of,
 )
 from fleetward.contracts.surroundings import NOTHING_AROUND, SiteRoom, Surroundings
-from rollout_coordinator.capacity import Heard, SiteRobots, occupied, occupied_anew, room_at
+from rollout_coordinator.capacity import LastSign, SiteRobots, occupied, occupied_anew, room_at
 from rollout_coordinator.settings import Settings
 
 NO_SEQUENCE = 0
@@ -62,7 +62,7 @@ class _Said(Struct, frozen=True):
 
     read_s: float
     row_sequence: int
-    heard: Mapping[RobotId, Heard]
+    heard: Mapping[RobotId, LastSign]
 
 
 class KeptRow(Struct, frozen=True):
@@ -192,7 +192,7 @@ class Sites:
             self._said[site] = said
         return SiteRobots(leases_s, said.heard, is_current=said.row_sequence == kept.sequence)
 
-    async def _heard(self, robots: list[RobotId]) -> dict[RobotId, Heard]:
+    async def _heard(self, robots: list[RobotId]) -> dict[RobotId, LastSign]:
         stored = await last_stored_of(self._connection, RobotCheckedIn, "robot_id", robots)
         heard = {RobotId(robot): _heard(said) for robot, said in stored.items()}
         return {robot: said for robot, said in heard.items() if said is not None}
@@ -222,13 +222,13 @@ def _policy(site: SiteName, stored: Stored | None, read_s: float) -> _Policy:
     return _Policy(read_s, stored.sequence, policy)
 
 
-def _heard(said: Stored) -> Heard | None:
+def _heard(said: Stored) -> LastSign | None:
     """None for what nobody can read: as if the robot had not been heard."""
     try:
         event = decode(said.payload, RobotCheckedIn)
     except UnreadableMessageError:
         return None
-    return Heard(said.stored_at, event.active_digest is not None)
+    return LastSign(said.stored_at, event.active_digest is not None)
 
 
 def _monotonic_s() -> float:

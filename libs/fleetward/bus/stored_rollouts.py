@@ -24,7 +24,7 @@ from fleetward.contracts.rollout_rows import (
     RolloutProgress,
     Shard,
     TornRolloutError,
-    joined,
+    whole_of,
 )
 from fleetward.contracts.rollouts import Rollout
 
@@ -93,4 +93,4 @@ def _joined(row: KeptRollout, stored: Sequence[Stored]) -> KeptRollout:
             row = KeptRollout(fact, message.sequence)
         elif isinstance(fact, (RolloutProgress, RolloutCounted)):
             shards.append(fact)
-    return KeptRollout(joined(row.event, shards), row.sequence)
+    return KeptRollout(whole_of(row.event, shards), row.sequence)

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from fleetward.cli.evidence_view import EvidenceView
-from fleetward.cli.rollout_waits import is_held, waits_for
+from fleetward.cli.rollout_waits import is_held, waiting_for
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import Fetching
 from fleetward.contracts.rollouts import (
@@ -77,7 +77,7 @@ def view(
         parts.append(EvidenceView(rollout))
     if rollout.reason:
         parts.append(_indented(Text(rollout.reason, style="yellow"), 2))
-    waiting = waits_for(rollout, now)
+    waiting = waiting_for(rollout, now)
     if waiting:
         parts.append(_indented(Text(waiting, style="cyan"), 2))
     return Group(*parts)

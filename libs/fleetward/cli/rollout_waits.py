@@ -16,7 +16,7 @@ OVERDUE_S = 15.0
 """The coordinator decides every second or so: so long past a deadline, something is wrong."""
 
 
-def waits_for(rollout: Rollout, now: datetime) -> str:
+def waiting_for(rollout: Rollout, now: datetime) -> str:
     """The sentence for a rollout that has not ended; empty when it has."""
     if rollout.state is RolloutState.PAUSED:
         return (
@@ -46,7 +46,7 @@ def is_held(rollout: Rollout) -> bool:
 def in_short(rollout: Rollout, now: datetime) -> str:
     """Why it stands where it does, for a cell of a table: its reason, or what it waits for."""
     if rollout.state is RolloutState.RUNNING:
-        told = rollout.withheld or waits_for(rollout, now)
+        told = rollout.withheld or waiting_for(rollout, now)
     else:
         told = rollout.reason
     return shortened(told, SHORT_CHARACTERS)

@@ -88,7 +88,7 @@ def split(rollout: Rollout, before: Rollout | None) -> Stored:
     return Stored(replace(rollout, sharding=sharding), row, shards)
 
 
-def joined(row: Rollout, shards: Iterable[Shard]) -> Rollout:
+def whole_of(row: Rollout, shards: Iterable[Shard]) -> Rollout:
     """The whole rollout; raises TornRolloutError when they are not of one moment."""
     if row.sharding is None:
         return row

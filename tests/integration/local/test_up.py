@@ -80,6 +80,7 @@ async def test_each_process_is_told_what_it_needs_and_no_more(tmp_path: Path, he
     assert registry["FLEETWARD_CREDENTIALS"].endswith("credentials/model-registry.creds")
     assert robot["FLEETWARD_ROBOT_ID"] == "robot-1"
     assert robot["FLEETWARD_CREDENTIALS"].endswith("credentials/robots/robot-1.creds")
+    assert robot["FLEETWARD_FACTS_FILE"] == f"{robot['FLEETWARD_STATE_DIR']}/facts.json"
     assert not [name for name in robot if "S3" in name or "SIGNING" in name]
     assert told(tmp_path, "alerting")["FLEETWARD_WEBHOOK_URLS"] == "http://127.0.0.1:9/hook"
     assert told(tmp_path, "telemetry")["FLEETWARD_STATE_DIR"] == str(tmp_path / "telemetry")

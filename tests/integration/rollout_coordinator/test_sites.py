@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from fleetward.bus.last_values import last_value
 from fleetward.bus.publish import publish
-from fleetward.cli.rollout_waits import waits_for
+from fleetward.cli.rollout_waits import waiting_for
 from fleetward.client import SitePolicies
 from fleetward.contracts.control import AbortMode, ControlAction, RolloutControlRequested
 from fleetward.contracts.ids import RobotId, RolloutId, SiteName
@@ -104,7 +104,7 @@ async def test_a_closed_window_withholds_says_why_and_lets_it_go_on_when_it_open
     )
 
     assert {held.phase for held in rollout.robots.values()} == {RobotPhase.WAITING}
-    said = waits_for(rollout, now())
+    said = waiting_for(rollout, now())
     opens = f"{later.days[0].value.capitalize()} {now() + timedelta(days=3):%Y-%m-%d} 02:00 UTC"
     assert said == f"may not go on: the window of site berlin opens at {opens}"
     always = Window(days=WEEK, start="00:00", duration_s=86_400, zone="Europe/Berlin")

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from fleetward.cli.rollout_view import MAX_ROBOTS_SHOWN, line, view
-from fleetward.cli.rollout_waits import OVERDUE_S, SHORT_CHARACTERS, in_short, is_held, waits_for
+from fleetward.cli.rollout_waits import OVERDUE_S, SHORT_CHARACTERS, in_short, is_held, waiting_for
 from fleetward.contracts.ids import robot_id
 from fleetward.contracts.robots import Fetching
 from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout, RolloutState, Strategy
@@ -74,44 +74,44 @@ def test_it_says_who_has_not_proved_the_model_and_how_long_that_may_take() -> No
     targeted = RobotProgress(phase=RobotPhase.TARGETED, targeted_at=NOW - timedelta(seconds=30))
     waiting = replace(rollout(), robots={ARM_2: targeted})
 
-    assert waits_for(waiting, NOW) == "waiting for proof from arm-2: 30 s of at most 2 min"
+    assert waiting_for(waiting, NOW) == "waiting for proof from arm-2: 30 s of at most 2 min"
 
 
 def test_it_names_few_of_many_robots() -> None:
     targeted = RobotProgress(phase=RobotPhase.TARGETED, targeted_at=NOW)
     fleet = {robot_id(f"arm-{number}"): targeted for number in range(9)}
 
-    assert "arm-3, arm-4 and 4 more:" in waits_for(replace(rollout(), robots=fleet), NOW)
+    assert "arm-3, arm-4 and 4 more:" in waiting_for(replace(rollout(), robots=fleet), NOW)
 
 
 def test_it_says_how_long_a_wave_must_still_do_well() -> None:
     baking = replace(settled(), baking_since=NOW - timedelta(seconds=4))
 
-    assert waits_for(baking, NOW) == "the wave must do well: 4 s of 10 s"
+    assert waiting_for(baking, NOW) == "the wave must do well: 4 s of 10 s"
 
 
 def test_it_says_that_telemetry_is_missing() -> None:
     baked = replace(settled(), baking_since=NOW - timedelta(seconds=40))
 
-    assert waits_for(baked, NOW).startswith("waiting for telemetry: 20 of at least 50 inferences")
+    assert waiting_for(baked, NOW).startswith("waiting for telemetry: 20 of at least 50 inferences")
 
 
 def test_a_decision_long_overdue_points_at_the_coordinator() -> None:
     long_ago = timedelta(seconds=120 + OVERDUE_S + 1)
     targeted = RobotProgress(phase=RobotPhase.TARGETED, targeted_at=NOW - long_ago)
 
-    assert "is rollout-coordinator running?" in waits_for(
+    assert "is rollout-coordinator running?" in waiting_for(
         replace(rollout(), robots={ARM_2: targeted}), NOW
     )
 
 
 def test_a_paused_rollout_says_how_it_goes_on() -> None:
-    assert "`fleetward rollout resume r-1`" in waits_for(rollout(RolloutState.PAUSED), NOW)
+    assert "`fleetward rollout resume r-1`" in waiting_for(rollout(RolloutState.PAUSED), NOW)
 
 
 @pytest.mark.parametrize("state", [RolloutState.SUCCEEDED, RolloutState.REVERTED])
 def test_a_rollout_that_ended_waits_for_nothing(state: RolloutState) -> None:
-    assert waits_for(rollout(state), NOW) == ""
+    assert waiting_for(rollout(state), NOW) == ""
 
 
 def test_a_shadow_that_did_well_is_not_shown_as_a_failure() -> None:
@@ -149,7 +149,7 @@ def test_the_list_says_in_short_why_a_rollout_is_where_it_is() -> None:
 def test_a_continuous_rollout_that_is_through_is_not_overdue_and_says_what_ends_it() -> None:
     since = NOW - timedelta(hours=3)
     steady = replace(settled(), is_continuous=True, baking_since=since, steady_since=NOW)
-    assert waits_for(steady, NOW) == (
+    assert waiting_for(steady, NOW) == (
         "every robot is through; waiting for robots that its selector names later, until "
         "`fleetward rollout finish r-1`"
     )

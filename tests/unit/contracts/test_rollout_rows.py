@@ -30,8 +30,8 @@ from fleetward.contracts.rollout_rows import (
     Shard,
     Stored,
     TornRolloutError,
-    joined,
     split,
+    whole_of,
 )
 from fleetward.contracts.rollouts import (
     MAX_ROBOTS_PER_ROLLOUT,
@@ -88,7 +88,7 @@ class Shelf:
         shards: list[Shard] = [
             fact for fact in facts if isinstance(fact, (RolloutProgress, RolloutCounted))
         ]
-        return joined(row, shards)
+        return whole_of(row, shards)
 
 
 def proved(before: Rollout, robots: set[int]) -> Rollout:
@@ -200,7 +200,7 @@ def test_a_large_rollout_of_one_row_is_put_into_shards_by_its_next_decision() ->
     stored = split(proved(before, {0}), before)
 
     assert len(stored.shards) == 4
-    assert joined(stored.row, stored.shards) == stored.whole
+    assert whole_of(stored.row, stored.shards) == stored.whole
 
 
 @pytest.mark.parametrize("stale", [0, 1, 2, 3], ids=["first", "second", "counted", "last counted"])
@@ -212,11 +212,11 @@ def test_a_shard_of_another_moment_than_the_row_is_noticed(stale: int) -> None:
     newer = {(type(shard), shard.shard): shard for shard in second.shards}
 
     with pytest.raises(TornRolloutError):
-        joined(second.row, first.shards)
+        whole_of(second.row, first.shards)
     with pytest.raises(TornRolloutError):
-        joined(first.row, [newer.get((type(old), old.shard), old) for old in first.shards])
+        whole_of(first.row, [newer.get((type(old), old.shard), old) for old in first.shards])
     with pytest.raises(TornRolloutError):
-        joined(second.row, [])
+        whole_of(second.row, [])
 
 
 def test_the_largest_rollout_fits_with_room_and_in_one_batch() -> None:
@@ -238,7 +238,7 @@ def test_the_largest_rollout_fits_with_room_and_in_one_batch() -> None:
     for fact in (stored.row, *stored.shards):
         assert len(encode(fact)) <= row_of(type(fact)).size_limit_bytes / 2
     assert 1 + len(stored.shards) + MAX_TARGETS_PER_STEP <= 900
-    assert joined(stored.row, stored.shards) == stored.whole
+    assert whole_of(stored.row, stored.shards) == stored.whole
 
 
 def test_the_largest_rollout_of_one_row_fits_too() -> None:

@@ -27,7 +27,7 @@ from fleetward.contracts.rollouts import (
 from fleetward.contracts.sites import SiteOccupancy, SitePolicy
 from fleetward.contracts.surroundings import Surroundings
 from rollout_coordinator.advance import Fact, begun
-from rollout_coordinator.capacity import Heard, SiteRobots, room_at
+from rollout_coordinator.capacity import LastSign, SiteRobots, room_at
 from rollout_coordinator.floors import away_at
 from rollout_coordinator.fold import folded
 from rollout_coordinator.sites import Around, KeptRow
@@ -92,7 +92,7 @@ class World:
         self.policy = SitePolicy(site=SITE, floor=self.floor)
         self.rollouts: dict[RolloutId, Rollout] = {}
         self.row, self.sequence = SiteOccupancy(site=SITE), 0
-        self.read: tuple[int, int, dict[RobotId, Heard]] | None = None
+        self.read: tuple[int, int, dict[RobotId, LastSign]] | None = None
         self.counted: Counter[str] = Counter()
 
     def run(self, limit_s: int) -> None:
@@ -147,7 +147,7 @@ class World:
         if self.read is None or self.read[0] < self.now_s - self.chance.choice((0, READ_AGE_S)):
             said = {robot: of.said[-1] for robot, of in self.robots.items()}
             heard = {
-                robot: Heard(scenes.at(at_s), serves) for robot, (at_s, serves) in said.items()
+                robot: LastSign(scenes.at(at_s), serves) for robot, (at_s, serves) in said.items()
             }
             self.read = self.now_s, self.sequence, heard
         _, sequence, heard = self.read

@@ -16,7 +16,7 @@ from fleetward.contracts.surroundings import SiteRoom, Surroundings
 from fleetward.contracts.windows import parse_window
 from rollout_coordinator.advance import advance, begun
 from rollout_coordinator.capacity import (
-    Heard,
+    LastSign,
     SiteRobots,
     occupied,
     occupied_anew,
@@ -170,11 +170,11 @@ def test_a_floor_is_told_before_a_window_that_opens_by_itself() -> None:
     assert begun(both, START, bound).rollout.withheld.startswith("site berlin must keep")
 
 
-def heard(seconds_ago: float, *, serves: bool = True) -> Heard:
-    return Heard(START - timedelta(seconds=seconds_ago), serves)
+def heard(seconds_ago: float, *, serves: bool = True) -> LastSign:
+    return LastSign(START - timedelta(seconds=seconds_ago), serves)
 
 
-def seen(**heard_by: Heard) -> SiteRobots:
+def seen(**heard_by: LastSign) -> SiteRobots:
     return SiteRobots(
         {robot(number): LEASE_S for number in range(1, 6)},
         {RobotId(name): said for name, said in heard_by.items()},
