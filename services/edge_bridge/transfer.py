@@ -22,7 +22,6 @@ from fleetward.contracts.registry import FetchGranted
 from fleetward.delivery.fetch_plan import Need
 
 _logger = logging.getLogger(__name__)
-_MB = 1e6
 MAX_REMARKS = 8
 """A report stays small; the log has them all."""
 
@@ -95,9 +94,9 @@ class Transfer:
         needed_bytes = self._budget.before_bytes + self.spending.spent_bytes + further_bytes
         if cap_bytes is not None and needed_bytes > cap_bytes:
             raise ByteCapError(
-                f"{self._budget.model} needs {needed_bytes / _MB:.2f} MB on this robot and the "
-                f"rollout allows {cap_bytes / _MB:.2f} MB. Roll it out --again with a higher --byte-cap, or "
-                "publish a version that is closer to what the robot holds."
+                f"{self._budget.model} needs at least {needed_bytes} bytes on this robot and the "
+                f"rollout allows {cap_bytes}. Roll it out --again with the --byte-cap that `fleetward "
+                "rollout quote` names, or publish a version that is closer to what the robot holds."
             )
 
     async def get(self, need: Need, take: Take) -> None:

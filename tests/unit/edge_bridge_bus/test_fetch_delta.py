@@ -73,7 +73,7 @@ async def test_a_wrong_delta_is_not_left_for_more_bytes_than_the_cap_allows(
     await versions.publish(byte_cap=150_000)
     assert versions.quoted_bytes < 150_000
     versions.spoil(versions.offer.header_bytes + 1000)
-    with pytest.raises(ByteCapError, match=r"allows 0\.15 MB"):
+    with pytest.raises(ByteCapError, match=r"allows 150000"):
         await rig.fetch()
     assert rig.objects.sent_bytes <= 150_000
     assert rig.store.digests() == {versions.base, *rig.store.digests()} - {rig.target.digest}
