@@ -122,8 +122,10 @@ async def _after_start(
 
 
 def _how_it_stands(rollout: Rollout) -> str:
-    from fleetward.contracts.rollouts import WAITING_STATES
+    from fleetward.contracts.rollouts import FINAL_STATES, WAITING_STATES
 
     if rollout.state in WAITING_STATES:
         return f"is {rollout.state.value}: {rollout.reason}"
+    if rollout.state in FINAL_STATES:
+        return f"was asked for before and has ended, {rollout.state.value}"
     return "has started"
