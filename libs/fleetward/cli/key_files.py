@@ -38,8 +38,11 @@ def read_root_file(path: Path) -> bytes:
     try:
         root = path.read_bytes()
     except OSError as error:
-        raise RootRefusedError(f"the root {path} cannot be read: {error}.") from error
-    read_root(root)
+        raise RootRefusedError(f"the root {path} cannot be read: {error.strerror}.") from error
+    try:
+        read_root(root)
+    except RootRefusedError as error:
+        raise RootRefusedError(f"{path}: {error}") from error
     return root
 
 

@@ -92,9 +92,8 @@ def init(
 
         from fleetward.cli.key_files import described, write_public, write_root_file
         from fleetward.trust.ceremony import first_signed_root, key_at, root_key_paths
-        from fleetward.trust.private_files import make_private_dir
 
-        make_private_dir(directory)
+        _make_unless_rooted(directory)
         commands, now = key_at(directory / "commands.key"), datetime.now(timezone.utc)
         root = first_signed_root(
             directory,
@@ -113,6 +112,20 @@ def init(
         return None
 
     end_with(work)
+
+
+def _make_unless_rooted(directory: Path) -> None:
+    """The directory of a new root; two first roots of one system would each refuse the other."""
+    from fleetward.trust.errors import RootRefusedError
+    from fleetward.trust.private_files import make_private_dir
+
+    first = directory / "root.json"
+    if first.exists():
+        raise RootRefusedError(
+            f"{first} is a root already, and there is but one first. `fleetward keys rotate {first}` "
+            "makes the next; to begin anew, name another directory."
+        )
+    make_private_dir(directory)
 
 
 @app.command("sign-root")

@@ -66,6 +66,11 @@ def end_with(work: Callable[[], Awaitable[Exit | None]]) -> NoReturn:
         code = Exit.INTERRUPTED
     except BrokenPipeError:  # `fleetward ... | head`
         code = Exit.OK
+    except OSError as error:
+        if error.filename is None:
+            raise
+        complain(f"{error.filename} cannot be used: {error.strerror}.")
+        code = Exit.FAILED
     raise typer.Exit(code)
 
 

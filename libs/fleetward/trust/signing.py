@@ -84,7 +84,9 @@ class SigningKey:
             mode = stat.S_IMODE(path.stat().st_mode)
             text = path.read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise SigningKeyError(f"the signing key {path} cannot be read: {error}.") from error
+            raise SigningKeyError(
+                f"the signing key {path} cannot be read: {_why(error)}."
+            ) from error
         if mode & 0o077:
             raise SigningKeyError(
                 f"the signing key {path} is open to others (mode {mode:o}). Run: chmod 600 {path}"
@@ -173,7 +175,12 @@ def read_public(path: Path) -> bytes:
     try:
         return _key_bytes(path, path.read_text(encoding="ascii").strip())
     except (OSError, UnicodeDecodeError) as error:
-        raise SigningKeyError(f"the public key {path} cannot be read: {error}.") from error
+        raise SigningKeyError(f"the public key {path} cannot be read: {_why(error)}.") from error
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    """Without the path, which is named already."""
+    return str(error.strerror) if isinstance(error, OSError) else "it is not text"
 
 
 def key_id_of(public_bytes: bytes) -> str:

@@ -37,6 +37,7 @@ def test_a_first_root_names_a_key_for_every_role_and_is_signed(tmp_path: Path) -
     assert keys("list", tmp_path / "ceremony" / "root.json") == made
     for private in (tmp_path / "ceremony").rglob("*.key"):
         assert private.stat().st_mode & 0o077 == 0
+    (tmp_path / "ceremony" / "root.json").unlink()  # an init that was cut off before its end
     assert keys("init", tmp_path / "ceremony")["keys"] == made["keys"], "no key is made twice"
 
 
@@ -95,6 +96,9 @@ def test_what_cannot_be_is_refused_in_one_sentence(tmp_path: Path) -> None:
     )
     (tmp_path / "no.json").write_text("{}")
     assert "no root" in keys("list", tmp_path / "no.json", code=Exit.FAILED)["error"]
+    assert "is a root already" in keys("init", home, code=Exit.FAILED)["error"]
+    nowhere = keys("create", tmp_path / "none" / "key", code=Exit.FAILED)["error"]
+    assert nowhere.endswith("none/key cannot be used: No such file or directory.\n")
     assert "already holds" in keys("create", home / "commands.key", code=Exit.FAILED)["error"]
 
 
