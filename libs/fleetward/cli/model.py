@@ -16,18 +16,32 @@ app = typer.Typer(help="Publish models, look at them, move their aliases.", no_a
 
 @app.command("list")
 def list_models(home: Home = DEFAULT_HOME, as_json: Json = False) -> None:
-    """Every model with its versions and aliases."""
-    from fleetward.cli import model_view, plain
+    """Every model with its versions and aliases, and which of them are deprecated or withdrawn."""
+    from fleetward.cli import model_view
     from fleetward.cli.tables import show_table
 
     async def work(fleet: Fleet) -> None:
-        records = await fleet.models()
+        records, standings = await fleet.models(), await fleet.curation.standings()
         if as_json:
-            show_json([plain.model_record(record) for record in records])
+            show_json([model_view.plain_record(record, standings) for record in records])
             return
         show_table(
-            ["MODEL", "RELEASE", "SIZE", "OPSET", "PUBLISHED", "ALIASES", "FOR", "DIGEST"],
-            [model_view.row(record, version) for record in records for version in record.versions],
+            [
+                "MODEL",
+                "RELEASE",
+                "SIZE",
+                "OPSET",
+                "PUBLISHED",
+                "ALIASES",
+                "FOR",
+                "DIGEST",
+                "STANDING",
+            ],
+            [
+                model_view.row(record, version, standings)
+                for record in records
+                for version in record.versions
+            ],
             when_empty="No model is published yet. Push one with `fleetward model push`.",
         )
 

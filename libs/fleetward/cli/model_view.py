@@ -10,6 +10,7 @@ from fleetward.cli import plain
 from fleetward.client.curation import Curated
 from fleetward.client.timeline import with_its_zone
 from fleetward.contracts.curation import ModelCuration, Preflight, Standing
+from fleetward.contracts.ids import ModelRef
 from fleetward.contracts.registry import ModelRecord, ModelVersion
 from fleetward.contracts.variants import plain_version
 
@@ -67,9 +68,24 @@ def plain_preflight(ran: Preflight) -> Plain:
     }
 
 
-def row(record: ModelRecord, version: ModelVersion) -> list[str]:
+def plain_record(record: ModelRecord, standings: Mapping[ModelRef, Standing]) -> Plain:
+    """One model for `model list --json`: with how each of its versions stands."""
+    known = plain.model_record(record)
+    for version, told in zip(record.versions, known["versions"], strict=True):
+        told["standing"] = _standing(version, standings).value
+    return known
+
+
+def _standing(version: ModelVersion, standings: Mapping[ModelRef, Standing]) -> Standing:
+    return standings.get(version.manifest.model, Standing.CURRENT)
+
+
+def row(
+    record: ModelRecord, version: ModelVersion, standings: Mapping[ModelRef, Standing]
+) -> list[str]:
     """One line of `fleetward model list`."""
     manifest = version.manifest
+    standing = _standing(version, standings)
     called = (manifest.model.version, plain_version(manifest))
     own = [f"@{name}" for name, held in record.aliases.items() if held in called]
     return [
@@ -81,6 +97,7 @@ def row(record: ModelRecord, version: ModelVersion) -> list[str]:
         " ".join(sorted(own)),
         manifest.fits,
         manifest.digest[:19],
+        "" if standing is Standing.CURRENT else standing.value,
     ]
 
 

@@ -84,6 +84,13 @@ class Curation:
         withdrawn = await self.withdrawals()
         return {value.event.release: _as_withdrawn(value.event, withdrawn) for value in said}
 
+    async def standings(self) -> dict[ModelRef, Standing]:
+        """How every published version stands that anything was said of."""
+        said = await last_values(self._connection, ModelCuration)
+        withdrawn = await self.withdrawals()
+        found = (_as_withdrawn(value.event, withdrawn) for value in said)
+        return {ModelRef(each.name, each.version): each.standing for each in found}
+
     async def withdrawals(self) -> Withdrawals:
         """Every digest that was withdrawn."""
         signed = await last_value(self._connection, SignedWithdrawals)
