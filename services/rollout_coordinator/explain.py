@@ -132,7 +132,7 @@ def _robot_stands(asked: Asked, robot: RobotId, excluded: str) -> str:
         why = excluded or "it was not enrolled when the rollout was planned, as far as the log says"
         return f"{robot} is not in {rollout.rollout_id}: {why}.{owner}"
     number = next(number for number, wave in enumerate(rollout.waves, 1) if robot in wave)
-    reason = f": {progress.reason}" if progress.reason else ""
+    reason = f": {progress.reason.rstrip('.')}" if progress.reason else ""
     return (
         f"{robot} is {progress.phase.value} in wave {number} of {len(rollout.waves)} of "
         f"{rollout.rollout_id}, which is {rollout.state.value}{reason}."

@@ -159,7 +159,9 @@ def robot_moves(rollout: Rollout, robot: RobotId, around: Surroundings) -> tuple
             )
         case RobotPhase.WAITING | RobotPhase.STAGED:
             wave = _wave_of(rollout, robot)
-            return (f"It is its turn in wave {wave}; wave {rollout.wave + 1} is on.",)
+            gated = "the rollout waits at gates before start"
+            on = gated if is_before_start(rollout) else f"wave {rollout.wave + 1} is on"
+            return (f"It is its turn in wave {wave}; {on}.",)
         case RobotPhase.TARGETED:
             deadline = moment(_deadline(rollout, progress))
             return (

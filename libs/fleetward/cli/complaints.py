@@ -37,7 +37,7 @@ class Complaining(TyperGroup):
 
 def _complain_of_usage(error: Any) -> None:  # noqa: ANN401 (typer's click, which it does not export)
     """Empty where the help was shown instead."""
-    message = " ".join(error.format_message().split())
+    message = " ".join(error.format_message().split()).removeprefix("Invalid value: ")
     if not message:
         return
     where = error.ctx.command_path if getattr(error, "ctx", None) else "fleetward"

@@ -123,7 +123,8 @@ def report(
         payload = file.read_bytes()
         said = json.loads(payload)
     except (OSError, ValueError) as error:
-        raise typer.BadParameter(f"{file} cannot be read: {error}.", param_hint="--file") from None
+        why = error.strerror if isinstance(error, OSError) else f"it is no JSON: {error}"
+        raise typer.BadParameter(f"{file} cannot be read: {why}.", param_hint="--file") from None
     if not isinstance(said, dict) or said.get("kind") != kind:
         raise typer.BadParameter(f"{file} is no {kind} report.", param_hint="--kind")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fleetward.cli.session import DEFAULT_HOME, Home, Json, show_json, with_fleet
+from fleetward.contracts.wording import how_many
 
 if TYPE_CHECKING:
     from fleetward.cli.exits import Exit
@@ -40,14 +41,14 @@ def repair(
             if as_json:
                 show_json({"model": str(wanted), "repaired": list(repaired)})
             else:
-                print(f"{wanted} is whole: {len(repaired)} packs were replaced.")
+                print(f"{wanted} is whole; packs replaced: {len(repaired)}.")
             return None
         checked = await repairs.check(fleet, wanted)
         damaged = [each.digest for each in checked.damaged]
         if as_json:
             show_json({"model": str(wanted), "packs": checked.packs, "damaged": damaged})
         else:
-            print(f"{wanted}: {len(damaged)} of {checked.packs} packs are damaged.")
+            print(f"{wanted} has {how_many(checked.packs, 'pack')}; damaged: {len(damaged)}.")
         return Exit.FAILED if damaged else None
 
     with_fleet(home, work)

@@ -81,8 +81,8 @@ async def retried(fleet: Fleet, rollout: str) -> Rollout:
     robots = to_retry(before)
     if not robots:
         raise NotSteerableError(
-            f"No robot of rollout {rollout} failed or is unknown, it is {before.state.value}: nothing "
-            "to retry. `fleetward rollout start` begins another."
+            f"Rollout {rollout} has ended, {before.state.value}, and none of its robots failed or is "
+            "unknown: nothing to retry. `fleetward rollout start` begins another."
         )
     request = RolloutRequested(
         rollout_id=new_rollout_id(),

@@ -56,9 +56,14 @@ def query(
     from fleetward.cli.tables import show_table
 
     async def work(fleet: Fleet) -> None:
+        from fleetward.client.robots import enrolled
+        from fleetward.contracts.ids import robot_id
+
         end = datetime.now(timezone.utc)
         start = end - timedelta(seconds=last)
         found = await fleet.telemetry(signal, start=start, end=end, robot=robot, limit=limit)
+        if robot is not None and not found.samples:
+            await enrolled(fleet.connection, robot_id(robot))
         if as_json:
             samples = [plain.sample(sample) for sample in found.samples]
             show_json({"matched": found.matched, "samples": samples})

@@ -24,6 +24,7 @@ from fleetward.delivery.archive import (
     ArchiveWriter,
     unpack,
 )
+from fleetward.delivery.errors import ArchiveError
 from fleetward.delivery.manifest import (
     MAX_MANIFEST_BYTES,
     ChunkManifest,
@@ -62,8 +63,9 @@ async def export_version(connection: Client, model: ModelRef, path: Path) -> Arc
                 writer.close()
         partial.replace(path)
     except (aiohttp.ClientError, asyncio.TimeoutError, EOFError, OSError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else repr(error)
         raise DownloadError(
-            f"{model} was not exported to {path} ({error!r}). Try again."
+            f"{model} was not exported to {path}: {why}. Check the path, or try again."
         ) from error
     finally:
         partial.unlink(missing_ok=True)
@@ -104,6 +106,8 @@ def _unpacked(archive: Path, model: Path) -> ArchivedVersion:
         return unpack(archive, model)
     except OSError as error:
         raise FileRefusedError(f"{archive} cannot be read: {error.strerror}.") from error
+    except ArchiveError as error:
+        raise ArchiveError(f"{archive}: {error}") from error
 
 
 def _about(granted: ExportGranted) -> ArchivedVersion:

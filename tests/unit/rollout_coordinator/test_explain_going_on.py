@@ -7,9 +7,10 @@ from msgspec.structs import replace
 
 from fleetward.contracts.control import ControlAction
 from fleetward.contracts.gates import Checkpoint, Gate, GateKind
+from fleetward.contracts.surroundings import NOTHING_AROUND
 from rollout_coordinator.advance import Fact
 from rollout_coordinator.explain import stands
-from rollout_coordinator.moves import moves
+from rollout_coordinator.moves import moves, robot_moves
 from rollout_coordinator.step import Tick
 from tests.unit.rollout_coordinator import scenes
 from tests.unit.rollout_coordinator.gate_words import approval
@@ -90,6 +91,13 @@ def test_rollout_before_its_start_gate_is_said_to_have_given_nobody_anything() -
     assert moves(waiting, scenes.at(1)) == (
         "It begins when its gates have passed: before start, gate safety waits for 2 more of 2 "
         "approvals. `fleetward rollout approve here` says yes.",
+    )
+
+
+def test_robot_of_a_rollout_before_its_start_gate_is_told_so() -> None:
+    waiting = gated(SAFETY)
+    assert robot_moves(waiting, scenes.robot(2), NOTHING_AROUND) == (
+        "It is its turn in wave 2 of 2; the rollout waits at gates before start.",
     )
 
 
