@@ -158,8 +158,9 @@ async def _enrol_here(
         issued = {"credentials": str(credentials), "trust": str(trust)}
         show_json({"robot_id": name, "labels": labels, **issued})
     else:
-        print(f"{name} is enrolled; its credentials are in {credentials}, and what it is to")
-        print(f"trust in {trust}.")
+        print(f"{name} is enrolled. Start its bridge with these two:")
+        print(f"  credentials  {credentials}")
+        print(f"  trust        {trust}")
     return None
 
 
