@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fleetward.cli.exits import Exit
     from fleetward.client import Fleet
     from fleetward.client.timeline import Served
+    from fleetward.contracts.ids import ModelRef
 
 At = Annotated[
     str | None,
@@ -40,7 +41,7 @@ def model_history(
 
         name, at, alias = model.partition("@")
         if at:
-            moves = await history.alias_moves(
+            moves = await history.of_alias(
                 fleet.connection, ids.model_name(name), ids.alias_name(alias)
             )
             lines = [history.happening(move) for move in moves]
@@ -92,22 +93,13 @@ async def _show_moment(
     fleet: Fleet, robot: str, served: tuple[Served, ...], at: datetime, *, as_json: bool
 ) -> Exit | None:
     from fleetward.cli.exits import Exit, complain
-    from fleetward.client import history
-    from fleetward.client.timeline import aliases_at, serving_at, with_its_zone
-    from fleetward.contracts import variants
+    from fleetward.client.timeline import serving_at, with_its_zone
 
     found = serving_at(served, at)
     if found is None:
         complain(f"{robot} is not known to have served anything at {with_its_zone(at)}.")
         return Exit.FAILED
-    aliases: list[str] = []
-    if found.model is not None:
-        moves = await history.alias_moves(fleet.connection, found.model.name)
-        named = aliases_at(moves, at)
-        record = await fleet.model_record(found.model.name)
-        for each, version in named.items():
-            meant = {held.manifest.model for held in variants.named(record, version)}
-            aliases += [each] if found.model in meant or found.model.version == version else []
+    aliases = await _aliases_of(fleet, found.model, at) if found.model is not None else []
     if as_json:
         show_json({"robot_id": robot, "at": at.isoformat(), "aliases": aliases, **_plain(found)})
         return None
@@ -118,6 +110,26 @@ async def _show_moment(
     print(f"  rollout  {found.rollout_id}, generation {found.generation}")
     print(f"  aliases  {', '.join('@' + each for each in sorted(aliases)) or 'none'}")
     return None
+
+
+async def _aliases_of(fleet: Fleet, served: ModelRef, at: datetime) -> list[str]:
+    """Which aliases named it then; a model without a record has no variants to be named by."""
+    from fleetward.client import history
+    from fleetward.client.timeline import aliases_at
+    from fleetward.contracts import variants
+
+    named = aliases_at(await history.alias_moves(fleet.connection, served.name), at)
+    records = [record for record in await fleet.models() if record.name == served.name]
+    return [
+        alias
+        for alias, version in named.items()
+        if served.version == version
+        or any(
+            held.manifest.model == served
+            for record in records
+            for held in variants.named(record, version)
+        )
+    ]
 
 
 def _show_all(robot: str, served: tuple[Served, ...]) -> None:

@@ -40,15 +40,18 @@ TOLD: tuple[type[Event], ...] = (
 async def alias_moves(
     connection: Client, name: ModelName, alias: AliasName | None = None
 ) -> tuple[AliasMoved, ...]:
-    """Every move of a model's aliases, or of one, since the first.
-
-    Raises UnknownModelError where there is no such model, or no such alias of it.
-    """
+    """Every move of a model's aliases, or of one, since the first."""
     moves = [move async for move in history(connection, AliasMoved, name=name)]
+    return tuple(move for move in moves if alias in (None, move.alias))
+
+
+async def of_alias(connection: Client, name: ModelName, alias: AliasName) -> tuple[AliasMoved, ...]:
+    """Every move of one alias; raises UnknownModelError for one that never named a version."""
+    moves = await alias_moves(connection, name)
+    found = tuple(move for move in moves if move.alias == alias)
     if not moves:
         await record(connection, name)
-    found = tuple(move for move in moves if alias in (None, move.alias))
-    if alias is not None and not found:
+    if not found:
         known = ", ".join(sorted({f"@{move.alias}" for move in moves})) or "no alias"
         raise UnknownModelError(f"{name}@{alias} never named a version; {name} has had {known}.")
     return found

@@ -83,7 +83,7 @@ def asked_otherwise(request: RolloutRequested, rollout: Rollout) -> str:
     version = request.model.version or rollout.model.version  # an alias may have moved since
     pairs = (
         ("model", (request.model.name, version), (rollout.model.name, rollout.model.version)),
-        ("selector", request.selector, rollout.selector),
+        ("selector", request.selector, rollout.selector or request.selector),
         ("strategy", request.strategy, rollout.strategy),
         ("policy", request.policy, rollout.policy),
     )

@@ -13,7 +13,7 @@ import pytest
 from fleetward.bus.history import history
 from fleetward.bus.publish import publish
 from fleetward.client.errors import UnknownModelError, UnknownRobotError
-from fleetward.client.history import alias_moves, of_model, of_robot
+from fleetward.client.history import of_alias, of_model, of_robot
 from fleetward.contracts.ids import (
     ModelRef,
     RobotId,
@@ -111,4 +111,4 @@ async def test_the_history_of_what_never_was_is_an_error_that_names_what_there_i
     with pytest.raises(UnknownModelError, match="No model is named detectr"):
         await of_model(people, model_name("detectr"))
     with pytest.raises(UnknownModelError, match=r"@prod never named a version; .* @production"):
-        await alias_moves(people, DETECTOR, alias_name("prod"))
+        await of_alias(people, DETECTOR, alias_name("prod"))

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace
 from nats.aio.client import Client
 
 from fleetward.bus.batch import Write, write_atomically
@@ -75,8 +76,13 @@ class Coordinator:
 
 
 def started(request: Event) -> Event | None:
-    """Every request becomes a rollout."""
-    return rollout(request.rollout_id) if isinstance(request, RolloutRequested) else None
+    """Every request becomes the rollout that it asks for."""
+    if not isinstance(request, RolloutRequested):
+        return None
+    made = rollout(request.rollout_id)
+    return replace(
+        made, selector=request.selector, strategy=request.strategy, policy=request.policy
+    )
 
 
 def refused(request: Event) -> Event | None:
