@@ -12,7 +12,7 @@ echo 'setup: openssh-server'
 rm -rf "$target.partial"
 mkdir -p "$target.partial/lists/partial" "$target.partial/debs"
 cd "$target.partial/debs"
-options="-qq -o APT::Sandbox::User="
+options="-qq -o APT::Sandbox::User= -o Acquire::Retries=0 -o Acquire::http::Timeout=20"
 # shellcheck disable=SC2086 # options and packages: split on purpose
 if ! apt-get $options download $packages >/dev/null 2>&1; then
     options="$options -o Dir::State::Lists=$target.partial/lists -o Dir::Cache=$target.partial"
