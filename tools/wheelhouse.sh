@@ -9,22 +9,26 @@ mkdir -p "$house"
 rm -f "$house"/fleetward-*.whl "$house"/edge_bridge-*.whl
 .venv/bin/python -m tools.own_wheels "$house" >/dev/null
 
-# pip, because uv does not download; in an environment of its own, which goes again.
+# Which versions: uv asks markers of the robot's Python, where pip would ask them of this one.
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+.uv/venv/bin/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url \
+    --python-version "$version" --python-platform "$architecture-manylinux_2_35" \
+    --no-emit-package fleetward --no-emit-package edge-bridge \
+    --output-file "$scratch/all" libs/fleetward/pyproject.toml services/edge_bridge/pyproject.toml >/dev/null
+grep -v '^nkeys==' "$scratch/all" >"$scratch/binary"
+
+# Their wheels: pip, because uv does not download; in an environment of its own, which goes again.
 .venv/bin/python -m venv "$scratch/venv"
-
-# Published as source alone, and pure Python: its wheel fits everywhere.
-"$scratch/venv/bin/python" -m pip wheel --quiet --disable-pip-version-check --no-deps \
-    --wheel-dir "$house" "$(sed -n 's/^\(nkeys==[^ ]*\).*/\1/p' requirements.lock)"
-
+pip="$scratch/venv/bin/python -m pip --quiet --disable-pip-version-check"
 # Jetsons have glibc 2.35 (JetPack 6) or later.
-platforms=''
+platforms="--platform manylinux2014_$architecture"
 for minor in 35 34 31 28 27 26 24 17; do
     platforms="$platforms --platform manylinux_2_${minor}_$architecture"
 done
 # shellcheck disable=SC2086 # options: split on purpose
-"$scratch/venv/bin/python" -m pip download --quiet --disable-pip-version-check \
-    --only-binary :all: --python-version "$version" --implementation cp $platforms \
-    --platform "manylinux2014_$architecture" --dest "$house" --find-links "$house" edge-bridge
+$pip download --no-deps --only-binary :all: --python-version "$version" --implementation cp \
+    $platforms --dest "$house" --requirement "$scratch/binary"
+# Published as source alone, and pure Python: its wheel fits everywhere.
+$pip wheel --no-deps --wheel-dir "$house" "$(grep '^nkeys==' "$scratch/all")"
 echo "wheelhouse: $(find "$house" -name '*.whl' | wc -l) wheels in $house"
