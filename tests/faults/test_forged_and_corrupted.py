@@ -130,7 +130,7 @@ async def test_bytes_that_changed_in_the_store_are_activated_by_nobody(
     ended = await fleetward.fleet.wait_rollout(rollout.rollout_id, timeout_s=90)
 
     assert ended.state is RolloutState.REVERTED
-    assert "robots failed" in ended.reason
+    assert " failed: robot-" in ended.reason
     assert word in ended.reason
     for robot in ("robot-1", "robot-2"):
         said = await serves(fleetward, robot, good)
