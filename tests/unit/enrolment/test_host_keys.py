@@ -40,7 +40,9 @@ def test_a_key_is_believed_that_is_pinned_or_vouched_for_or_trusted_at_first() -
 
 
 @pytest.mark.parametrize("first", [False, True])
-@pytest.mark.parametrize("vouched", [None, fingerprint(RIGHT), fingerprint(WRONG)])
+@pytest.mark.parametrize(
+    "vouched", [None, fingerprint(RIGHT), fingerprint(WRONG)], ids=["nobody", "right", "wrong"]
+)
 def test_a_changed_key_is_refused_whoever_vouches_for_it(vouched: str | None, first: bool) -> None:
     with pytest.raises(HostKeyRefusedError, match=r"has changed.*known_hosts"):
         believe(WRONG, pins=(RIGHT,), vouched=vouched, first=first)
