@@ -31,21 +31,23 @@ def registry_environment(
 ) -> dict[str, str]:
     """What a registry of the module is started with; its keys are made for it."""
     directory = registry_directory
-    commands = SigningKey.create(directory / "commands.key")
-    root = first_signed_root(
-        directory / "root", directory / "online", commands, datetime.now(timezone.utc)
-    )
-    (directory / "root.json").write_bytes(root)
+    root = _root_in(directory)
     return {
         "FLEETWARD_NATS_URL": module_nats_server.url,
         "FLEETWARD_CREDENTIALS": str(module_nats_server.credentials(Principal.REGISTRY)),
         "FLEETWARD_STATE_DIR": str(directory / "state"),
-        "FLEETWARD_ROOT": str(directory / "root.json"),
+        "FLEETWARD_ROOT": str(root),
         "FLEETWARD_ONLINE_KEYS": str(directory / "online"),
         "FLEETWARD_S3_ENDPOINT": object_store.endpoint,
         "FLEETWARD_S3_ACCESS_KEY": object_store.keys.registry.access_key,
         "FLEETWARD_S3_SECRET_KEY": object_store.keys.registry.secret_key,
     }
+
+
+@pytest.fixture
+def first_root(tmp_path: Path) -> Path:
+    """What a registry in the test's own process begins with; the online keys lie beside it."""
+    return _root_in(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +88,13 @@ async def fleet(registry: TrustedKeys, operator_access: Access) -> AsyncIterator
     assert registry is not None
     async with Fleet.connect(access=operator_access) as connected:
         yield connected
+
+
+def _root_in(directory: Path) -> Path:
+    commands = SigningKey.create(directory / "commands.key")
+    root = first_signed_root(
+        directory / "root", directory / "online", commands, datetime.now(timezone.utc)
+    )
+    path = directory / "root.json"
+    path.write_bytes(root)
+    return path

@@ -8,12 +8,9 @@ import random
 from fleetward.bus.errors import RefusedError
 from fleetward.client.errors import UploadError
 from fleetward.contracts.ids import Version
-from tests.integration.model_registry.failing_publish import (
-    BASE,
-    FailingPublish,
-    FailingPublishes,
-)
+from tests.integration.model_registry.failing_publish import FailingPublish, FailingPublishes
 from tests.integration.model_registry.failing_scratch import NEVER
+from tests.integration.model_registry.repeated_publish import BASE
 
 POINTS = 34
 """Of each way to fail: there are six, so 204 in all."""

@@ -2,57 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 from msgspec import Struct
 from nats.aio.client import Client
 
-from fleetward.bus.last_values import last_value
 from fleetward.bus.requests import answer
-from fleetward.client.publishing import MergedFile, push
 from fleetward.client.uploads import Uploads
-from fleetward.contracts.ids import ModelName, ModelRef, Version
+from fleetward.contracts.ids import ModelName
 from fleetward.contracts.judgements import PruneModels
 from fleetward.contracts.registry import (
     ChunksListed,
     ListChunks,
-    ModelRecord,
     ModelRegistered,
-    ModelVersion,
     RegisterModel,
 )
 from fleetward.contracts.rows import Principal
-from fleetward.contracts.trust import RoleSigned
-from fleetward.trust.online_keys import OnlineKeys
-from fleetward.trust.roles import role_of
-from model_registry import model_file
-from model_registry.curations import Curations
-from model_registry.errors import ModelRefusedError
 from model_registry.handlers import Registry
-from model_registry.inspection import InspectionLimits
-from model_registry.intake import Intake
 from model_registry.objects import ModelObjects
 from model_registry.pruning import Pruner
 from model_registry.records import Records
 from model_registry.retention import RetentionPolicy
-from model_registry.settings import Settings, StoreSettings
-from model_registry.trust_ledger import TrustLedger, read_first_root
-from model_registry.verdicts import Inspection, Refusal
+from model_registry.trust_ledger import TrustLedger
 from testkit.servers import NatsSystem
 from tests.integration.model_registry.failing_scratch import FailingScratch
-from tests.unit.delivery.model_files import safetensors, saved, tensors
-from tests.unit.delivery.safetensors_files import tensor, write_safetensors
-
-KIB = 1024
-BASE = Version("0.0")
+from tests.integration.model_registry.registry_here import (
+    ledger_here,
+    now,
+    registry_here,
+    settings_here,
+)
+from tests.integration.model_registry.repeated_publish import RepeatedPublish
 
 
 class Way(Struct, frozen=True):
@@ -75,60 +59,15 @@ class Fault(Protocol):
 OpenWay = Callable[[ModelName, FailingScratch], AbstractAsyncContextManager[tuple[Way, Fault]]]
 
 
-class FailingPublish:
-    """One model that is published again and again, past a disk and a store of its own."""
+class FailingPublish(RepeatedPublish):
+    """One whose disk, or way to the store, fails where ``fault`` is told to."""
 
     def __init__(
         self, name: ModelName, connection: Client, directory: Path, way: Way, fault: Fault
     ) -> None:
-        self.name = name
+        super().__init__(name, connection, directory, way.uploads)
         self.fault = fault
         self.arrived = way.arrived
-        self.published: dict[str, bytes] = {}
-        self._connection = connection
-        self._uploads = way.uploads
-        self.directory = directory
-        self._chance = random.Random(name)
-
-    def another(self) -> bytes:
-        """A model that is like the others but for one tensor."""
-        last = tensors(1, 32 * KIB, seed=self._chance.randrange(10**9))
-        return safetensors([*tensors(2, 64 * KIB, seed=len(self.name)), *last])
-
-    async def push(self, version: Version, content: bytes) -> ModelRegistered:
-        """What ``fleetward model push`` does, with an adapter that was merged into the base."""
-        path = saved(content, self.directory / version)
-        registered = await push(
-            self._connection,
-            self._uploads,
-            path,
-            ModelRef(self.name, version),
-            {},
-            lambda sent, total: None,
-            merged=self._merged(content) if version != BASE else None,
-        )
-        self.published[version] = content
-        return registered
-
-    def _merged(self, content: bytes) -> MergedFile:
-        half = tensor(np.frombuffer(content[-16:], np.uint8).astype(np.float32), "F32")
-        shaped = (half[0], (4, 4), half[2])
-        path = self.directory / "lora"
-        write_safetensors(path, {"q.lora_A.weight": shaped, "q.lora_B.weight": shaped})
-        return MergedFile(base=BASE, adapter=path)
-
-    async def visible(self) -> Mapping[str, ModelVersion]:
-        """Every version that a person sees, which is every version that a robot may have."""
-        value = await last_value(self._connection, ModelRecord, name=self.name)
-        record = value.event if value is not None else ModelRecord(name=self.name)
-        versions = {each.manifest.model.version: each for each in record.versions}
-        assert await self._listed() == {f"{self.name}/{version}" for version in versions}
-        assert set(record.aliases.values()) <= set(versions)
-        return {str(version): each for version, each in versions.items()}
-
-    async def _listed(self) -> set[str]:
-        signed = await last_value(self._connection, RoleSigned, role=role_of(self.name))
-        return set(json.loads(signed.event.metadata)["signed"]["targets"]) if signed else set()
 
 
 class FailingPublishes:
@@ -146,7 +85,7 @@ class FailingPublishes:
         def later() -> datetime:
             nonlocal day
             day += 2
-            return _now() + timedelta(days=day)
+            return now() + timedelta(days=day)
 
         pruner = Pruner(
             connection=self._connection,
@@ -165,45 +104,26 @@ class FailingPublishes:
 async def failing_publishes(
     names: Sequence[ModelName],
     system: NatsSystem,
-    environment: Mapping[str, str],
+    root: Path,
     directory: Path,
     open_way: OpenWay,
 ) -> AsyncIterator[FailingPublishes]:
-    """A registry for each name, whose versions are published by an operator."""
+    """A registry for each name, whose versions are published by an operator; see ``first_root``."""
     operator = await system.connect(Principal.OPERATOR)
     connection = await system.connect(Principal.REGISTRY)
-    root = Path(environment["FLEETWARD_ROOT"])
-    ledger = await _ledger(connection, Path(environment["FLEETWARD_ONLINE_KEYS"]), root)
+    ledger = await ledger_here(connection, root)
     registries: dict[ModelName, Registry] = {}
     publishes = FailingPublishes(connection, ledger)
-    curations, records = Curations(connection, ledger), Records(connection, ledger)
     async with AsyncExitStack() as stack:
         for name in names:
-            settings = _settings(system, directory / name, root)
+            settings = settings_here(system, directory / name, root)
             settings.incoming_dir.mkdir(parents=True)
             scratch = FailingScratch(settings.incoming_dir)
             way, fault = await stack.enter_async_context(open_way(name, scratch))
-            registries[name] = Registry(
-                connection=connection,
-                objects=way.objects,
-                curations=curations,
-                records=records,
-                ledger=ledger,
-                settings=settings,
-                intake=Intake(way.objects, scratch),
-                scratch=scratch,
-                now=_now,
-                inspect=_inspected_here,
-            )
+            registries[name] = registry_here(connection, ledger, way.objects, scratch, settings)
             publishes.rigs.append(FailingPublish(name, operator, directory / name, way, fault))
         await _answer(connection, registries)
         yield publishes
-
-
-async def _ledger(connection: Client, online_keys: Path, root: Path) -> TrustLedger:
-    ledger = TrustLedger(connection, OnlineKeys.load(online_keys), _now)
-    await ledger.begin(read_first_root(root))
-    return ledger
 
 
 async def _answer(connection: Client, registries: Mapping[ModelName, Registry]) -> None:
@@ -215,27 +135,3 @@ async def _answer(connection: Client, registries: Mapping[ModelName, Registry]) 
 
     await answer(connection, RegisterModel, register)
     await answer(connection, ListChunks, list_chunks)
-
-
-async def _inspected_here(path: Path, limits: InspectionLimits) -> Inspection:
-    """Without a process of its own, which takes longer than all the rest of a publish."""
-    verdict = await asyncio.to_thread(model_file.inspect, path)
-    if isinstance(verdict, Refusal):
-        raise ModelRefusedError(verdict.reason)
-    return verdict
-
-
-def _settings(system: NatsSystem, directory: Path, root: Path) -> Settings:
-    return Settings(
-        bus=system.settings(Principal.REGISTRY),
-        store=StoreSettings(
-            endpoint="", public_endpoint="", access_key="", secret_key="", bucket=""
-        ),
-        state_dir=directory,
-        root=root,
-        online_keys=root.parent / "online",
-    )
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)

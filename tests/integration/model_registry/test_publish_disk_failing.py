@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ FAILURES = {ModelName("disk-full"): errno.ENOSPC, ModelName("disk-broken"): errn
 
 
 async def test_a_publish_on_a_disk_that_fails_at_any_point_is_whole_or_nowhere(
-    registry_environment: Mapping[str, str], shared_nats_system: NatsSystem, tmp_path: Path
+    first_root: Path, shared_nats_system: NatsSystem, tmp_path: Path
 ) -> None:
     async with memory_store() as store:
 
@@ -37,7 +37,7 @@ async def test_a_publish_on_a_disk_that_fails_at_any_point_is_whole_or_nowhere(
             return store.contents[key]
 
         async with failing_publishes(
-            list(FAILURES), shared_nats_system, registry_environment, tmp_path, way
+            list(FAILURES), shared_nats_system, first_root, tmp_path, way
         ) as publishes:
             await expect_failed_often(publishes)
             for each in publishes.rigs:

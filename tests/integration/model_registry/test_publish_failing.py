@@ -48,8 +48,9 @@ async def test_a_publish_to_a_store_that_fails_at_any_point_is_whole_or_nowhere(
         ):
             yield Way(objects, uploads, store.arrived), store
 
+    root = Path(registry_environment["FLEETWARD_ROOT"])
     async with failing_publishes(
-        list(FAILURES), shared_nats_system, registry_environment, tmp_path, way
+        list(FAILURES), shared_nats_system, root, tmp_path, way
     ) as publishes:
         await expect_failed_often(publishes)
         async with bucket.opened(object_store) as contents_of:
