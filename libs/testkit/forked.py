@@ -21,7 +21,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from fleetward.local.child import Child
+from fleetward.local.child import Child, Command
 
 PRELOADED = (
     "alerting.__main__",
@@ -52,6 +52,23 @@ def start(program: Program) -> Child:
     process = _context.Process(target=_run, args=(program,), daemon=True)
     process.start()
     return Child(_Forked(process))
+
+
+def launch(command: Command) -> Child:
+    """``Child.start`` for whom a start may be cheap: what is no ``python -m`` starts as ever."""
+    python, option, *rest = command.arguments
+    if (python, option) != (sys.executable, "-m"):
+        return Child.start(command)
+    return start(
+        Program(
+            module=rest[0],
+            arguments=rest[1:],
+            environment={**os.environ, **command.environment},
+            directory=command.directory,
+            output=command.log,
+            errors=command.log,
+        )
+    )
 
 
 class _Forked:

@@ -15,9 +15,11 @@ from msgspec import Struct
 from examples.demo import releases, wheels
 from fleetward.client.fleet import Fleet
 from fleetward.contracts.rollouts import Rollout, RolloutPolicy, Strategy
+from fleetward.local.child import Launch
 from fleetward.local.programs import Settings, fleet
 from fleetward.local.system import LocalSystem
 from fleetward.local.up import local_system
+from testkit import forked
 
 ROBOTS = 2
 FRAME_RATE_HZ = 8
@@ -62,10 +64,11 @@ async def running(
     models: Path,
     robots: int = ROBOTS,
     programs: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    launch: Launch = forked.launch,
 ) -> AsyncIterator[Fleetward]:
     """A system in ``home`` whose robots look at the demo's frames.
 
-    programs: process name -> what is run in its place.
+    programs: process name -> what is run in its place. launch: what starts services and bridges.
     """
     environment = {
         "FLEETWARD_FRAMES_DIR": str(models / "frames"),
@@ -74,7 +77,9 @@ async def running(
         "FLEETWARD_FRAME_WIDTH_PX": str(releases.FRAME_WIDTH_PX),
         "FLEETWARD_CHECK_IN_S": "1",
     }
-    settings = Settings(home=home, robots=fleet(robots, environment), programs=programs)
+    settings = Settings(
+        home=home, robots=fleet(robots, environment), programs=programs, launch=launch
+    )
     async with local_system(settings, print) as system, Fleet.connect(home) as operator:
         yield Fleetward(system, operator, models)
 

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+from fleetward.local.child import Child
 from tests.faults.conftest import running
 
 READY = "the system is up"
@@ -13,7 +14,7 @@ READY = "the system is up"
 
 async def supervise(home: Path, models: Path, robots: int) -> None:
     """Run a system, say so, and go on until something ends us."""
-    async with running(home, models, robots):
+    async with running(home, models, robots, launch=Child.start):
         print(READY, flush=True)  # noqa: T201 (the test waits for it)
         await asyncio.Event().wait()
 

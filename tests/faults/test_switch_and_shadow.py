@@ -22,6 +22,7 @@ from fleetward.contracts.robots import ModelActivated, ModelShadowed, ModelStage
 from fleetward.contracts.rollouts import Rollout, RolloutPolicy, RolloutState, Strategy
 from fleetward.local.programs import Settings, fleet
 from fleetward.local.up import local_system
+from testkit import forked
 from tests.faults.conftest import QUICK
 from tests.integration.edge_slots import tiny_models
 
@@ -86,7 +87,7 @@ async def robots(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Asyn
         "FLEETWARD_FRAME_WIDTH_PX": str(tiny_models.SIDE_PX),
         "FLEETWARD_CHECK_IN_S": "0.5",
     }
-    settings = Settings(home=home, robots=fleet(ROBOTS, environment))
+    settings = Settings(home=home, robots=fleet(ROBOTS, environment), launch=forked.launch)
     async with local_system(settings, print), Fleet.connect(home) as operator:
         running = Robots(operator, tmp_path_factory.mktemp("models"))
         await running.publish("1", gain=1.0)

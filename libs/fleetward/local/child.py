@@ -121,6 +121,10 @@ class Child:
             return  # nobody is left in it
 
 
+Launch = Callable[[Command], Child]
+"""How a command becomes a process."""
+
+
 def _dies_with(parent: int) -> Callable[[], None]:
     def run_in_child() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

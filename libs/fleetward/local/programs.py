@@ -15,7 +15,7 @@ from fleetward.contracts.registry import DEFAULT_BUCKET
 from fleetward.contracts.rows import Principal
 from fleetward.local import binaries
 from fleetward.local.authority import online_keys_of, prepare_root, root_of
-from fleetward.local.child import Command
+from fleetward.local.child import Child, Command, Launch
 from fleetward.local.errors import MissingPartError
 from fleetward.local.home import Addresses, Home
 from fleetward.local.ports import LOOPBACK
@@ -51,6 +51,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     services: principal -> module to run. environment: process name -> variables added for that
     process. programs: module or process name -> arguments to start instead of ``python -m``.
+    launch: what starts services and bridges.
     """
 
     home: Path
@@ -58,6 +59,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     services: Mapping[Principal, str] = SERVICES
     environment: Mapping[str, Mapping[str, str]] = {}
     programs: Mapping[str, Sequence[str]] = {}
+    launch: Launch = Child.start
 
 
 def fleet(count: int, environment: Mapping[str, str] | None = None) -> list[Robot]:

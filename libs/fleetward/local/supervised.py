@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fleetward.bus.waiting import happens
-from fleetward.local.child import Child, Command
+from fleetward.local.child import Child, Command, Launch
 from fleetward.local.errors import NotReadyError
 from fleetward.local.happenings import ProcessExited, ProcessFailed, ProcessReady, Report
 from fleetward.local.readiness import Readiness
@@ -28,6 +28,7 @@ class Part(Struct, frozen=True, kw_only=True):
 
     command: Command
     readiness: Readiness
+    launch: Launch = Child.start
     ready_timeout_s: float = READY_TIMEOUT_S
     stop_grace_s: float = STOP_GRACE_S
 
@@ -133,7 +134,7 @@ class Supervised:
         if self._stopping.is_set():
             return "a request to stop", False
         try:
-            self._child = child = Child.start(replace(command, environment=environment))
+            self._child = child = self._part.launch(replace(command, environment=environment))
         except (OSError, SubprocessError) as error:
             return f"{error!r} on starting {command.arguments[0]}", False
         began = time.monotonic()

@@ -167,7 +167,12 @@ class LocalSystem:
     async def _start_commands(self, commands: Sequence[Command]) -> None:
         await self._start_parts(
             [
-                Part(command=command, readiness=Notified(), stop_grace_s=STOP_GRACE_S)
+                Part(
+                    command=command,
+                    readiness=Notified(),
+                    launch=self._settings.launch,
+                    stop_grace_s=STOP_GRACE_S,
+                )
                 for command in commands
             ]
         )

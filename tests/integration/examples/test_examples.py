@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from testkit import command_line
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
@@ -31,9 +34,9 @@ def run(command: list[str], environment: dict[str, str]) -> subprocess.Completed
 
 def fleetward(environment: dict[str, str], *arguments: str) -> str:
     """The output of a command that must succeed."""
-    ran = run(["-m", "fleetward.cli", *arguments], environment)
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
+    ran = asyncio.run(command_line.run(environment, *arguments))
+    assert ran.code == 0, ran.complaint
+    return ran.output
 
 
 def example(name: str, home: Path, *arguments: str) -> list[str]:
@@ -139,7 +142,7 @@ def test_an_embedded_bridge_receives_and_serves_a_model(
     fleetward(environment, "model", "push", str(RELEASE), "--name", "detector", "--version", "1.0")
     beside = Path(home.name)  # as a person names it: from where they are
     with subprocess.Popen(
-        [sys.executable, *example("embed_the_bridge.py", beside, "arm-7", "--results", "150")],
+        [sys.executable, *example("embed_the_bridge.py", beside, "arm-7", "--results", "40")],
         env=environment,
         cwd=home.parent,
         stdout=subprocess.PIPE,
