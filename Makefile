@@ -9,7 +9,8 @@ export ORT_DISABLE_TELEMETRY := 1
 
 ONLY ?=
 TESTS ?= tests
-WORKERS ?= 2
+# One more than two cores: some tests wait for a time that a rule names.
+WORKERS ?= 3
 SECONDS ?= 60
 FOR ?= aarch64
 PYTHON_VERSION ?= 3.10

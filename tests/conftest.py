@@ -1,4 +1,4 @@
-"""What every test gets: patience with a busy machine, real servers, and a place among two workers."""
+"""What every test gets: patience with a busy machine, real servers, and a place among the workers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ pytest_plugins = ["testkit.servers"]
 
 WHOLE_SYSTEMS = ("tests/e2e", "tests/faults")
 """Directories whose tests run a whole fleet. Two at once would starve each other on two cores, so
-these share one of the workers and begin first: the other files fill up both workers' ends."""
+these share one of the workers and begin first: the other files fill up the rest, and all ends."""
 
 FLEETS = "fleets"
 
 
-class TwoWorkers(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+class OneFleetAtATime(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
     """Keeps the tests of one file together, and those of whole fleets on one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
@@ -37,6 +37,6 @@ class TwoWorkers(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no t
         super()._assign_work_unit(node)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TwoWorkers:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneFleetAtATime:
     """What ``make test`` deals the tests out by."""
-    return TwoWorkers(config, log)
+    return OneFleetAtATime(config, log)

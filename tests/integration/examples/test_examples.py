@@ -142,7 +142,7 @@ def test_an_embedded_bridge_receives_and_serves_a_model(
     fleetward(environment, "model", "push", str(RELEASE), "--name", "detector", "--version", "1.0")
     beside = Path(home.name)  # as a person names it: from where they are
     with subprocess.Popen(
-        [sys.executable, *example("embed_the_bridge.py", beside, "arm-7", "--results", "40")],
+        [sys.executable, *example("embed_the_bridge.py", beside, "arm-7", "--results", "150")],
         env=environment,
         cwd=home.parent,
         stdout=subprocess.PIPE,
