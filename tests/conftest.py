@@ -21,6 +21,12 @@ WHOLE_SYSTEMS = ("tests/e2e", "tests/faults")
 """Directories whose tests run a whole fleet. Two at once would starve each other on two cores, so
 these share one of the workers and begin first: the other files fill up the rest, and all ends."""
 
+BESIDE_THEM = (
+    "tests/faults/test_bad_input.py",
+    "tests/faults/test_coordinator_replicas.py",
+    "tests/faults/test_ingest_disk_full.py",
+)
+"""Of those directories, what judges no model by its latency and so does not mind company."""
 FLEETS = "fleets"
 
 
@@ -28,7 +34,8 @@ class OneFleetAtATime(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships
     """Keeps the tests of one file together, and those of whole fleets on one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return FLEETS if nodeid.startswith(WHOLE_SYSTEMS) else nodeid.partition("::")[0]
+        is_fleet = nodeid.startswith(WHOLE_SYSTEMS) and not nodeid.startswith(BESIDE_THEM)
+        return FLEETS if is_fleet else nodeid.partition("::")[0]
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         """Deal the fleets out before anything else."""
