@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 ROBOTS = ("robot-1", "robot-2")
 BUS_KILLS = 3
 BETWEEN_BUS_KILLS_S = 0.7
-COORDINATOR_ROLLOUTS = 3
+COORDINATOR_ROLLOUTS = 5
 """With one kill each: restarts come later and later while lives stay short."""
 LATEST_KILL_S = 2.5
 STORE_STOPPED_S = 5.0
