@@ -28,6 +28,7 @@ def check(before: Rollout, fact: Fact, step: Step) -> None:
     after = step.rollout
     if after is before:
         assert not step.targets, "a target that no state knows of"
+        assert not step.events, "news of nothing"
         return
     for robot, progress in before.robots.items():
         assert after.robots[robot].variant == progress.variant, "a robot became of another variant"
