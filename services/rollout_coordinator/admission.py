@@ -1,10 +1,11 @@
 """Who of those whose turn it is may be given the model now, and why the others may not.
 
 Read aloud: at most ``max_unavailable`` robots of a rolling rollout are on their way at a time, over
-all and per site; one that was not heard again keeps its place. Nobody is given anything while the window of its site is closed; going back waits
-for no window. A site with a floor never has fewer robots in service than that (``floors``): whoever
-is about to swap takes one of its places, also to go back. Staging and shadowing take none, as the
-model before serves on; nor does a blue-green switch, whose two models are both warm.
+all and per site; one that was not heard again keeps its place. Nobody is given anything while the
+window of its site is closed; going back waits for no window. A site with a floor never has fewer
+robots in service than that (``floors``): whoever is about to swap takes one of its places, also to go
+back. Staging and shadowing take none, as the model before serves on; nor does a blue-green switch,
+whose two models are both warm.
 """
 
 from __future__ import annotations
