@@ -9,7 +9,6 @@ environment, a directory, a session and outputs of its own, and dies with the te
 from __future__ import annotations
 
 import atexit
-import ctypes
 import multiprocessing
 import os
 import runpy
@@ -21,7 +20,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from fleetward.local.child import Child, Command
+from fleetward.local.child import Child, Command, die_with_parent
 
 PRELOADED = (
     "alerting.__main__",
@@ -31,7 +30,6 @@ PRELOADED = (
     "rollout_coordinator.__main__",
     "telemetry_ingest.__main__",
 )
-_PR_SET_PDEATHSIG = 1
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(list(PRELOADED))
 
@@ -95,7 +93,7 @@ class _Forked:
 
 def _run(program: Program) -> None:
     """In the fork: become what ``python -m`` would have made."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    die_with_parent()
     os.setsid()
     for path, number in ((program.output, 1), (program.errors, 2)):
         opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fleetward.local.child import Child
+from fleetward.local.child import Child, Command, Launch
 from fleetward.local.readiness import Notified
 from testkit import forked
 
@@ -20,26 +20,35 @@ STOP_GRACE_S = 10.0
 
 
 class ServiceProcess:
-    """``python -m <module>``; it cannot outlive the test run. Its output goes to ``directory``/log."""
+    """``python -m <module>``; it cannot outlive the test run. Its output goes to ``directory``/log.
 
-    def __init__(self, module: str, directory: Path, environment: Mapping[str, str]) -> None:
+    launch: what is measured is started with ``Child.start``, as people start it.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        directory: Path,
+        environment: Mapping[str, str],
+        launch: Launch = forked.launch,
+    ) -> None:
         self._module = module
         self._directory = directory
         self._environment = environment
+        self._launch = launch
         self.child: Child | None = None
 
     async def start(self) -> None:
         """Start it and wait until it says that it is ready."""
         notified = Notified()
         self._directory.mkdir(parents=True, exist_ok=True)
-        log = self._directory / "log"
-        self.child = forked.start(
-            forked.Program(
-                module=self._module,
-                environment={**os.environ, **self._environment, **notified.environment()},
+        self.child = self._launch(
+            Command(
+                name=self._module,
+                arguments=[sys.executable, "-m", self._module],
+                environment={**self._environment, **notified.environment()},
                 directory=self._directory,
-                output=log,
-                errors=log,
+                log=self._directory / "log",
             )
         )
         try:

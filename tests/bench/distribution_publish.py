@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from fleetward.client import Fleet
 from fleetward.client.access import Access, StoreAccess
 from fleetward.contracts.rows import Principal
+from fleetward.local.child import Child
 from fleetward.trust.ceremony import first_signed_root
 from fleetward.trust.signing import SigningKey
 from testkit.servers import NatsSystem, ObjectStore, running_nats
@@ -104,7 +105,7 @@ async def _registry(folder: Path, system: NatsSystem, store: ObjectStore) -> Asy
         "FLEETWARD_S3_ACCESS_KEY": key.access_key,
         "FLEETWARD_S3_SECRET_KEY": key.secret_key,
     }
-    process = ServiceProcess("model_registry", directory, environment)
+    process = ServiceProcess("model_registry", directory, environment, launch=Child.start)
     await process.start()
     try:
         assert process.child is not None

@@ -21,6 +21,7 @@ from fleetward.contracts.ids import BootId, Digest, RobotId, RolloutId, model_se
 from fleetward.contracts.rollouts import Rollout, RolloutPolicy, RolloutRequested, Strategy
 from fleetward.contracts.rows import Principal
 from fleetward.contracts.telemetry import InferenceSummarized
+from fleetward.local.child import Child
 from testkit.swarm import Swarm, names, running_swarm, swarm_system
 from tests.integration.rollout_coordinator.coordinator_process import (
     CoordinatorProcess,
@@ -51,7 +52,9 @@ async def running_scene(size: int) -> AsyncIterator[Scene]:
         path = Path(directory)
         system = swarm_system(path / "system")
         await system.start()
-        coordinator = CoordinatorProcess(system, path / "one", signing_key(path / "keys"))
+        coordinator = CoordinatorProcess(
+            system, path / "one", signing_key(path / "keys"), launch=Child.start
+        )
         await coordinator.start()
         try:
             registry = await system.connect(Principal.REGISTRY)

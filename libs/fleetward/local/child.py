@@ -125,9 +125,14 @@ Launch = Callable[[Command], Child]
 """How a command becomes a process."""
 
 
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the one that forked it dies."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 def _dies_with(parent: int) -> Callable[[], None]:
     def run_in_child() -> None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        die_with_parent()
         if os.getppid() != parent:  # it died before the line above
             os._exit(1)
 

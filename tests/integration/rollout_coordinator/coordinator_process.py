@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from fleetward.contracts.rows import Principal
+from fleetward.local.child import Launch
 from fleetward.trust.signing import TARGET, SigningKey
+from testkit import forked
 from testkit.servers import NatsSystem
 from testkit.service_process import ServiceProcess
 
@@ -13,8 +15,11 @@ from testkit.service_process import ServiceProcess
 class CoordinatorProcess(ServiceProcess):
     """One replica; ``key`` (of ``signing_key``) signs the targets of all of them."""
 
-    def __init__(self, system: NatsSystem, directory: Path, key: Path) -> None:
-        super().__init__("rollout_coordinator", directory, environment_of(system, directory, key))
+    def __init__(
+        self, system: NatsSystem, directory: Path, key: Path, launch: Launch = forked.launch
+    ) -> None:
+        environment = environment_of(system, directory, key)
+        super().__init__("rollout_coordinator", directory, environment, launch)
 
 
 def environment_of(system: NatsSystem, directory: Path, key: Path) -> dict[str, str]:

@@ -5,14 +5,12 @@ SIGUSR1 kills the one that runs, SIGTERM stops it for good.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
 
+from fleetward.local.child import die_with_parent
 from rollout_coordinator.__main__ import main
-
-_PR_SET_PDEATHSIG = 1
 
 
 def supervise() -> int:
@@ -30,7 +28,7 @@ def supervise() -> int:
 
 
 def _coordinate() -> int:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    die_with_parent()
     return main()
 
 
