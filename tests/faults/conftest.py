@@ -29,7 +29,8 @@ QUICK = RolloutPolicy(
     silent_after_s=60.0,
     min_inferences=5,
     proof_inferences=5,
-    latency_tolerance=3.0,
+    latency_tolerance=1000.0,
+    confidence_tolerance=1.0,
     health_window_s=1.5,
 )
 """Quick, and blind to the noise of two busy cores: these tests are about faults, not verdicts."""
