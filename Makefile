@@ -6,6 +6,9 @@ PYTHON ?= python3
 export PYTHON
 # Newer ONNX Runtimes report sessions to their maker unless told not to.
 export ORT_DISABLE_TELEMETRY := 1
+# Container images often forbid Python to keep what it compiled; each of our many processes would
+# then compile every import anew, which costs more than starting it.
+unexport PYTHONDONTWRITEBYTECODE
 
 ONLY ?=
 TESTS ?= tests

@@ -55,7 +55,9 @@ fi
 if ! cmp -s requirements.lock .venv/installed.lock; then
     echo 'setup: locked dependencies'
     # One package comes as source alone; the lock also says what builds it.
-    "$uv" pip sync --quiet --require-hashes --build-constraints requirements.lock requirements.lock
+    # Compiled here, or a command whose environment forbids that would do it at every start.
+    "$uv" pip sync --quiet --compile-bytecode --require-hashes \
+        --build-constraints requirements.lock requirements.lock
     cp requirements.lock .venv/installed.lock
 fi
 
