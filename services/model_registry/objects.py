@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import aioboto3
 import aiohttp
 from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
 from fleetward.contracts.registry import UPLOADS_PREFIX
+from fleetward.delivery.s3 import s3_client
 from model_registry.errors import DigestMismatchError, ObjectMissingError, ObjectStoreError
 from model_registry.parts import send_file
 from model_registry.retention import StoredEntry
@@ -250,30 +250,22 @@ class ModelObjects:
 @asynccontextmanager
 async def open_objects(settings: StoreSettings) -> AsyncIterator[ModelObjects]:
     """Connect to the object store for as long as the block runs."""
-    session = aioboto3.Session(
-        aws_access_key_id=settings.access_key,
-        aws_secret_access_key=settings.secret_key,
-        region_name="us-east-1",
-    )
     async with (
-        _client(session, settings, settings.endpoint) as inner,
-        _client(session, settings, settings.public_endpoint) as public,
+        _client(settings, settings.endpoint) as inner,
+        _client(settings, settings.public_endpoint) as public,
     ):
         yield ModelObjects(inner, public, settings)
 
 
-def _client(
-    session: aioboto3.Session, settings: StoreSettings, endpoint: str
-) -> AbstractAsyncContextManager[S3Client]:
+def _client(settings: StoreSettings, endpoint: str) -> AbstractAsyncContextManager[S3Client]:
     # "standard" retries neither a wrong checksum (BadDigest) nor any other refusal; "legacy" does.
     config = AioConfig(
         signature_version="s3v4",
         connect_timeout=settings.connect_timeout_s,
         read_timeout=settings.read_timeout_s,
         retries={"mode": "standard", "total_max_attempts": settings.attempts},
-        s3={"addressing_style": "path"},
     )
-    return session.client("s3", endpoint_url=endpoint, config=config)
+    return s3_client(endpoint, settings.access_key, settings.secret_key, config)
 
 
 def _code(error: ClientError) -> str:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import aioboto3
 import msgspec
 import onnx
 import pytest
@@ -19,6 +18,7 @@ import pytest
 from examples.demo import releases
 from fleetward.client.access import read_access
 from fleetward.contracts.registry import UPLOADS_PREFIX
+from fleetward.delivery.s3 import s3_client
 from fleetward.local.home import Addresses
 from testkit.command_line import Ran, run
 from tests.faults.conftest import Fleetward
@@ -52,12 +52,7 @@ async def held(system: Fleetward) -> Held:
     addresses = msgspec.json.decode((home / "addresses.json").read_bytes(), type=Addresses)
     keys, store = addresses.store_keys.registry, read_access(home).store
     assert store is not None
-    session = aioboto3.Session(
-        aws_access_key_id=keys.access_key,
-        aws_secret_access_key=keys.secret_key,
-        region_name="us-east-1",
-    )
-    async with session.client("s3", endpoint_url=store.endpoint) as client:
+    async with s3_client(store.endpoint, keys.access_key, keys.secret_key) as client:
         listed = await client.list_objects_v2(Bucket=store.bucket)
         unfinished = await client.list_multipart_uploads(Bucket=store.bucket)
     return Held(

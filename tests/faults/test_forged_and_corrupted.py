@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import aioboto3
 import msgspec
 import pytest
 
@@ -22,6 +21,7 @@ from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
 from fleetward.contracts.rollouts import RolloutState, Strategy
 from fleetward.contracts.rows import Principal
 from fleetward.delivery.manifest import decode_manifest
+from fleetward.delivery.s3 import s3_client
 from fleetward.local.home import Addresses
 from fleetward.trust.signing import TARGET, SigningKey
 from model_registry.keys import pack_key
@@ -56,12 +56,7 @@ async def bucket(system: Fleetward) -> AsyncIterator[tuple[S3Client, str]]:
     addresses = msgspec.json.decode((home / "addresses.json").read_bytes(), type=Addresses)
     keys, store = addresses.store_keys.registry, read_access(home).store
     assert store is not None
-    session = aioboto3.Session(
-        aws_access_key_id=keys.access_key,
-        aws_secret_access_key=keys.secret_key,
-        region_name="us-east-1",
-    )
-    async with session.client("s3", endpoint_url=store.endpoint) as client:
+    async with s3_client(store.endpoint, keys.access_key, keys.secret_key) as client:
         yield client, store.bucket
 
 

@@ -11,6 +11,7 @@ from fleetward.client.access import StoreAccess
 from fleetward.client.errors import ClientError, UploadError
 from fleetward.contracts.ids import Digest
 from fleetward.contracts.registry import StoredObject
+from fleetward.delivery.s3 import s3_client
 
 if TYPE_CHECKING:
     from types_aiobotocore_s3.client import S3Client
@@ -77,7 +78,6 @@ async def open_uploads(access: StoreAccess | None) -> AsyncIterator[Uploads]:
             "Nothing says where to upload. Set FLEETWARD_S3_ENDPOINT, FLEETWARD_S3_ACCESS_KEY "
             "and FLEETWARD_S3_SECRET_KEY, or connect to a home directory."
         )
-    import aioboto3
     from aiobotocore.config import AioConfig
 
     # "standard" does not retry a wrong checksum (BadDigest): the file on disk is what is wrong.
@@ -85,12 +85,7 @@ async def open_uploads(access: StoreAccess | None) -> AsyncIterator[Uploads]:
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        s3={"addressing_style": "path"},
     )
-    session = aioboto3.Session(
-        aws_access_key_id=access.access_key,
-        aws_secret_access_key=access.secret_key,
-        region_name="us-east-1",
-    )
-    async with session.client("s3", endpoint_url=access.endpoint, config=config) as client:
+    store = s3_client(access.endpoint, access.access_key, access.secret_key, config)
+    async with store as client:
         yield Uploads(client, access)

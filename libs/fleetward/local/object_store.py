@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from fleetward.contracts.registry import DEFAULT_BUCKET, UPLOADS_PREFIX
+from fleetward.delivery.s3 import s3_client
 from fleetward.local import binaries
 from fleetward.local.child import Command
 from fleetward.local.ports import GRPC_OFFSET, LOOPBACK
@@ -121,25 +122,16 @@ async def listening(ports: StorePorts, keys: StoreKeys, bucket: str = DEFAULT_BU
 
 async def _has_bucket(ports: StorePorts, key: AccessKey, bucket: str) -> bool:
     """Whether the bucket is there now; False while the store is still starting."""
-    import aioboto3  # half a second to load, and only needed here
     from aiobotocore.config import AioConfig
     from botocore.exceptions import BotoCoreError, ClientError
 
-    client = aioboto3.Session().client(
-        "s3",
-        endpoint_url=ports.endpoint,
-        aws_access_key_id=key.access_key,
-        aws_secret_access_key=key.secret_key,
-        region_name="us-east-1",
-        config=AioConfig(
-            connect_timeout=_PROBE_TIMEOUT_S,
-            read_timeout=_PROBE_TIMEOUT_S,
-            retries={"total_max_attempts": 1},
-            s3={"addressing_style": "path"},
-        ),
+    config = AioConfig(
+        connect_timeout=_PROBE_TIMEOUT_S,
+        read_timeout=_PROBE_TIMEOUT_S,
+        retries={"total_max_attempts": 1},
     )
     try:
-        async with client as store:
+        async with s3_client(ports.endpoint, key.access_key, key.secret_key, config) as store:
             names = [entry["Name"] for entry in (await store.list_buckets())["Buckets"]]
             if bucket not in names:
                 await store.create_bucket(Bucket=bucket)

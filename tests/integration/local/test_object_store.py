@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import aioboto3
 import httpx
 import pytest
 from aiobotocore.config import AioConfig
 from botocore.exceptions import ClientError
 
+from fleetward.delivery.s3 import s3_client
 from fleetward.local import object_store as store
 from fleetward.local.object_store import AccessKey
 from fleetward.local.ports import free_port_pairs
@@ -27,14 +27,8 @@ BODY = b"0123456789" * 1000
 
 @asynccontextmanager
 async def s3(running: ObjectStore, key: AccessKey) -> AsyncIterator[S3Client]:
-    client = aioboto3.Session().client(
-        "s3",
-        endpoint_url=running.endpoint,
-        aws_access_key_id=key.access_key,
-        aws_secret_access_key=key.secret_key,
-        region_name="us-east-1",
-        config=AioConfig(signature_version="s3v4", s3={"addressing_style": "path"}),
-    )
+    config = AioConfig(signature_version="s3v4")
+    client = s3_client(running.endpoint, key.access_key, key.secret_key, config)
     async with client as connected:
         yield connected
 

@@ -6,9 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
-import aioboto3
-from aiobotocore.config import AioConfig
-
+from fleetward.delivery.s3 import s3_client
 from testkit.servers import ObjectStore
 
 if TYPE_CHECKING:
@@ -17,13 +15,7 @@ if TYPE_CHECKING:
 
 def _client(store: ObjectStore) -> AbstractAsyncContextManager[S3Client]:
     key = store.keys.provisioner
-    session = aioboto3.Session(
-        aws_access_key_id=key.access_key,
-        aws_secret_access_key=key.secret_key,
-        region_name="us-east-1",
-    )
-    config = AioConfig(s3={"addressing_style": "path"})
-    return session.client("s3", endpoint_url=store.endpoint, config=config)
+    return s3_client(store.endpoint, key.access_key, key.secret_key)
 
 
 async def keys_in(store: ObjectStore) -> set[str]:

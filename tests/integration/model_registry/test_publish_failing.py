@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import aioboto3
 import pytest
 from aiobotocore.config import AioConfig
 
 from fleetward.client.access import StoreAccess
 from fleetward.client.uploads import Uploads
 from fleetward.contracts.ids import ModelName
+from fleetward.delivery.s3 import s3_client
 from model_registry.objects import open_objects
 from model_registry.settings import StoreSettings
 from testkit.servers import NatsSystem, ObjectStore
@@ -80,17 +80,12 @@ def registrys(store: ObjectStore, endpoint: str) -> StoreSettings:
 async def impatient_uploads(store: ObjectStore, endpoint: str) -> AsyncIterator[Uploads]:
     """An operator's, who does not try again either: it would only wait."""
     key = store.keys.operator
-    session = aioboto3.Session(
-        aws_access_key_id=key.access_key,
-        aws_secret_access_key=key.secret_key,
-        region_name="us-east-1",
-    )
-    config = AioConfig(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"})
+    config = AioConfig(retries={"total_max_attempts": 1})
     access = StoreAccess(
         endpoint=endpoint,
         access_key=key.access_key,
         secret_key=key.secret_key,
         bucket=store.bucket,
     )
-    async with session.client("s3", endpoint_url=endpoint, config=config) as client:
+    async with s3_client(endpoint, key.access_key, key.secret_key, config) as client:
         yield Uploads(client, access)
