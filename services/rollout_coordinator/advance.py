@@ -3,7 +3,7 @@
 Read aloud: a rollout gives its model to one wave of robots at a time, to as many of them as may be
 given it now (``admission``). A wave is settled when each of its robots has proved the model, failed,
 or stayed silent past the deadline; who falls silent after its proof holds the rollout up until it is
-heard again, or is unknown too. Too many failures at any moment, too few proofs at settlement, or a
+heard again, or is unknown too; who is heard and may not swap yet is waited for (``held``). Too many failures at any moment, too few proofs at settlement, or a
 condemnation by comparison halts the rollout and takes the model back. A settled wave bakes; when it
 baked long enough on enough evidence, the next wave starts, and after the last one the rollout has
 succeeded. A blue-green rollout has everybody stage the model first, and then its waves switch. An A/B
@@ -52,6 +52,7 @@ from rollout_coordinator.gates import (
     with_word,
 )
 from rollout_coordinator.halting import condemned_at_end, halt_reason
+from rollout_coordinator.held import unless_held_up
 from rollout_coordinator.joining import RobotsMatched, joined
 from rollout_coordinator.pausing import paused, unless_stalled
 from rollout_coordinator.recall import recall_reason, without_return
@@ -179,7 +180,8 @@ def _gone_further(rollout: Rollout, now: datetime, around: Surroundings) -> Step
     if given.targets:
         return given
     if count_unsettled(given.rollout, reached(rollout)):
-        return unless_stalled(given.rollout, now)
+        stalled = unless_stalled(given.rollout, now)
+        return stalled if stalled.events else unless_held_up(given.rollout, now)
     if rollout.checkpoint:
         return at_checkpoint(rollout, now, around)
     if rollout.staging:

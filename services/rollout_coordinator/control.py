@@ -20,6 +20,7 @@ from fleetward.contracts.surroundings import Surroundings
 from fleetward.contracts.wording import listed
 from rollout_coordinator.aftermath import reopened
 from rollout_coordinator.gates import asked_again, is_before_start, left
+from rollout_coordinator.held import awaited_anew
 from rollout_coordinator.pausing import paused
 from rollout_coordinator.revert import ended, halted
 from rollout_coordinator.step import Step, due_phase, with_robots
@@ -83,8 +84,9 @@ def _obeyed(
 
 def _resumed(rollout: Rollout, now: datetime) -> Step:
     running = asked_again(replace(rollout, state=RolloutState.RUNNING, reason=""))
+    anew = awaited_anew(running, now)
     announced = RolloutResumed(rollout_id=rollout.rollout_id, resumed_at=now)
-    return Step(rollout=running, events=(announced,))
+    return Step(rollout=anew, events=(announced,))
 
 
 def _promoted(rollout: Rollout, by: str, now: datetime, *, to_all: bool) -> Step:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from fleetward.contracts.deadlines import (
+    asks_at,
+    baked_at,
+    evidence_by,
+    expected,
+    given_up_at,
+    held_back,
+    in_phase,
+    is_held_back,
+    unknown_at,
+)
 from fleetward.contracts.gates import GateKind, Verdict
 from fleetward.contracts.ids import RobotId
-from fleetward.contracts.policies import is_steady, settled_hold_s
+from fleetward.contracts.policies import is_steady
 from fleetward.contracts.rollouts import (
     FINAL_STATES,
     RobotPhase,
@@ -48,7 +59,7 @@ def moves(rollout: Rollout, now: datetime) -> tuple[str, ...]:
             f"`fleetward rollout abort {here}` ends it.",
         )
     if rollout.state is RolloutState.REVERTING:
-        back = listed(_in_phase(rollout, RobotPhase.REVERTING))
+        back = listed(in_phase(rollout, RobotPhase.REVERTING))
         waits = (f"Others wait: {rollout.withheld}.",) if rollout.withheld else ()
         return (f"It ends when {back or 'nobody'} went back to the model before.", *waits)
     patience = () if is_before_start(rollout) else (_patience(rollout),)
@@ -56,7 +67,13 @@ def moves(rollout: Rollout, now: datetime) -> tuple[str, ...]:
 
 
 def _waits(rollout: Rollout, now: datetime) -> list[str]:
-    waits = [_gate(rollout, now), _withheld(rollout), _proofs(rollout), _bake(rollout, now)]
+    waits = [
+        _gate(rollout, now),
+        _withheld(rollout),
+        _proofs(rollout),
+        _swaps(rollout),
+        _bake(rollout, now),
+    ]
     return [sentence for sentence in waits if sentence]
 
 
@@ -87,46 +104,55 @@ def _asks_people(rollout: Rollout) -> bool:
 def _withheld(rollout: Rollout) -> str:
     if not rollout.withheld or rollout.checkpoint:
         return ""
-    since = rollout.withheld_since
-    if since is None:
+    until = asks_at(rollout)
+    if until is None:
         return f"It may not go on now: {rollout.withheld}."
-    until = moment(since + timedelta(seconds=rollout.policy.stalled_after_s))
-    return f"It may not go on now: {rollout.withheld}; at {until} it pauses and asks."
+    return f"It may not go on now: {rollout.withheld}; at {moment(until)} it pauses and asks."
 
 
 def _proofs(rollout: Rollout) -> str:
-    robots = _in_phase(rollout, RobotPhase.TARGETED)
+    robots = expected(rollout)
     if not robots:
         return ""
-    first = min(_deadline(rollout, rollout.robots[robot]) for robot in robots)
+    first = min(unknown_at(rollout, rollout.robots[robot]) for robot in robots)
     return (
         f"It waits for word from {listed(robots)}; who did not do what it was asked by then counts as "
         f"unknown, the first at {moment(first)}."
     )
 
 
+def _swaps(rollout: Rollout) -> str:
+    """Who may not swap yet by its own word, and for how long that is waited for."""
+    robots, until = held_back(rollout), given_up_at(rollout)
+    if until is None:
+        return ""
+    return (
+        f"{listed(robots)} may not swap yet ({rollout.robots[robots[0]].reason}); at {moment(until)} it "
+        "goes on without them if the thresholds spare them, and else pauses and asks."
+    )
+
+
 def _bake(rollout: Rollout, now: datetime) -> str:
     """What the wave must go through, while it bakes: not at gates, nor once a person promoted it."""
-    since = rollout.baking_since
-    if since is None or rollout.checkpoint or rollout.is_promoted:
+    ends_at = baked_at(rollout)
+    if ends_at is None or rollout.checkpoint or rollout.is_promoted:
         return ""
     if is_steady(rollout):
         finish = f"`fleetward rollout finish {rollout.rollout_id}` ends it"
         return f"It waits for robots that its selector names later; {finish}."
-    ends_at = since + timedelta(seconds=settled_hold_s(rollout))
     bakes = "must do well" if now < ends_at else "baked"
-    return f"The wave {bakes} until {moment(ends_at)}.{_lacking(rollout, ends_at)}"
+    return f"The wave {bakes} until {moment(ends_at)}.{_lacking(rollout)}"
 
 
-def _lacking(rollout: Rollout, baked_at: datetime) -> str:
+def _lacking(rollout: Rollout) -> str:
     """What telemetry has yet to show, and when it is asked for; empty where nobody needs it."""
     policy, seen = rollout.policy, rollout.evidence.canary.inferences
-    if seen >= policy.min_inferences or not counted(rollout, in_wave(rollout)):
+    until = evidence_by(rollout)
+    if until is None or seen >= policy.min_inferences or not counted(rollout, in_wave(rollout)):
         return ""
-    pauses_at = moment(baked_at + timedelta(seconds=policy.silent_after_s))
     return (
         f" It lacks evidence: telemetry shows {seen} of at least {policy.min_inferences} inferences, "
-        f"and without them it pauses at {pauses_at}."
+        f"and without them it pauses at {moment(until)}."
     )
 
 
@@ -163,14 +189,18 @@ def robot_moves(rollout: Rollout, robot: RobotId, around: Surroundings) -> tuple
             on = gated if is_before_start(rollout) else f"wave {rollout.wave + 1} is on"
             return (f"It is its turn in wave {wave}; {on}.",)
         case RobotPhase.TARGETED:
-            deadline = moment(_deadline(rollout, progress))
-            return (
-                f"Its word that it did what it was asked; without it, it is unknown at {deadline}.",
-            )
+            return (_word(rollout, progress),)
         case RobotPhase.UNKNOWN if progress.targeted_at is None:
             return ("Nothing in this rollout: another one gives it its targets.",)
         case phase:
             return (_SETTLED[phase],)
+
+
+def _word(rollout: Rollout, progress: RobotProgress) -> str:
+    if is_held_back(progress):
+        return f"Leave to swap, on the robot itself: {progress.reason}."
+    deadline = moment(unknown_at(rollout, progress))
+    return f"Its word that it did what it was asked; without it, it is unknown at {deadline}."
 
 
 def _turn(rollout: Rollout, robot: RobotId, around: Surroundings) -> str:
@@ -192,13 +222,3 @@ def _turn(rollout: Rollout, robot: RobotId, around: Surroundings) -> str:
 def _wave_of(rollout: Rollout, robot: RobotId) -> str:
     number = next(number for number, wave in enumerate(rollout.waves, 1) if robot in wave)
     return f"{number} of {len(rollout.waves)}"
-
-
-def _deadline(rollout: Rollout, progress: RobotProgress) -> datetime:
-    since = progress.silent_at or progress.targeted_at or rollout.wave_started_at
-    begins = max(since, rollout.switch_at or since)
-    return begins + timedelta(seconds=rollout.policy.silent_after_s)
-
-
-def _in_phase(rollout: Rollout, phase: RobotPhase) -> list[RobotId]:
-    return [robot for robot, held in rollout.robots.items() if held.phase is phase]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from fleetward.contracts.ids import RobotId
@@ -118,6 +119,7 @@ def _returning(progress: RobotProgress, now: datetime) -> RobotProgress:
         generation=progress.generation + 1,
         targeted_at=now,
         silent_at=None,
+        held_at=UNSET,
     )
 
 

@@ -6,9 +6,11 @@ from datetime import datetime
 from math import isnan
 from typing import get_args
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from fleetward.contracts.alerts import ROBOT_SILENT, AlertFired, Severity
+from fleetward.contracts.deadlines import is_held_back
 from fleetward.contracts.robots import (
     ActivationFailed,
     ModelActivated,
@@ -107,7 +109,7 @@ def _staged(rollout: Rollout, progress: RobotProgress, fact: ModelStaged) -> Rob
         return None
     if fact.digest != wanted(rollout, progress).digest:
         return _failed(progress, f"it staged {fact.digest}, not the digest it was given")
-    return replace(progress, phase=RobotPhase.STAGED, reason="")
+    return replace(progress, phase=RobotPhase.STAGED, held_at=UNSET, reason="")
 
 
 def _shadowed(
@@ -173,7 +175,7 @@ def _checked_in(
     if progress.phase is RobotPhase.REVERTING and fact.active_digest == progress.previous_digest:
         return replace(progress, phase=RobotPhase.REVERTED)
     if progress.phase is RobotPhase.TARGETED and progress.silent_at is None:
-        return _held_back(progress, fact.held_back)
+        return _held_back(progress, fact.held_back, stored_at)
     returned = progress.silent_at is not None and progress.phase in _AWAITS_PROOF
     if _is_older(progress, stored_at) or not (returned or progress.phase is RobotPhase.PROVED):
         return None
@@ -184,10 +186,21 @@ def _checked_in(
     return _proved(progress, stored_at) if returned else None
 
 
-def _held_back(progress: RobotProgress, why: str) -> RobotProgress | None:
-    """A robot that says why it does not swap yet; the deadline for its proof runs all the same."""
-    reason = _short(f"it waits to swap: {why}") if why else ""
-    return None if reason == progress.reason else replace(progress, reason=reason)
+def _held_back(progress: RobotProgress, why: str, stored_at: datetime) -> RobotProgress | None:
+    """A robot that says why it does not swap yet: until it may, no deadline for its proof runs."""
+    known = [moment for moment in (progress.targeted_at, progress.held_at) if moment]
+    if any(stored_at <= moment for moment in known):
+        return None
+    if not why:
+        return _freed(progress, "", stored_at) if is_held_back(progress) else None
+    reason = _short(f"it waits to swap: {why}")
+    if is_held_back(progress):
+        return None if reason == progress.reason else replace(progress, reason=reason)
+    return replace(progress, held_at=stored_at, reason=reason)
+
+
+def _freed(progress: RobotProgress, reason: str, stored_at: datetime) -> RobotProgress:
+    return replace(progress, targeted_at=stored_at, held_at=UNSET, reason=_short(reason))
 
 
 def _alerted(
@@ -216,6 +229,9 @@ def _fell_silent(
     Not so once its wave did well for its time in a continuous rollout, which may last for months:
     robots are switched off at night.
     """
+    if progress.phase is RobotPhase.TARGETED and progress.held_at is not UNSET:
+        fell_silent = _freed(progress, f"{progress.reason}; then it fell silent", stored_at)
+        return fell_silent if stored_at > progress.held_at else None
     if progress.phase is not RobotPhase.PROVED or _is_older(progress, stored_at):
         return None
     steady, proved = rollout.steady_since, progress.proved_at
@@ -237,12 +253,19 @@ def _is_older(progress: RobotProgress, stored_at: datetime) -> bool:
 
 def _proved(progress: RobotProgress, stored_at: datetime) -> RobotProgress:
     return replace(
-        progress, phase=RobotPhase.PROVED, proved_at=stored_at, silent_at=None, reason=""
+        progress,
+        phase=RobotPhase.PROVED,
+        proved_at=stored_at,
+        silent_at=None,
+        held_at=UNSET,
+        reason="",
     )
 
 
 def _failed(progress: RobotProgress, reason: str) -> RobotProgress:
-    return replace(progress, phase=RobotPhase.FAILED, silent_at=None, reason=_short(reason))
+    return replace(
+        progress, phase=RobotPhase.FAILED, silent_at=None, held_at=UNSET, reason=_short(reason)
+    )
 
 
 def _short(reason: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from fleetward.contracts.ids import RobotId
@@ -40,6 +41,7 @@ def without(rollout: Rollout, reasons: Mapping[RobotId, str]) -> Rollout:
             previous=None,
             previous_digest=None,
             silent_at=None,
+            held_at=UNSET,
             reason=reason,
         )
         for robot, reason in reasons.items()

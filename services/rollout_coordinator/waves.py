@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
+from fleetward.contracts.deadlines import expected_since, is_held_back
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import TargetMode
 from fleetward.contracts.rollout_events import WaveStarted
@@ -91,19 +93,16 @@ def with_silent(rollout: Rollout, tick: Tick, now: datetime) -> Rollout:
         )
         for robot, progress in rollout.robots.items()
         if progress.phase is RobotPhase.TARGETED
+        and not is_held_back(progress)
         and _silence_s(rollout, progress, tick, now) >= deadline_s
     }
     return with_robots(rollout, overdue) if overdue else rollout
 
 
 def _silence_s(rollout: Rollout, progress: RobotProgress, tick: Tick, now: datetime) -> float:
-    """How long a robot could have been heard and was not: nobody listened before we did.
-
-    Nor is anybody silent who waits for the agreed instant of a switch.
-    """
-    since = progress.silent_at or progress.targeted_at or now
-    begins = [since, tick.listening_since or since, rollout.switch_at or since]
-    return (now - max(begins)).total_seconds()
+    """How long a robot could have been heard and was not: nobody listened before we did."""
+    since = expected_since(rollout, progress)
+    return (now - max(since, tick.listening_since or since)).total_seconds()
 
 
 def _given(rollout: Rollout, robots: Sequence[RobotId], now: datetime) -> Step:
@@ -113,6 +112,7 @@ def _given(rollout: Rollout, robots: Sequence[RobotId], now: datetime) -> Step:
             phase=RobotPhase.TARGETED,
             generation=rollout.robots[robot].generation + 1,
             targeted_at=now,
+            held_at=UNSET,
             is_to_switch=switches(rollout),
             reason="",
         )

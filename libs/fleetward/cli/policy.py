@@ -53,7 +53,8 @@ SilentAfter = Annotated[
         "--silent-after",
         parser=seconds,
         metavar="DURATION",
-        help="A robot that has not proved the model by then counts as unknown. "
+        help="A robot that has not proved the model by then counts as unknown, unless it says "
+        "that an interlock holds it back. "
         f"Default: {spoken(_DEFAULT.silent_after_s)}.",
     ),
 ]

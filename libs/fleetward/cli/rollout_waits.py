@@ -6,8 +6,16 @@ from datetime import datetime
 
 from fleetward.cli.durations import spoken
 from fleetward.client.gates import open_approvals
-from fleetward.contracts.ids import RobotId
-from fleetward.contracts.policies import is_steady, settled_hold_s
+from fleetward.contracts.deadlines import (
+    baked_at,
+    evidence_by,
+    expected,
+    expected_since,
+    given_up_at,
+    held_back,
+    in_phase,
+)
+from fleetward.contracts.policies import is_steady
 from fleetward.contracts.rollouts import WAITING_STATES, RobotPhase, Rollout, RolloutState, Strategy
 from fleetward.contracts.wording import listed, shortened
 
@@ -35,7 +43,12 @@ def waiting_for(rollout: Rollout, now: datetime) -> str:
         return f"its success is watched for {spoken(max(0.0, left_s))} more"
     if rollout.state is not RolloutState.RUNNING:
         return ""
-    return _withheld(rollout, now) or _proof(rollout, now) or _bake(rollout, now)
+    return (
+        _withheld(rollout, now)
+        or _proof(rollout, now)
+        or _swap(rollout, now)
+        or _bake(rollout, now)
+    )
 
 
 def is_held(rollout: Rollout) -> bool:
@@ -73,25 +86,35 @@ def _withheld(rollout: Rollout, now: datetime) -> str:
 
 def _return(rollout: Rollout) -> str:
     """Who is on the way back, and why others are not yet."""
-    back = f"taking the model back from {listed(_in_phase(rollout, RobotPhase.REVERTING))}"
+    back = f"taking the model back from {listed(in_phase(rollout, RobotPhase.REVERTING))}"
     return f"{back}; others wait: {rollout.withheld}" if rollout.withheld else back
 
 
 def _proof(rollout: Rollout, now: datetime) -> str:
     """The robots that have the target and have not proved the model yet."""
-    targeted = _in_phase(rollout, RobotPhase.TARGETED)
+    targeted = expected(rollout)
     if not targeted:
         return ""
-    progress = (rollout.robots[robot] for robot in targeted)
-    since = [held.silent_at or held.targeted_at for held in progress]
     if rollout.switch_at is not None and rollout.switch_at > now:
         left_s = (rollout.switch_at - now).total_seconds()
         return f"{listed(targeted)} switch together in {spoken(left_s)}"
-    longest_s = max((_passed_s(moment, now) for moment in since if moment), default=0.0)
+    since = min(expected_since(rollout, rollout.robots[robot]) for robot in targeted)
+    longest_s = _passed_s(since, now)
     deadline_s = rollout.policy.silent_after_s
     return (
         f"waiting for {_awaited(rollout)} from {listed(targeted)}: {spoken(longest_s)} "
         f"of at most {spoken(deadline_s)}" + _overdue(longest_s - deadline_s)
+    )
+
+
+def _swap(rollout: Rollout, now: datetime) -> str:
+    """The robots that say why they may not swap yet."""
+    robots, until = held_back(rollout), given_up_at(rollout)
+    if until is None:
+        return ""
+    return (
+        f"{listed(robots)} may not swap yet ({rollout.robots[robots[0]].reason}); in "
+        f"{spoken(_passed_s(now, until))} it goes on without them, or pauses and asks"
     )
 
 
@@ -102,25 +125,25 @@ def _awaited(rollout: Rollout) -> str:
 
 
 def _bake(rollout: Rollout, now: datetime) -> str:
-    if rollout.baking_since is None:
+    since, until, evidence = rollout.baking_since, baked_at(rollout), evidence_by(rollout)
+    if since is None or until is None or evidence is None:
         return ""
     if is_steady(rollout):
         return (
             "every robot is through; waiting for robots that its selector names later, until "
             f"`fleetward rollout finish {rollout.rollout_id}`"
         )
-    policy, baked_s = rollout.policy, _passed_s(rollout.baking_since, now)
-    hold_s = settled_hold_s(rollout)
-    if baked_s < hold_s:
+    policy, baked_s = rollout.policy, _passed_s(since, now)
+    if now < until:
+        hold_s = _passed_s(since, until)
         return f"the wave must do well: {spoken(baked_s)} of {spoken(hold_s)}"
     seen = rollout.evidence.canary.inferences
     if seen >= policy.min_inferences:
-        return f"the wave did well for {spoken(baked_s)}" + _overdue(baked_s - hold_s)
-    patience_s = hold_s + policy.silent_after_s
+        return f"the wave did well for {spoken(baked_s)}" + _overdue(_passed_s(until, now))
     return (
         f"waiting for telemetry: {seen} of at least {policy.min_inferences} inferences; "
-        f"pauses {spoken(patience_s)} after the wave settled, {spoken(baked_s)} ago"
-        + _overdue(baked_s - patience_s)
+        f"pauses {spoken(_passed_s(since, evidence))} after the wave settled, {spoken(baked_s)} ago"
+        + _overdue(_passed_s(evidence, now))
     )
 
 
@@ -131,7 +154,3 @@ def _overdue(late_s: float) -> str:
 def _passed_s(since: datetime, now: datetime) -> float:
     """Never negative: the server's clock may be ahead of ours."""
     return max(0.0, (now - since).total_seconds())
-
-
-def _in_phase(rollout: Rollout, phase: RobotPhase) -> list[RobotId]:
-    return [robot for robot, held in rollout.robots.items() if held.phase is phase]

@@ -101,7 +101,7 @@ class RolloutPolicy(Struct, frozen=True, kw_only=True):
     joiners_per_minute: float = 6.0
     """Continuous: how many robots that match later may join in a minute."""
     stalled_after_s: float = 3600.0
-    """A rollout that may not go on for so long (a floor, a window, a gate) pauses and asks."""
+    """A rollout that may not go on for so long (a floor, a gate, an interlock) pauses and asks."""
     on_conflict: OnConflict = OnConflict.REFUSE
     """Robots of another rollout: be refused, wait until they are free, or take them over."""
     watch_after_s: float = 0.0
@@ -161,8 +161,8 @@ class RobotPhase(str, enum.Enum):
 class RobotProgress(Struct, frozen=True, kw_only=True):
     """One robot in one rollout. ``generation`` is that of its newest target from this rollout.
 
-    ``silent_at``: when the server stored that the robot fell silent after its proof; None once it
-    was heard again. Until then it is targeted, not proved, and unknown past the deadline.
+    ``silent_at``: when the server stored that it fell silent after its proof; None once heard again.
+    ``held_at``: since when it says that it may not swap yet; ``targeted_at`` moves on when it may.
     """
 
     phase: RobotPhase = RobotPhase.WAITING
@@ -180,6 +180,7 @@ class RobotProgress(Struct, frozen=True, kw_only=True):
     targeted_at: UtcTime | None = None
     proved_at: UtcTime | None = None
     silent_at: UtcTime | None = None
+    held_at: UtcTime | UnsetType = UNSET
     reason: str = ""
 
 
@@ -210,8 +211,7 @@ class Rollout(Event, frozen=True, kw_only=True):
     switch_at: UtcTime | None = None
     """The agreed instant of the newest switch, by the hub's clock."""
     withheld_since: UtcTime | None = None
-    """Since when robots wait that may not be given the model now; None while they wait for what comes
-    at a known time, as a window does."""
+    """Since when robots may not be given the model; None while a known time is waited for."""
     withheld: str = ""
     """Why they may not; empty when nobody waits so."""
     checkpoint: str = ""

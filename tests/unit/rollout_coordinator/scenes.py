@@ -199,7 +199,9 @@ def fell_back(number: int, generation: int = 5, rollout: RolloutId = HERE) -> Mo
     )
 
 
-def checked_in(number: int, generation: int = 5, digest: Digest | None = NEW) -> RobotCheckedIn:
+def checked_in(
+    number: int, generation: int = 5, digest: Digest | None = NEW, held_back: str = ""
+) -> RobotCheckedIn:
     """A heartbeat; the generation is the one the robot accepted, before it swaps."""
     return RobotCheckedIn(
         robot_id=robot(number),
@@ -207,6 +209,7 @@ def checked_in(number: int, generation: int = 5, digest: Digest | None = NEW) ->
         sequence=1,
         generation=generation,
         active_digest=digest,
+        held_back=held_back,
         checked_in_at=START,
     )
 

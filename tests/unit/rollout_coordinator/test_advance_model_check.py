@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import cache
 
 import pytest
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from fleetward.contracts.codec import encode
@@ -56,6 +57,7 @@ def canonical(rollout: Rollout, passed_s: float = 0) -> Rollout:
             targeted_at=_aged(of, of.targeted_at, seen),
             proved_at=scenes.START - OLDEST if of.proved_at else None,
             silent_at=_aged(of, of.silent_at, seen),
+            held_at=of.held_at if of.held_at is UNSET else seen(of.held_at),
             reason="",
         )
 
@@ -107,6 +109,7 @@ GATED = replace(
         )
     ),
 )
+INTERLOCKED = replace(LAX, stalled_after_s=5, interlocks=("docked",))
 WATCHED = replace(LAX, watch_after_s=UNIT_S, max_error_percent=0)
 PLANS = {
     "control": scenes.planned(1, 1, policy=WATCHED),
@@ -116,6 +119,7 @@ PLANS = {
     "rolling": scenes.planned(2, policy=STRICT, strategy=Strategy.ROLLING),
     "blue-green": scenes.planned(1, 1, policy=LAX, strategy=Strategy.BLUE_GREEN),
     "shadow": scenes.planned(2, policy=LAX, strategy=Strategy.SHADOW),
+    "interlocks": scenes.planned(1, 1, policy=INTERLOCKED),
     "variants": with_variants(scenes.planned(1, 1, policy=LAX)),
     "a-b": scenes.planned(1, 1, policy=LAX, strategy=Strategy.A_B),
 }
@@ -133,6 +137,8 @@ def facts_about(rollout: Rollout) -> Iterator[Fact]:
         yield from _control_of(rollout)
     if rollout.policy.gates:
         yield from _words_at_gates(rollout)
+    if rollout.policy.interlocks:
+        yield from _held_back(rollout)
     for number in range(1, len(rollout.robots) + 1):
         progress = rollout.robots[scenes.robot(number)]
         given = wanted(rollout, progress).digest
@@ -140,6 +146,13 @@ def facts_about(rollout: Rollout) -> Iterator[Fact]:
         yield from _said_by(number, progress.generation, rollout.strategy, given, told_of)
         if progress.phase is not RobotPhase.REVERTED:
             yield RobotTaken(scenes.robot(number), "rollout elsewhere")
+
+
+def _held_back(rollout: Rollout) -> Iterator[Fact]:
+    """Robots that serve the old model yet, and say why."""
+    for number in range(1, len(rollout.robots) + 1):
+        generation = rollout.robots[scenes.robot(number)].generation
+        yield scenes.checked_in(number, generation, scenes.OLD, held_back="docked is false")
 
 
 @cache
