@@ -37,6 +37,7 @@ PURE = (
     "fleetward.delivery.packs",
     "fleetward.delivery.fetch_plan",
     "fleetward.delivery.update",
+    "fleetward.engines.recipe",
     "fleetward.enrolment.destination",
     "fleetward.enrolment.gates",
     "fleetward.enrolment.host_keys",

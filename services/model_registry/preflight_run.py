@@ -18,13 +18,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
+from fleetward.engines.building import build_engine
+from fleetward.engines.errors import EngineBuildError
+from fleetward.engines.recipe import Recipe, ShapeRange
+
 if TYPE_CHECKING:
     import numpy as np
 
 FREE_SIZES = (1, 32, 64, 224, 640)
 """Tried in turn for the dimensions that a model leaves free; the first axis is 1."""
 MAX_REASON_CHARS = 300
-WORKSPACE_BYTES = 1024**3
 INSTALL = "pip install tensorrt-rtx-cu13-bindings==1.7.1.116 tensorrt-rtx-cu13-libs==1.7.1.116"
 """What the extra ``model-registry[tensorrt]`` names."""
 COMPUTE_CAPABILITY = "SM86"
@@ -149,27 +152,15 @@ def _build(
         skipped["tensorrt_rtx"] = f"it is not installed ({INSTALL})"
         return
     tools["tensorrt_rtx"] = trt.__version__
-    logger = trt.Logger(trt.Logger.ERROR)
-    builder = trt.Builder(logger)
-    network = builder.create_network(0)
-    parser = trt.OnnxParser(network, logger)
-    if not parser.parse_from_file(str(path)):
-        # An error's own text names node, operator and kind; its desc() may be as bare as "false".
-        errors = [str(parser.get_error(number)) for number in range(parser.num_errors)]
-        raise _Failed(f"TensorRT does not parse it: {_first_line((errors or ['no reason'])[0])}")
-    config = builder.create_builder_config()
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
-    config.num_compute_capabilities = 1
-    config.set_compute_capability(getattr(trt.ComputeCapability, COMPUTE_CAPABILITY), 0)
-    profile = builder.create_optimization_profile()
-    for number in range(network.num_inputs):
-        tensor = network.get_input(number)
-        if -1 in tuple(tensor.shape):
-            shape = shapes[tensor.name]
-            profile.set_shape(tensor.name, shape, shape, shape)
-    config.add_optimization_profile(profile)
-    if builder.build_serialized_network(network, config) is None:
-        raise _Failed("TensorRT parses it and builds no engine; its log says why")
+    spans = {
+        name: ShapeRange(minimum=shape, optimum=shape, maximum=shape)
+        for name, shape in shapes.items()
+    }
+    recipe = Recipe(shapes=spans, compute_capability=COMPUTE_CAPABILITY)
+    try:
+        build_engine(trt, path.read_bytes(), recipe)
+    except EngineBuildError as problem:
+        raise _Failed(str(problem)) from problem
 
 
 def _first_line(problem: object) -> str:

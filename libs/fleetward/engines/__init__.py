@@ -1,0 +1,1 @@
+"""TensorRT engines: what they are built from, and how; the same code on robots and in the registry."""
