@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from edge_bridge.comparison import Comparison
 from edge_bridge.converge import Memory
+from edge_bridge.protocol import Ready
 from edge_bridge.slots import FellBack
 from fleetward.contracts.robots import (
     ActivationFailed,
@@ -22,11 +23,11 @@ from fleetward.contracts.wording import shortened
 
 
 class Proof(Struct, frozen=True, kw_only=True):
-    """What a model showed before it counted as the robot's own."""
+    """What a model showed before it counted as the robot's own. warm_up: None, it was warm already."""
 
     inferences: int
     swap_ms: float
-    warm_up_ms: float
+    warm_up: Ready | None
     switch_late_s: float | None = None
 
 
@@ -40,10 +41,13 @@ def activated(target: RobotTarget, proof: Proof, memory: Memory, now: datetime) 
         digest=target.digest,
         inferences=proof.inferences,
         swap_ms=proof.swap_ms,
-        warm_up_ms=proof.warm_up_ms,
+        warm_up_ms=proof.warm_up.warm_up_ms if proof.warm_up else 0.0,
         bytes_fetched=memory.bytes_fetched,
         bytes_planned=memory.bytes_planned,
         fetch_remarks=memory.fetch_remarks,
+        backend=proof.warm_up.backend if proof.warm_up else "",
+        engine_key=proof.warm_up.engine_key if proof.warm_up else "",
+        load_remarks=proof.warm_up.remarks if proof.warm_up else (),
         switch_late_s=proof.switch_late_s,
         activated_at=now,
     )

@@ -1,7 +1,7 @@
 """What the bridge and a worker say to each other: one message per SEQPACKET datagram.
 
-The bridge sends Load once, then Infer; a worker answers Load with Ready or Refused and each Infer
-with one Inferred. Frames do not travel here: Infer says where in the ring they lie.
+The bridge sends Load once, then Infer; a worker answers Load with Ready or Refused, while an engine is
+built with Preparing before, and each Infer with one Inferred. Frames do not travel here: Infer says where in the ring they lie.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from edge_bridge.engine_settings import EngineSettings
 from edge_bridge.frames import FrameType
 from fleetward.contracts.ids import Digest
 
@@ -54,6 +55,7 @@ class Load(Struct, frozen=True, kw_only=True, tag=True):
     digest: Digest
     gentle: bool
     idle: bool = False
+    engines: EngineSettings = EngineSettings()
 
 
 class Hasten(Struct, frozen=True, tag=True):
@@ -74,12 +76,27 @@ class Infer(Struct, frozen=True, kw_only=True, tag=True):
     sampled: bool = False
 
 
+class Preparing(Struct, frozen=True, kw_only=True, tag=True):
+    """An engine is being built, which may take minutes. phase: the runtime's name for what it does."""
+
+    phase: str
+    step: int
+    steps: int
+
+
 class Ready(Struct, frozen=True, kw_only=True, tag=True):
-    """Loaded and warm. digest_mapped: sha256 of the very bytes the session was made of."""
+    """Loaded and warm. digest_mapped: sha256 of the very bytes the session was made of.
+
+    backend: the runtime that serves. engine_key: of its engine, empty where it has none. remarks: how
+    the engine came, what was refused on the way, why another runtime was not taken.
+    """
 
     digest_mapped: Digest
     load_ms: float
     warm_up_ms: float
+    backend: str = ""
+    engine_key: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 class Refused(Struct, frozen=True, kw_only=True, tag=True):
@@ -117,7 +134,7 @@ class Inferred(Struct, frozen=True, kw_only=True, tag=True):
 
 
 Order: TypeAlias = Load | Hasten | Infer
-Answer: TypeAlias = Ready | Refused | Inferred
+Answer: TypeAlias = Preparing | Ready | Refused | Inferred
 
 encode = msgspec.msgpack.Encoder().encode
 decode_order = msgspec.msgpack.Decoder(Order).decode

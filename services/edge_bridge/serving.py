@@ -6,15 +6,31 @@ import ctypes
 import hashlib
 import mmap
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from msgspec.structs import replace
 
 from edge_bridge.backend import Array, Backend, Inference
+from edge_bridge.backends import Opened, Order, open_backend
 from edge_bridge.errors import LoadFailedError, WarmUpFailedError
-from edge_bridge.protocol import Infer, Inferred, Load, Output, Ready, WorkerArguments
+from edge_bridge.protocol import (
+    Infer,
+    Inferred,
+    Load,
+    Output,
+    Preparing,
+    Ready,
+    WorkerArguments,
+)
 from fleetward.contracts.ids import Digest
+from fleetward.engines.listening import Step
+
+MAX_REMARKS = 8
+REMARK_LIMIT_CHARACTERS = 500
+PREPARING_EVERY_S = 0.5
+"""A build has thousands of steps; the bridge hears of it so often."""
 
 _NO_INFERENCE = Inference({}, None)
 SAMPLE_ELEMENTS = 1024
@@ -52,36 +68,45 @@ class Served:
         )
 
 
-def load(order: Load, arguments: WorkerArguments) -> tuple[Served, Ready]:
+class Progress:
+    """Passes on the progress of a build, at once and then ``PREPARING_EVERY_S``."""
+
+    def __init__(self, tell: Callable[[Preparing], None]) -> None:
+        self._tell = tell
+        self._next_s = 0.0
+
+    def step(self, step: Step) -> None:
+        """Tell of this step, unless the last was told of a moment ago."""
+        now_s = time.monotonic()
+        if now_s >= self._next_s:
+            self._next_s = now_s + PREPARING_EVERY_S
+            self._tell(Preparing(phase=step.phase[:100], step=step.step, steps=step.steps))
+
+
+def load(
+    order: Load, arguments: WorkerArguments, tell: Callable[[Preparing], None]
+) -> tuple[Served, Ready]:
     """Read the file once, attest those bytes, load them, warm up.
 
-    Raises LoadFailedError, WarmUpFailedError.
+    ``tell`` hears of the progress of what takes long, from any thread, and must not raise. Raises
+    LoadFailedError, WarmUpFailedError.
     """
     began = time.monotonic()
-    backend, digest = _attested(order, arguments.backend)
+    opened, digest = _attested(order, arguments.backend, tell)
     loaded = time.monotonic()
+    backend = opened.model
     _warm_up(backend, order.path, arguments.warm_up_runs)
     ready = Ready(
         digest_mapped=digest,
         load_ms=(loaded - began) * 1e3,
         warm_up_ms=(time.monotonic() - loaded) * 1e3,
+        backend=opened.backend,
+        engine_key=opened.engine_key,
+        remarks=tuple(remark[:REMARK_LIMIT_CHARACTERS] for remark in opened.remarks[:MAX_REMARKS]),
     )
     frames = mmap.mmap(arguments.ring_fd, arguments.ring_bytes, prot=mmap.PROT_READ)
     ctypes.CDLL(None).malloc_trim(0)  # loading needed the file's bytes twice; serving does not
     return Served(backend, frames, arguments.inline_output_limit_bytes, idle=order.idle), ready
-
-
-def open_backend(name: str, model: bytes) -> Backend:
-    """Load ``model`` with the named runtime; raises LoadFailedError for an unknown name.
-
-    Runtimes are imported here, in the worker, and only the one that is used: the bridge's own
-    process must stay small.
-    """
-    if name == "onnxruntime":
-        from edge_bridge.onnx_backend import OnnxBackend
-
-        return OnnxBackend(model)
-    raise LoadFailedError(f"there is no inference backend {name!r}. Use 'onnxruntime'.")
 
 
 def summarised(
@@ -111,7 +136,9 @@ def _sample(values: Array) -> bytes:
     return flat[::step].tobytes()
 
 
-def _attested(order: Load, backend: str) -> tuple[Backend, Digest]:
+def _attested(
+    order: Load, backend: str, tell: Callable[[Preparing], None]
+) -> tuple[Opened, Digest]:
     try:
         model = Path(order.path).read_bytes()
     except OSError as error:
@@ -123,7 +150,10 @@ def _attested(order: Load, backend: str) -> tuple[Backend, Digest]:
             "robot's disk. Remove the file, and the bridge fetches the model again."
         )
     try:
-        return open_backend(backend, model), digest
+        wanted = Order(
+            content=model, digest=digest, engines=order.engines, report=Progress(tell).step
+        )
+        return open_backend(backend, wanted), digest
     except LoadFailedError as error:
         raise LoadFailedError(f"the model {order.path} cannot be loaded: {error}") from error
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from edge_bridge.backends import CHOICES
 from edge_bridge.health import HealthBounds
 from edge_bridge.slot_settings import SlotSettings
 from edge_bridge.telemetry import FrameLimits
@@ -19,6 +20,9 @@ from fleetward.contracts.robots import CHECK_IN_S
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
+DLA_CORES = ("0", "1")
+"""Of an Orin."""
+OPTIMIZATION_LEVELS = ("0", "1", "2", "3", "4", "5")
 
 
 class StoreLimits(Struct, frozen=True, kw_only=True):
@@ -95,6 +99,37 @@ class Settings(Struct, frozen=True, kw_only=True):
         return BusSettings(url=self.nats_url, credentials=self.credentials, name=self.robot_id)
 
 
+def _slots(environment: Environment) -> SlotSettings:
+    """Which runtime serves here, and how engines are built for it."""
+    slots = SlotSettings()
+    text = environment.choice("FLEETWARD_TENSORRT_DLA_CORE", ("", *DLA_CORES), "")
+    engines = replace(
+        slots.engines,
+        dla_core=int(text) if text else None,
+        workspace_bytes=int(
+            environment.number(
+                "FLEETWARD_TENSORRT_WORKSPACE_MIB", slots.engines.workspace_bytes / MIB
+            )
+            * MIB
+        ),
+        optimization_level=int(
+            environment.choice(
+                "FLEETWARD_TENSORRT_OPTIMIZATION_LEVEL",
+                OPTIMIZATION_LEVELS,
+                str(slots.engines.optimization_level),
+            )
+        ),
+        build_limit_s=environment.number(
+            "FLEETWARD_TENSORRT_BUILD_LIMIT_S", slots.engines.build_limit_s
+        ),
+    )
+    return replace(
+        slots,
+        backend=environment.choice("FLEETWARD_BACKEND", CHOICES, slots.backend),
+        engines=engines,
+    )
+
+
 def settings_from(variables: Mapping[str, str]) -> Settings:
     """Settings from FLEETWARD_ variables; raises SettingsError or InvalidIdError."""
     environment = Environment(variables)
@@ -110,6 +145,7 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
     )
     return replace(
         settings,
+        slots=_slots(environment),
         frame_rate_hz=environment.number("FLEETWARD_FRAME_RATE_HZ", settings.frame_rate_hz),
         frame_height_px=int(
             environment.number("FLEETWARD_FRAME_HEIGHT_PX", settings.frame_height_px)

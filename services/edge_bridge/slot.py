@@ -21,6 +21,7 @@ from edge_bridge import protocol
 from edge_bridge.errors import LoadFailedError, WarmUpFailedError
 from edge_bridge.frame_deadline import FrameDeadline
 from edge_bridge.frames import FrameType
+from edge_bridge.load_watch import LoadWatch
 from edge_bridge.protocol import (
     Answer,
     Hasten,
@@ -28,6 +29,7 @@ from edge_bridge.protocol import (
     Inferred,
     Load,
     Order,
+    Preparing,
     Ready,
     Refused,
     WorkerArguments,
@@ -91,6 +93,7 @@ class WorkerSlot:
         self._deadline = FrameDeadline(settings.frame_deadline_s, self._answered_nothing)
         self._connection, self._process = _spawn(settings, ring)
         self._connected = True
+        self._watch: LoadWatch | None = None
         self._loop.add_reader(self._connection, self._readable)
         self._pidfd = os.pidfd_open(self._process.pid)
         self._loop.add_reader(self._pidfd, self._reap)
@@ -113,18 +116,13 @@ class WorkerSlot:
 
         gentle: without competing for the processor. idle: so for as long as it lives.
         """
-        path, digest = str(self.staged.path), self.staged.digest
-        self._send(Load(path=path, digest=digest, gentle=gentle, idle=idle))
-        hasten = self._loop.call_later(self._settings.gentle_load_s, self._send, Hasten())
+        path, digest, engines = str(self.staged.path), self.staged.digest, self._settings.engines
+        self._send(Load(path=path, digest=digest, gentle=gentle, idle=idle, engines=engines))
+        self._watch = LoadWatch(self._settings, lambda: self._send(Hasten()), self._late)
         try:
-            return await asyncio.wait_for(self._ready, self._settings.load_timeout_s)
-        except asyncio.TimeoutError as error:
-            raise LoadFailedError(
-                f"the model {self.staged.path} was not ready after {self._settings.load_timeout_s} "
-                "s. Give the robot more idle processor time, or raise load_timeout_s."
-            ) from error
+            return self._watch.told(await self._ready, str(self.staged.model))
         finally:
-            hasten.cancel()
+            self._watch.stop()
             if not self._is_ready():
                 await self.stop()
 
@@ -167,6 +165,15 @@ class WorkerSlot:
         self.kill()
         await self._exited.wait()
 
+    def _late(self, limit_s: float) -> None:
+        if not self._ready.done():
+            self._ready.set_exception(
+                LoadFailedError(
+                    f"the model {self.staged.path} was not ready after {limit_s} s. Give the robot "
+                    "more idle processor time, or raise load_timeout_s."
+                )
+            )
+
     def _is_ready(self) -> bool:
         ready = self._ready
         return ready.done() and not ready.cancelled() and ready.exception() is None
@@ -191,6 +198,8 @@ class WorkerSlot:
             return self._lost(f"it sent what is no answer: {error}")
         if isinstance(answer, Inferred):
             return self._inferred(answer)
+        if isinstance(answer, Preparing):
+            return self._watch.preparing(answer) if self._watch else None
         return self._loaded(answer)
 
     def _loaded(self, answer: Answer) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from edge_bridge.engine_settings import EngineSettings
+
 
 class SlotSettings(Struct, frozen=True, kw_only=True):
     """The limits one robot's slots work within."""
 
-    backend: str = "onnxruntime"
+    backend: str = "auto"
+    """Which runtime serves; see ``edge_bridge.backends``."""
+    engines: EngineSettings = EngineSettings()
     frame_limit_bytes: int = 1920 * 1080 * 3
     """The largest frame; memory is used only for pages that were written."""
     in_flight_limit: int = 1
@@ -22,6 +26,8 @@ class SlotSettings(Struct, frozen=True, kw_only=True):
     gentle_load_s: float = 10.0
     """How long a model loads under SCHED_IDLE before it may compete for the processor."""
     load_timeout_s: float = 120.0
+    gentle_build_s: float = 600.0
+    """The same for an engine that is built: it takes minutes, and is needed once."""
     warm_up_runs: int = 5
     inline_output_limit_bytes: int = 16_384
     """Outputs up to this size travel whole with the result; larger ones as a summary."""

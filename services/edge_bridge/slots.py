@@ -21,7 +21,7 @@ from edge_bridge.errors import (
 )
 from edge_bridge.inference_done import InferenceDone
 from edge_bridge.ledger import Ledger
-from edge_bridge.protocol import Inferred
+from edge_bridge.protocol import Inferred, Ready
 from edge_bridge.pump import FramePump, places_for
 from edge_bridge.ring import FrameRing
 from edge_bridge.shadow import Shadow
@@ -31,17 +31,9 @@ from edge_bridge.sources import Source
 from fleetward.bus.logs import log
 from fleetward.contracts.ids import Digest
 
-__all__ = ["FellBack", "InferenceDone", "Slots", "StagedModel", "Swapped", "WarmUp"]
+__all__ = ["FellBack", "InferenceDone", "Slots", "StagedModel", "Swapped"]
 
 _logger = logging.getLogger(__name__)
-
-
-class WarmUp(Struct, frozen=True, kw_only=True):
-    """digest_mapped: sha256 the worker computed over the very bytes its session was made of."""
-
-    digest_mapped: Digest
-    load_ms: float
-    warm_up_ms: float
 
 
 class Swapped(Struct, frozen=True, kw_only=True):
@@ -130,7 +122,7 @@ class Slots:
         """Pump the source's frames until cancelled or until the source ends."""
         await self._source.run(self._pump.accept)
 
-    async def stage(self, model: StagedModel) -> WarmUp:
+    async def stage(self, model: StagedModel) -> Ready:
         """Load and warm up a green worker; what serves is not disturbed.
 
         Replaces what was staged before. Raises LoadFailedError, WarmUpFailedError.
@@ -142,9 +134,7 @@ class Slots:
         finally:
             self._loading = None
         self._staged = green
-        return WarmUp(
-            digest_mapped=ready.digest_mapped, load_ms=ready.load_ms, warm_up_ms=ready.warm_up_ms
-        )
+        return ready
 
     async def swap(self) -> Swapped:
         """Send every frame from now on to green, keep blue warm; raises NothingStagedError.

@@ -16,10 +16,16 @@ class AlreadyRunningError(BridgeError):
 
 
 def with_whole_paths(settings: Settings) -> Settings:
-    """The worker runs in another directory, and the program around us may change its own."""
+    """The worker runs in another directory, and the program around us may change its own.
+
+    Engines are kept here too, unless another directory is set.
+    """
+    state_dir, slots = settings.state_dir.absolute(), settings.slots
+    engines_dir = slots.engines.directory or str(state_dir / "engines")
     return replace(
         settings,
-        state_dir=settings.state_dir.absolute(),
+        state_dir=state_dir,
+        slots=replace(slots, engines=replace(slots.engines, directory=engines_dir)),
         trust_dir=settings.trust_dir.absolute(),
         credentials=settings.credentials.absolute(),
     )

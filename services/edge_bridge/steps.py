@@ -16,8 +16,9 @@ from edge_bridge.errors import (
 from edge_bridge.fetch import Fetcher
 from edge_bridge.green_deaths import GreenDeaths
 from edge_bridge.outcome import Proof
+from edge_bridge.protocol import Ready
 from edge_bridge.settings import Settings
-from edge_bridge.slots import Slots, StagedModel, WarmUp
+from edge_bridge.slots import Slots, StagedModel
 from edge_bridge.store import ModelStore
 from edge_bridge.swap_gate import SwapGate
 from edge_bridge.trust import Trust
@@ -57,7 +58,8 @@ class Steps:
         self._settings = settings
         self._fetcher = fetcher
         self._trust = trust
-        self._warm_up_ms = 0.0
+        self._warm_up: Ready | None = None
+        """Of the model that was loaded last; None when the one that serves was warm already."""
         self._swap_ms = 0.0
         self._late_s: float | None = None
         self.deaths = GreenDeaths()
@@ -89,8 +91,7 @@ class Steps:
         """Verify what is stored and warm a green worker up with it."""
         with span("bridge.stage", **self._attributes(target)):
             await self._permit_stored(target, memory)
-            warm_up = await self._load(Placed(target.model, target.digest))
-        self._warm_up_ms = warm_up.warm_up_ms
+            self._warm_up = await self._load(Placed(target.model, target.digest))
 
     async def start_shadow(self, target: RobotTarget, memory: Memory) -> None:
         """Verify what is stored and show it the frames too."""
@@ -141,7 +142,7 @@ class Steps:
                 return
             self._await_first(self.slots.warm.digest)
             await self.slots.fall_back(reason)
-        self._swap_ms, self._warm_up_ms = (time.monotonic() - started_s) * 1e3, 0.0
+        self._swap_ms, self._warm_up = (time.monotonic() - started_s) * 1e3, None
 
     async def prove(self, target: RobotTarget) -> Proof:
         """Wait for good inferences of the target's digest; raises ProofFailedError."""
@@ -163,7 +164,7 @@ class Steps:
         return Proof(
             inferences=good,
             swap_ms=self._swap_ms,
-            warm_up_ms=self._warm_up_ms,
+            warm_up=self._warm_up,
             switch_late_s=self._late_s,
         )
 
@@ -175,7 +176,8 @@ class Steps:
 
     def warm_up_ms(self, digest: Digest) -> float:
         """How long staging took to warm ``digest`` up; 0 when it was warm already."""
-        return self._warm_up_ms if _digest(self.slots.staged) == digest else 0.0
+        loaded = self._warm_up if _digest(self.slots.staged) == digest else None
+        return loaded.warm_up_ms if loaded else 0.0
 
     def release_of(self, target: RobotTarget) -> int:
         """Which release the registry last said this is; 0 when it does not list it."""
@@ -223,7 +225,7 @@ class Steps:
         await self._trust.permit(target, memory)
         await self._verify_stored(target, memory)
 
-    async def _load(self, placed: Placed) -> WarmUp:
+    async def _load(self, placed: Placed) -> Ready:
         return await self.slots.stage(self._stored(placed))
 
     def _stored(self, placed: Placed) -> StagedModel:

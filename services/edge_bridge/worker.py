@@ -19,6 +19,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from edge_bridge import protocol
+from edge_bridge.backends import start_gpu
 from edge_bridge.errors import LoadFailedError, WarmUpFailedError
 from edge_bridge.protocol import Answer, Hasten, Load, Ready, Refused, WorkerArguments
 
@@ -79,12 +80,13 @@ class Worker:
 
     def _load(self, order: Load) -> None:
         if order.gentle:
+            start_gpu(self._arguments.backend)
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         # Imported here: the runtime's own start is a good part of the load.
         from edge_bridge.serving import load
 
         try:
-            self._served, self._outcome = load(order, self._arguments)
+            self._served, self._outcome = load(order, self._arguments, self._send)
         except LoadFailedError as error:
             self._outcome = Refused(stage="load", reason=str(error))
         except WarmUpFailedError as error:
@@ -113,7 +115,11 @@ class Worker:
             return  # not permitted here: it goes on gently, and load_timeout_s bounds it
 
     def _send(self, answer: Answer) -> None:
-        self._connection.send(protocol.encode(answer))
+        """From either thread: a message is sent whole or not at all."""
+        try:
+            self._connection.send(protocol.encode(answer))
+        except (BrokenPipeError, ConnectionResetError):
+            os._exit(0)  # the bridge went away while an answer was on its way
 
 
 def _settle() -> None:
@@ -130,8 +136,8 @@ def main(argv: list[str]) -> None:
     _settle()
     try:
         Worker(WorkerArguments.of(argv)).run()
-    except (BrokenPipeError, ConnectionResetError):
-        os._exit(0)  # the bridge went away while an answer was on its way
+    except ConnectionResetError:
+        os._exit(0)  # the bridge went away with answers unread
     os._exit(0)  # a daemon thread inside the runtime must not hold the process up
 
 

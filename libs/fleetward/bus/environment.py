@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fleetward.bus.connection import BusSettings
@@ -55,6 +55,14 @@ class Environment:
         if not 0 < number < MAX_NUMBER:
             raise SettingsError(f"{name}={text!r} must be above 0 and below {MAX_NUMBER:g}.")
         return number
+
+    def choice(self, name: str, choices: Sequence[str], default: str) -> str:
+        """One of ``choices``, ``default`` when it is not set; raises SettingsError."""
+        text = self._variables.get(name) or default
+        if text not in choices:
+            known = ", ".join(each for each in choices if each)
+            raise SettingsError(f"{name}={text!r} is not known. Use one of {known}.")
+        return text
 
     def bus(self, name: str) -> BusSettings:
         """Where the bus is, for the principal or robot ``name``; raises SettingsError."""

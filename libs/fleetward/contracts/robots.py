@@ -95,6 +95,12 @@ class ModelActivated(Event, frozen=True, kw_only=True):
     """What the first plan said would move."""
     fetch_remarks: tuple[str, ...] = ()
     """What went another way than planned, for people: a delta refused, a site cache gone past."""
+    backend: str = ""
+    """The runtime that serves it; empty where it was warm already, and from older bridges."""
+    engine_key: str = ""
+    """Which TensorRT engine, ``sha256:<hex>`` of all that it depends on; empty with other runtimes."""
+    load_remarks: tuple[str, ...] = ()
+    """How its engine came, what was refused on the way, why a better runtime was not taken."""
     switch_late_s: float | None = None
     """How long after the agreed instant it swapped, by the hub's clock as the robot knew it."""
     activated_at: UtcTime
