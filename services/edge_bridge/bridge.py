@@ -21,6 +21,7 @@ from edge_bridge.facts import Facts
 from edge_bridge.fetch import Fetcher
 from edge_bridge.handlers import Converger
 from edge_bridge.journal import Journal
+from edge_bridge.ledger import Fate
 from edge_bridge.link import Link
 from edge_bridge.measuring import Measuring
 from edge_bridge.registry import Registry
@@ -98,6 +99,10 @@ class Bridge:
     def frames_served(self) -> int:
         """Frames answered since this bridge started."""
         return self._slots.ledger.frames_served
+
+    def fate_of(self, frame: int) -> Fate | None:
+        """What became of a frame, by the id that its result had; None: unknown, or long ago."""
+        return self._slots.ledger.fate_of(frame)
 
     @property
     def connected(self) -> bool:

@@ -203,7 +203,11 @@ class RobotCheckedIn(Event, frozen=True, kw_only=True):
     shadow_model: ModelRef | None = None
     """What sees its frames beside the model that serves, and answers nobody."""
     cached_digests: tuple[Digest, ...] = ()
+    frames_captured: int = 0
+    """Since its first model served: served, failed and dropped ones, and the few that are open."""
     frames_served: int = 0
+    frames_failed: int = 0
+    """The model answered them with an error."""
     frames_dropped: int = 0
     frames_reissued: int = 0
     bytes_fetched: int = 0
