@@ -40,7 +40,7 @@ class Measuring:
         self._sender = sender
         self._link = link
         self._slots = slots
-        self._vitals = Vitals(settings.state_dir)
+        self._vitals = Vitals(settings.state_dir, settings.host_root)
         self._probe: ControlLoopProbe | None = None
         if settings.control_probe_hz > 0:
             self._probe = ControlLoopProbe(recorder.record, settings.control_probe_hz)
@@ -105,7 +105,7 @@ class Measuring:
             now_s, captured = time.monotonic(), self._slots.ledger.frames_captured
             rate_hz = (captured - captured_before) / (now_s - before_s)
             before_s, captured_before = now_s, captured
-            self._vitals.read(self._recorder.record)
+            await asyncio.to_thread(self._vitals.read, self._recorder.record)
             self._record_sensor(rate_hz)
             self._record_buffer()
 

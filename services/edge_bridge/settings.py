@@ -72,6 +72,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     round_trip_s: float = 2.0
     """How often the way to the hub and back is measured."""
     vitals_s: float = 1.0
+    host_root: Path = Path("/")
+    """Where the machine's own ``/sys`` and ``/proc`` are seen, for a bridge in a container."""
     control_probe_hz: float = 20.0
     """0 leaves the probe out: the robot's own control loop reports instead."""
     ready_offline_after_s: float = 10.0
@@ -146,6 +148,7 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
     return replace(
         settings,
         slots=_slots(environment),
+        host_root=environment.optional_path("FLEETWARD_HOST_ROOT") or settings.host_root,
         frame_rate_hz=environment.number("FLEETWARD_FRAME_RATE_HZ", settings.frame_rate_hz),
         frame_height_px=int(
             environment.number("FLEETWARD_FRAME_HEIGHT_PX", settings.frame_height_px)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
+from edge_bridge.machine import Machine, Record
 from fleetward.contracts.signals import (
     CONTROL_LOOP_DURATION,
     FILESYSTEM_UTILIZATION,
@@ -16,23 +16,24 @@ from fleetward.contracts.signals import (
     SYSTEM_UPTIME,
 )
 
-Record = Callable[[str, float], None]
 _MEMINFO = Path("/proc/meminfo")
 
 
 class Vitals:
     """Readings of this machine; ``read`` records each of them once."""
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, host_root: Path) -> None:
         self._state_dir = state_dir
+        self._machine = Machine(host_root)
         self._started_s = time.monotonic()
 
     def read(self, record: Record) -> None:
-        """Record uptime, memory and disk as they are now."""
+        """Record uptime, memory, disk and hardware as they are now."""
         record(SYSTEM_UPTIME.name, time.clock_gettime(time.CLOCK_BOOTTIME))
         record(PROCESS_UPTIME.name, time.monotonic() - self._started_s)
         record(MEMORY_UTILIZATION.name, memory_utilization(_MEMINFO.read_text(encoding="ascii")))
         record(FILESYSTEM_UTILIZATION.name, self._filesystem_utilization())
+        self._machine.read(record)
 
     def _filesystem_utilization(self) -> float:
         disk = os.statvfs(self._state_dir)

@@ -128,3 +128,24 @@ def test_the_shipped_rules_cover_every_budget_and_read_only_known_signals() -> N
         assert f"> {budget_s:g}" in rule.text
     critical = {rule.alert for rule in book.rules if rule.severity is Severity.CRITICAL}
     assert critical == {"InferenceOverBudget", "InferenceErrors"}
+
+
+def test_the_shipped_rules_warn_of_the_zone_that_is_nearly_too_hot_and_of_no_other() -> None:
+    path = ROOT / "services" / "alerting" / "shipped_rules" / "fleetward.yml"
+    placed = read_rules(path.name, path.read_bytes())
+    (expression,) = [each.rule.expr for each in placed if each.rule.alert == "MachineNearlyTooHot"]
+    script = Script(
+        f"""
+load 10s
+  hw_temperature_celsius{{robot="r1",hw_id="cpu-thermal"}} 100x6
+  hw_temperature_celsius{{robot="r1",hw_id="gpu-thermal"}} 60x6
+  hw_temperature_celsius{{robot="r1",hw_id="tj-thermal"}} 100x6
+  hw_temperature_limit_celsius{{robot="r1",hw_id="cpu-thermal"}} 104.5x6
+  hw_temperature_limit_celsius{{robot="r1",hw_id="gpu-thermal"}} 104.5x6
+eval instant at 1m {" ".join(expression.split())}
+  {{robot="r1",hw_id="cpu-thermal"}} 100
+"""
+    )
+    script.run()
+    assert script.differences == []
+    assert script.compared == 1

@@ -16,9 +16,13 @@ class Signal(Struct, frozen=True):
     @property
     def metric(self) -> str:
         """The Prometheus name: dots become underscores, the unit becomes a suffix."""
-        suffix = {"s": "_seconds", "By": "_bytes", "Cel": "_celsius", "W": "_watts"}.get(
-            self.unit, ""
-        )
+        suffix = {
+            "s": "_seconds",
+            "By": "_bytes",
+            "Cel": "_celsius",
+            "W": "_watts",
+            "V": "_volts",
+        }.get(self.unit, "")
         return self.name.replace(".", "_") + suffix
 
 
@@ -52,6 +56,28 @@ LINK_RECONNECTS = Signal("link.reconnects", "1", "network", "reconnects to the h
 BUFFER_OLDEST_AGE = Signal(
     "telemetry.buffer.oldest_age", "s", "network", "age of the oldest frame not yet stored"
 )
+TEMPERATURE = Signal("hw.temperature", "Cel", "machine", "a thermal zone, by hw.id")
+TEMPERATURE_LIMIT = Signal(
+    "hw.temperature.limit", "Cel", "machine", "where that zone shuts the machine down"
+)
+HOST_POWER = Signal("hw.host.power", "W", "machine", "what the whole module takes in")
+POWER = Signal("hw.power", "W", "machine", "one supply rail, by hw.id")
+VOLTAGE = Signal("hw.voltage", "V", "machine", "one supply rail, by hw.id")
+FAN_SPEED = Signal("hw.fan.speed_ratio", "1", "machine", "of the fan's full speed")
+GPU_UTILIZATION = Signal("hw.gpu.utilization", "1", "machine", "the GPU's load")
+BATTERY_CHARGE = Signal("hw.battery.charge", "1", "machine", "of a full battery")
+BATTERY_TIME_LEFT = Signal("hw.battery.time_left", "s", "machine", "until it is empty, discharging")
+THROTTLED = Signal(
+    "robot.throttled", "s", "machine", "since boot, how long heat or power held a processor down"
+)
+POWER_MODE = Signal("robot.power_mode", "1", "machine", "nvpmodel's number of the power mode")
+NETWORK_UP = Signal("hw.network.up", "1", "network", "1 while the interface is up")
+NETWORK_IO = Signal("system.network.io", "By", "network", "bytes since boot, by direction")
+NETWORK_ERRORS = Signal("system.network.errors", "1", "network", "packets since boot, by direction")
+NETWORK_DROPPED = Signal(
+    "system.network.packet.dropped", "1", "network", "packets since boot, by direction"
+)
+WIFI_RSSI = Signal("link.wifi.rssi", "dBm", "network", "how strong the access point is heard")
 
 SIGNALS: tuple[Signal, ...] = (
     INFERENCE_DURATION,
@@ -70,6 +96,22 @@ SIGNALS: tuple[Signal, ...] = (
     SENSOR_DROPPED,
     LINK_RECONNECTS,
     BUFFER_OLDEST_AGE,
+    TEMPERATURE,
+    TEMPERATURE_LIMIT,
+    HOST_POWER,
+    POWER,
+    VOLTAGE,
+    FAN_SPEED,
+    GPU_UTILIZATION,
+    BATTERY_CHARGE,
+    BATTERY_TIME_LEFT,
+    THROTTLED,
+    POWER_MODE,
+    NETWORK_UP,
+    NETWORK_IO,
+    NETWORK_ERRORS,
+    NETWORK_DROPPED,
+    WIFI_RSSI,
 )
 
 LATENCY_BUDGETS_S: dict[str, float] = {
@@ -84,6 +126,7 @@ NOT_SUMMARIZED = frozenset(
     for signal in (
         *(SYSTEM_UPTIME, PROCESS_UPTIME, SENSOR_RATE_TARGET),
         *(SENSOR_DROPPED, LINK_RECONNECTS, BUFFER_OLDEST_AGE),
+        *(THROTTLED, POWER_MODE),
     )
 )
 """Counters since boot, and what is set or says how things lay before: a mean of it judges no model."""
