@@ -17,33 +17,38 @@ settings.load_profile("house")
 # Real servers: nats_system, shared_nats_system, object_store.
 pytest_plugins = ["testkit.servers"]
 
-WHOLE_SYSTEMS = ("tests/e2e", "tests/faults")
-"""Directories whose tests run a whole fleet. Two at once would starve each other on two cores, so
-these share one of the workers and begin first: the other files fill up the rest, and all ends."""
-
-BESIDE_THEM = (
-    "tests/faults/test_bad_input.py",
-    "tests/faults/test_coordinator_replicas.py",
-    "tests/faults/test_ingest_disk_full.py",
+ONE_BY_ONE = (
+    "tests/e2e",
+    "tests/faults/test_kill_again_and_again.py",
+    "tests/faults/test_switch_and_shadow.py",
+    "tests/faults/test_workers_and_silence.py",
+    "tests/faults/test_wrong_clocks.py",
 )
-"""Of those directories, what judges no model by its latency and so does not mind company."""
+"""Whole fleets that are judged by latency, by frames or by silence: two of them at once could starve
+each other on two cores, so they share one of the workers."""
 FLEETS = "fleets"
+FIRST = (FLEETS, "tests/faults", "tests/integration")
+"""What is begun before the rest, in this order: a test that waits for long and begins last would
+be waited for by every other worker, and the short ones fill up what is left."""
 
 
-class OneFleetAtATime(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
-    """Keeps the tests of one file together, and those of whole fleets on one worker."""
+class LongestFirst(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no types
+    """Keeps the tests of one file together, and those of sensitive fleets on one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
-        is_fleet = nodeid.startswith(WHOLE_SYSTEMS) and not nodeid.startswith(BESIDE_THEM)
-        return FLEETS if is_fleet else nodeid.partition("::")[0]
+        return FLEETS if nodeid.startswith(ONE_BY_ONE) else nodeid.partition("::")[0]
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        """Deal the fleets out before anything else."""
-        if FLEETS in self.workqueue:
-            self.workqueue.move_to_end(FLEETS, last=False)
+        """Deal out next what FIRST names first."""
+        self.workqueue.move_to_end(min(self.workqueue, key=_turn), last=False)
         super()._assign_work_unit(node)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneFleetAtATime:
+def _turn(scope: str) -> int:
+    """When a scope's turn is, counted in places of FIRST."""
+    return next((turn for turn, kind in enumerate(FIRST) if scope.startswith(kind)), len(FIRST))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LongestFirst:
     """What ``make test`` deals the tests out by."""
-    return OneFleetAtATime(config, log)
+    return LongestFirst(config, log)

@@ -35,6 +35,7 @@ def s3_client(
         aws_access_key_id=access_key,
         aws_secret_access_key=secret_key,
         region_name=REGION,
+        verify=None if endpoint.startswith("https:") else False,  # no certificates to load
         config=by_path.merge(config) if config else by_path,
     )
 
