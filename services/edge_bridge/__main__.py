@@ -9,7 +9,7 @@ import sys
 
 from edge_bridge.bridge import Bridge
 from edge_bridge.settings import Settings, settings_from
-from edge_bridge.sources import DirectorySource, PushSource, Source
+from edge_bridge.source_of import frames_of
 from fleetward.bus.logs import log
 from fleetward.bus.process import exit_status, stop_signal, unless_stopped
 from fleetward.bus.readiness import keep_watchdog_calm, notify_ready
@@ -23,7 +23,8 @@ NAME = "edge-bridge"
 async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; raises what broke a part of the bridge."""
     stopping = stop_signal()
-    async with Bridge(settings, source=_source(settings)) as bridge:
+    frames = frames_of(settings)
+    async with Bridge(settings, source=frames.source, on_result=frames.on_result) as bridge:
         await bridge.ready()
         _tell_supervisor()
         calming = asyncio.create_task(keep_watchdog_calm())
@@ -39,19 +40,6 @@ def _tell_supervisor() -> None:
         notify_ready()
     except OSError as problem:
         log(_logger, "bridge.ready_unheard", level=logging.WARNING, reason=str(problem))
-
-
-def _source(settings: Settings) -> Source:
-    """Frames from a directory, or none: a robot without a camera yet still fetches and reports."""
-    if settings.frames_dir is None:
-        log(_logger, "bridge.without_frames", level=logging.WARNING, set="FLEETWARD_FRAMES_DIR")
-        return PushSource()
-    return DirectorySource(
-        settings.frames_dir,
-        rate_hz=settings.frame_rate_hz,
-        height_px=settings.frame_height_px,
-        width_px=settings.frame_width_px,
-    )
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ from edge_bridge.errors import FrameRefusedError
 
 FrameType = Literal["uint8", "float32"]
 
-_ITEM_BYTES: dict[str, int] = {"uint8": 1, "float32": 4}
+ITEM_BYTES: dict[str, int] = {"uint8": 1, "float32": 4}
 _FORMATS: dict[str, FrameType] = {"B": "uint8", "f": "float32"}
 
 
@@ -27,11 +27,12 @@ class Frame(Struct, frozen=True):
 
     @property
     def size_bytes(self) -> int:
-        return math.prod(self.shape) * _ITEM_BYTES[self.dtype]
+        return math.prod(self.shape) * ITEM_BYTES[self.dtype]
 
 
-FrameSink: TypeAlias = Callable[[Frame], None]
-"""Takes a frame without waiting, on the event loop's thread, and copies what it keeps."""
+FrameSink: TypeAlias = Callable[[Frame], "int | None"]
+"""Takes a frame without waiting, on the event loop's thread, and copies what it keeps. Answers with the
+id that the frame's result will have; None before the first model serves."""
 
 
 def frame_of(array: Buffer) -> Frame:

@@ -46,21 +46,27 @@ class FramePump:
         self._reissued: deque[Ticket] = deque()
         self._waiting: Ticket | None = None
 
-    def accept(self, frame: Frame) -> None:
-        """Take a frame that was captured now; raises FrameRefusedError and then keeps no trace."""
+    def accept(self, frame: Frame) -> int | None:
+        """Take a frame that was captured now, and say its id; None before the first model serves.
+
+        Raises FrameRefusedError and then keeps no trace.
+        """
         if not self._began:
-            return
+            return None
         offset = None if self._target is None else self._ring.claim()
         if offset is None:
-            self._ledger.drop(self._ledger.capture())
-            return
+            dropped = self._ledger.capture()
+            self._ledger.drop(dropped)
+            return dropped
         try:
             self._ring.write(offset, frame)
         except BaseException:
             self._ring.release(offset)
             raise
-        self._replace_waiting(self._ticket(frame, offset))
+        ticket = self._ticket(frame, offset)
+        self._replace_waiting(ticket)
         self._dispatch()
+        return ticket.frame
 
     def aim(self, slot: WorkerSlot | None) -> int:
         """Give this worker every frame from now on, and return the first one's id.

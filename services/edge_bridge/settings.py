@@ -59,6 +59,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     trust_dir: Path
     traces_dir: Path | None = None
     frames_dir: Path | None = None
+    frame_socket: Path | None = None
+    """Where other processes of the robot hand frames over and read answers (see ``frame_socket``)."""
     frame_rate_hz: float = 10.0
     frame_height_px: int = 320
     frame_width_px: int = 320
@@ -143,6 +145,7 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
         trust_dir=environment.path("FLEETWARD_TRUST_DIR"),
         traces_dir=environment.optional_path("FLEETWARD_TRACES_DIR"),
         frames_dir=environment.optional_path("FLEETWARD_FRAMES_DIR"),
+        frame_socket=environment.optional_path("FLEETWARD_FRAME_SOCKET"),
         facts_path=environment.optional_path("FLEETWARD_FACTS_FILE"),
     )
     return replace(
