@@ -71,14 +71,17 @@ def request_row_of(request: type[Event]) -> RequestRow:
     )
 
 
-@lru_cache(maxsize=4096)
+_ROW_OF_KIND = {row.kind: row for row in EVENTS}
+
+
 def row_of_subject(subject: str) -> EventRow:
     """The row whose subject a concrete one is an instance of; raises UnknownEventError."""
-    kind = ".".join(subject.split(".")[:3])
-    for row in EVENTS:
-        if row.kind == kind:
-            return row
-    raise UnknownEventError(f"no row in EVENTS has the subject {subject}; it is not one of ours.")
+    row = _ROW_OF_KIND.get(".".join(subject.split(".", 3)[:3]))
+    if row is None:
+        raise UnknownEventError(
+            f"no row in EVENTS has the subject {subject}; it is not one of ours."
+        )
+    return row
 
 
 def consumers_of(principal: Principal) -> tuple[ConsumerRow, ...]:
