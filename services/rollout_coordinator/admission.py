@@ -49,7 +49,8 @@ class _Turns:
     def __init__(self, rollout: Rollout) -> None:
         self._rollout = rollout
         self._is_rolling = rollout.strategy is Strategy.ROLLING
-        away = [robot for robot in in_wave(rollout) if is_on_its_way(rollout.robots[robot])]
+        wave = in_wave(rollout) if self._is_rolling else ()
+        away = [robot for robot in wave if is_on_its_way(rollout.robots[robot])]
         self._lost = [robot for robot in away if _is_unknown(rollout, robot)]
         self._away = len(away)
         self._away_at = Counter(rollout.robots[robot].site for robot in away)
@@ -79,6 +80,8 @@ class _Turns:
 
 def admitted(rollout: Rollout, due: Sequence[RobotId], around: Surroundings) -> Admitted:
     """Who of ``due`` is given its target now, a bounded number at a time."""
+    if not due:
+        return Admitted(())
     turns, places = _Turns(rollout), FloorPlaces(rollout, around)
     robots: list[RobotId] = []
     lasting, scheduled = "", ""

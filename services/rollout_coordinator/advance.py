@@ -73,6 +73,7 @@ from rollout_coordinator.step import (
 from rollout_coordinator.superseding import superseded, taken
 from rollout_coordinator.waiting import is_waiting, waited
 from rollout_coordinator.waves import targeted, with_silent
+from rollout_coordinator.written_down import WriteDown, in_a_copy
 
 Report = RobotFact | InferenceSummarized | RolloutApproved | GateAnswered
 Fact = (
@@ -143,13 +144,15 @@ def advance(  # noqa: PLR0911 (one arm per kind of fact, and nothing else)
             return Step(rollout=rollout) if told is rollout else judged(told, now, around)
 
 
-def reported(rollout: Rollout, fact: Report, stored_at: datetime) -> Rollout:
+def reported(
+    rollout: Rollout, fact: Report, stored_at: datetime, write_down: WriteDown = in_a_copy
+) -> Rollout:
     """The rollout with what was reported written down; the same object when that changes nothing."""
     if rollout.state in FINAL_STATES:
         return rollout
     match fact:
         case InferenceSummarized():
-            evidence = with_summary(rollout, fact, stored_at)
+            evidence = with_summary(rollout, fact, stored_at, write_down)
             is_counted = evidence is not rollout.evidence
             return replace(rollout, evidence=evidence) if is_counted else rollout
         case RolloutApproved() | GateAnswered():
@@ -157,7 +160,7 @@ def reported(rollout: Rollout, fact: Report, stored_at: datetime) -> Rollout:
         case _:
             progress = progressed(rollout, fact, stored_at)
             noted = with_alert(rollout, fact, stored_at)
-            return with_robots(noted, {fact.robot_id: progress}) if progress else noted
+            return with_robots(noted, {fact.robot_id: progress}, write_down) if progress else noted
 
 
 def judged(rollout: Rollout, now: datetime, around: Surroundings) -> Step:

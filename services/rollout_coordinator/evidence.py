@@ -16,13 +16,19 @@ from fleetward.contracts.telemetry import InferenceSummarized
 from fleetward.contracts.variants import wanted
 from rollout_coordinator.looks import is_due
 from rollout_coordinator.observation import Side, moved, observed, restarted, said
+from rollout_coordinator.written_down import WriteDown, in_a_copy
 
 _CANARY_PHASES = frozenset({RobotPhase.TARGETED, RobotPhase.PROVED})
 _STAGING_PHASES = frozenset({RobotPhase.WAITING, RobotPhase.TARGETED, RobotPhase.STAGED})
 _UNSEEN = Observed()
 
 
-def with_summary(rollout: Rollout, summary: InferenceSummarized, stored_at: datetime) -> Evidence:
+def with_summary(
+    rollout: Rollout,
+    summary: InferenceSummarized,
+    stored_at: datetime,
+    write_down: WriteDown = in_a_copy,
+) -> Evidence:
     """The evidence with this window counted, or the same object when it does not count.
 
     Canary: robots of this rollout while they serve what it gave them. Control, at the same time:
@@ -42,7 +48,7 @@ def with_summary(rollout: Rollout, summary: InferenceSummarized, stored_at: date
         return rollout.evidence
     if stored_at < rollout.wave_started_at or not _is_finite(summary):
         return rollout.evidence
-    return _counted(rollout, progress, summary, side)
+    return _counted(rollout, progress, summary, side, write_down)
 
 
 def next_wave(rollout: Rollout) -> Evidence:
@@ -96,7 +102,11 @@ def _own_control_phases(rollout: Rollout) -> frozenset[RobotPhase]:
 
 
 def _counted(
-    rollout: Rollout, progress: RobotProgress, summary: InferenceSummarized, side: Side
+    rollout: Rollout,
+    progress: RobotProgress,
+    summary: InferenceSummarized,
+    side: Side,
+    write_down: WriteDown,
 ) -> Evidence:
     evidence, robot = rollout.evidence, summary.robot_id
     metrics = compared(rollout.policy)
@@ -108,11 +118,11 @@ def _counted(
     if own and side is Side.BEFORE:
         now, until = replace(now, before_until=summary.started_at), evidence.counted_until
     else:
-        until = {**evidence.counted_until, robot: summary.started_at}
+        until = write_down(evidence.counted_until, {robot: summary.started_at})
     counted = replace(
         evidence,
         counted_until=until,
-        observed={**evidence.observed, robot: now},
+        observed=write_down(evidence.observed, {robot: now}),
         is_look=False,
         is_own_control=own,
     )

@@ -13,6 +13,7 @@ from fleetward.contracts.surroundings import NOTHING_AROUND, Surroundings
 from rollout_coordinator.advance import Fact, Report, advance, judged, reported
 from rollout_coordinator.step import Step
 from rollout_coordinator.waiting import is_waiting
+from rollout_coordinator.written_down import OneCopy
 
 Told = tuple[Fact, datetime]
 """A fact, and when the server stored it: the same for every copy and every replica."""
@@ -57,9 +58,10 @@ def decided(
     target at most, and a bounded number of them.
     """
     step, heard, mattered = Step(rollout=rollout), rollout, list[Told]()
+    write_down = OneCopy()
     for count, (fact, stored_at) in enumerate(told):
         if isinstance(fact, _REPORTS) and _is_under_way(step.rollout):
-            noted = reported(heard, fact, stored_at)
+            noted = reported(heard, fact, stored_at, write_down)
             if noted is heard:
                 continue
             heard = noted

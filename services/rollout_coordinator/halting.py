@@ -7,21 +7,22 @@ from msgspec.structs import replace
 from fleetward.contracts.rollouts import RobotPhase, Rollout, Strategy
 from fleetward.contracts.wording import how_many
 from rollout_coordinator.looks import share
-from rollout_coordinator.step import count, count_unsettled, counted, goal_phase, reached
+from rollout_coordinator.step import counted, due_phase, goal_phase, phases_of, reached
 from rollout_coordinator.verdict import condemnation
 
 
 def halt_reason(rollout: Rollout) -> str:
     """Why the rollout must be taken back now, or an empty string. Both thresholds bind."""
     robots, policy = counted(rollout, reached(rollout)), rollout.policy
-    failed = count(rollout, robots, RobotPhase.FAILED)
+    stands = phases_of(rollout, robots)
+    failed = stands.count(RobotPhase.FAILED)
     if failed * 100 > policy.max_error_percent * len(robots):
         return f"{failed} of {how_many(len(robots), 'robot')} failed: {_first_failure(rollout)}"
-    settled = not count_unsettled(rollout, robots)
+    settled = due_phase(rollout) not in stands and RobotPhase.TARGETED not in stands
     goal = goal_phase(rollout)
-    arrived = count(rollout, robots, goal)
+    arrived = stands.count(goal)
     if settled and arrived * 100 < policy.min_success_percent * len(robots):
-        unknown = count(rollout, robots, RobotPhase.UNKNOWN)
+        unknown = stands.count(RobotPhase.UNKNOWN)
         return (
             f"only {arrived} of {how_many(len(robots), 'robot')} {goal.value} the model "
             f"({failed} failed, {unknown} unknown), below {policy.min_success_percent:g} %"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import chain
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -12,6 +13,7 @@ from fleetward.contracts.event import Event
 from fleetward.contracts.ids import Digest, ModelRef, RobotId, RolloutId
 from fleetward.contracts.robots import TargetMode
 from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout, Strategy
+from rollout_coordinator.written_down import WriteDown, in_a_copy
 
 
 class TargetOrder(Struct, frozen=True, kw_only=True):
@@ -63,9 +65,13 @@ class Step(Struct, frozen=True, kw_only=True):
         )
 
 
-def with_robots(rollout: Rollout, changed: Mapping[RobotId, RobotProgress]) -> Rollout:
+def with_robots(
+    rollout: Rollout,
+    changed: Mapping[RobotId, RobotProgress],
+    write_down: WriteDown = in_a_copy,
+) -> Rollout:
     """The rollout with some robots' progress replaced."""
-    return replace(rollout, robots={**rollout.robots, **changed})
+    return replace(rollout, robots=write_down(rollout.robots, changed))
 
 
 def in_wave(rollout: Rollout) -> tuple[RobotId, ...]:
@@ -76,7 +82,7 @@ def in_wave(rollout: Rollout) -> tuple[RobotId, ...]:
 def reached(rollout: Rollout) -> tuple[RobotId, ...]:
     """The robots of this wave and every wave before it; while a blue-green one stages, everybody."""
     waves = rollout.waves if rollout.staging else rollout.waves[: rollout.wave + 1]
-    return tuple(robot for wave in waves for robot in wave)
+    return tuple(chain.from_iterable(waves))
 
 
 def counted(rollout: Rollout, robots: tuple[RobotId, ...]) -> tuple[RobotId, ...]:
@@ -84,14 +90,15 @@ def counted(rollout: Rollout, robots: tuple[RobotId, ...]) -> tuple[RobotId, ...
 
     Once a blue-green rollout switches, only those that hold green: the others counted at staging.
     """
-    switches = rollout.strategy is Strategy.BLUE_GREEN and not rollout.staging
-    held = ((robot, rollout.robots[robot]) for robot in robots)
-    return tuple(
-        robot
-        for robot, progress in held
-        if progress.phase is not RobotPhase.SUPERSEDED
-        and (not switches or progress.is_to_switch or progress.phase is RobotPhase.STAGED)
-    )
+    held = rollout.robots
+    ours = [robot for robot in robots if held[robot].phase is not RobotPhase.SUPERSEDED]
+    if rollout.strategy is Strategy.BLUE_GREEN and not rollout.staging:
+        ours = [robot for robot in ours if _holds_green(held[robot])]
+    return tuple(ours)
+
+
+def _holds_green(progress: RobotProgress) -> bool:
+    return progress.is_to_switch or progress.phase is RobotPhase.STAGED
 
 
 def due_phase(rollout: Rollout) -> RobotPhase:
@@ -112,7 +119,14 @@ def count_unsettled(rollout: Rollout, robots: tuple[RobotId, ...]) -> int:
 
 def count(rollout: Rollout, robots: tuple[RobotId, ...], *phases: RobotPhase) -> int:
     """How many of ``robots`` are in one of ``phases``."""
-    return sum(rollout.robots[robot].phase in phases for robot in robots)
+    stands = phases_of(rollout, robots)
+    return sum(stands.count(phase) for phase in phases)
+
+
+def phases_of(rollout: Rollout, robots: tuple[RobotId, ...]) -> list[RobotPhase]:
+    """Where each of ``robots`` stands."""
+    held = rollout.robots
+    return [held[robot].phase for robot in robots]
 
 
 def waiting_reason(progress: RobotProgress, silent_after_s: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -58,7 +58,8 @@ def targeted(rollout: Rollout, now: datetime, around: Surroundings) -> Step:
     The same rollout object: nobody is due, or nobody may be given anything, as was known before.
     """
     due_in = due_phase(rollout)
-    due = [robot for robot in reached(rollout) if rollout.robots[robot].phase is due_in]
+    held = rollout.robots
+    due = [robot for robot in reached(rollout) if held[robot].phase is due_in]
     who = admitted(rollout, due, around)
     if not who.robots:
         waits_at_gates = bool(rollout.checkpoint) and not due
@@ -87,6 +88,9 @@ def with_withheld(
 def with_silent(rollout: Rollout, tick: Tick, now: datetime) -> Rollout:
     """Robots that were given the model and stayed silent past the deadline become unknown."""
     deadline_s = rollout.policy.silent_after_s
+    latest = now - timedelta(seconds=deadline_s)
+    if not _was_expected_at(rollout, tick, latest):
+        return rollout
     overdue = {
         robot: replace(
             progress, phase=RobotPhase.UNKNOWN, reason=waiting_reason(progress, deadline_s)
@@ -94,15 +98,15 @@ def with_silent(rollout: Rollout, tick: Tick, now: datetime) -> Rollout:
         for robot, progress in rollout.robots.items()
         if progress.phase is RobotPhase.TARGETED
         and not is_held_back(progress)
-        and _silence_s(rollout, progress, tick, now) >= deadline_s
+        and expected_since(rollout, progress) <= latest
     }
     return with_robots(rollout, overdue) if overdue else rollout
 
 
-def _silence_s(rollout: Rollout, progress: RobotProgress, tick: Tick, now: datetime) -> float:
-    """How long a robot could have been heard and was not: nobody listened before we did."""
-    since = expected_since(rollout, progress)
-    return (now - max(since, tick.listening_since or since)).total_seconds()
+def _was_expected_at(rollout: Rollout, tick: Tick, moment: datetime) -> bool:
+    """Whether anybody could have been heard: not before we listened, nor before an agreed switch."""
+    begins = (tick.listening_since, rollout.switch_at)
+    return all(begin is None or begin <= moment for begin in begins)
 
 
 def _given(rollout: Rollout, robots: Sequence[RobotId], now: datetime) -> Step:
