@@ -97,6 +97,7 @@ def planned(
     standing = settled(progresses(given, fleet), given, wanted.variants)
     _check_modes(request.strategy, standing, fleet)
     sites = {each.robot_id: each.labels.get(SITE_LABEL, "") for each in fleet.robots}
+    waves = waves_of(request.strategy, request.policy, given, sites)
     plan = Rollout(
         rollout_id=request.rollout_id,
         model=wanted.model,
@@ -104,10 +105,10 @@ def planned(
         variants=wanted.variants,
         strategy=request.strategy,
         policy=request.policy,
-        waves=waves_of(request.strategy, request.policy, given, sites),
+        waves=waves,
         staging=request.strategy is Strategy.BLUE_GREEN,
         state=RolloutState.RUNNING,
-        robots=standing,
+        robots={robot: standing[robot] for wave in waves for robot in wave},
         selector=request.selector,
         is_continuous=request.is_continuous,
         requested_by=request.requested_by,

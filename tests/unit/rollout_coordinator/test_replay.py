@@ -12,13 +12,14 @@ from fleetward.contracts.decisions import (
     Given,
     RolloutDecided,
 )
-from fleetward.contracts.rollout_rows import ROBOTS_PER_SHARD, split
+from fleetward.contracts.rollout_rows import ROBOTS_PER_SHARD, split, whole_of
 from fleetward.contracts.rollouts import Rollout, RolloutPolicy
 from fleetward.contracts.surroundings import NOTHING_AROUND, SiteRoom, Surroundings
 from rollout_coordinator import decision_log
 from rollout_coordinator.advance import begun
 from rollout_coordinator.decision_log import logged, told_by, unpacked, within_limit
 from rollout_coordinator.fold import Told, decided
+from rollout_coordinator.plan import planned
 from rollout_coordinator.replay import Difference, Replayed, replayed
 from rollout_coordinator.state_digest import StateDigest, digest_after, digest_of
 from rollout_coordinator.step import Step, Tick
@@ -32,6 +33,7 @@ from tests.unit.rollout_coordinator.test_advance_histories import (
     fact_of,
     plan_of,
 )
+from tests.unit.rollout_coordinator.test_plan import RECORD, fleet, request
 
 CLOSED = Surroundings(sites={"": SiteRoom(closed="it is night there")})
 
@@ -193,3 +195,10 @@ def logged_with(decision: RolloutDecided, inputs: Given) -> RolloutDecided:
     digest = StateDigest(decision.revision, b"", {})
     other = logged(None, inputs, decision.decided_at, step, (None, digest))
     return replace(decision, given=other.given)
+
+
+def test_large_rollout_holds_its_robots_in_one_order_planned_or_read_back() -> None:
+    """A replica that reads it from its shards takes the same robots back first."""
+    plan = planned(request(), RECORD, fleet(ROBOTS_PER_SHARD + 50), scenes.START)
+    stored = split(plan, None)
+    assert list(plan.robots) == list(whole_of(stored.row, stored.shards).robots)
