@@ -70,7 +70,7 @@ async def serve(settings: Settings) -> None:
             consumer,
             handlers.frames,
             batch=settings.batch,
-            max_wait_s=settings.max_wait_s,
+            max_wait_s=lambda: settings.max_wait_s,
         )
         await pull.start()
         loop = asyncio.get_running_loop()

@@ -15,8 +15,10 @@ from fleetward.bus.pull import Pull
 from fleetward.bus.readiness import notify_ready
 from fleetward.bus.requests import answer
 from fleetward.bus.tracing import setup_tracing
+from fleetward.contracts.alerts import AlertFired
 from fleetward.contracts.catalog import consumers_of
 from fleetward.contracts.decisions import ExplainRollout
+from fleetward.contracts.judgements import ModelWithdrawn
 from fleetward.contracts.rollout_plans import PlanRollout
 from fleetward.contracts.rollouts import RolloutRequested
 from fleetward.contracts.rows import Principal
@@ -37,6 +39,8 @@ from rollout_coordinator.turns import Turns
 from rollout_coordinator.watch import keep_time, utc_now, watch_rollouts
 
 NAME = Principal.COORDINATOR.value
+URGENT = frozenset({AlertFired, ModelWithdrawn})
+"""Facts that stop a rollout, and are rare."""
 
 
 async def serve(settings: Settings) -> None:
@@ -57,7 +61,7 @@ async def serve(settings: Settings) -> None:
     handlers = Handlers(connection, ledger, interest, beginnings, decisions, utc_now)
     await sites.listen()
     await watch_rollouts(connection, ledger, interest)
-    pulls = _consumers(broker, handlers, settings)
+    pulls = _consumers(broker, handlers, settings, interest)
     await broker.start()
     await answer(connection, PlanRollout, planner.previewed)
     for pull in pulls:
@@ -76,8 +80,20 @@ async def serve(settings: Settings) -> None:
     await close(connection)
 
 
-def _consumers(broker: NatsBroker, handlers: Handlers, settings: Settings) -> list[Pull]:
-    """Requests are listened to one by one; what comes in bulk is pulled, and not started yet."""
+def _consumers(
+    broker: NatsBroker, handlers: Handlers, settings: Settings, interest: Interest
+) -> list[Pull]:
+    """Requests are listened to one by one; what comes in bulk is pulled, and not started yet.
+
+    In a large fleet bulk is gathered for longer, but for what is to stop a rollout.
+    """
+
+    def bulk_wait_s() -> float:
+        return settings.gathering_s(interest.most_robots())
+
+    def urgent_wait_s() -> float:
+        return settings.facts_wait_s
+
     pulls: list[Pull] = []
     for consumer in consumers_of(Principal.COORDINATOR):
         if RolloutRequested in consumer.events:
@@ -89,7 +105,7 @@ def _consumers(broker: NatsBroker, handlers: Handlers, settings: Settings) -> li
                     consumer,
                     handlers.on_facts,
                     batch=settings.facts_per_write,
-                    max_wait_s=settings.facts_wait_s,
+                    max_wait_s=bulk_wait_s if URGENT.isdisjoint(consumer.events) else urgent_wait_s,
                 )
             )
     return pulls

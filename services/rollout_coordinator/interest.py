@@ -68,6 +68,10 @@ class Interest:
         """Whether it is open, with as many robots, as far as is known here."""
         return self._sizes.get(rollout_id, -1) >= robots
 
+    def most_robots(self) -> int:
+        """How many the largest open rollout has, as far as is known here."""
+        return max(self._sizes.values(), default=0)
+
     def continuous_rollouts(self) -> tuple[RolloutId, ...]:
         """Those that robots may join."""
         return tuple(sorted(self._continuous & self._open))

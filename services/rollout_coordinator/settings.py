@@ -33,12 +33,19 @@ class Settings(Struct, frozen=True, kw_only=True):
     gatekeeper: GatekeeperLimits = GatekeeperLimits()
     facts_wait_s: float = 0.1
     """How long facts are gathered before they are folded."""
+    facts_wait_s_per_robot: float = 1e-4
+    """How long for each robot of the largest open rollout, if that is longer: a decision looks at all
+    of them. For the largest that there may be it is a second."""
     site_policy_age_s: float = 1.0
     """How old the policy of a site may be that is decided by, if nobody heard of a newer one."""
     check_in_age_s: float = 1.0
     """How old the check-ins may be by which robots of a site with a floor count as in service."""
     enrolled_age_s: float = 10.0
     """How old the list of a site's robots may be."""
+
+    def gathering_s(self, robots: int) -> float:
+        """How long facts are gathered while the largest open rollout has so many robots."""
+        return max(self.facts_wait_s, robots * self.facts_wait_s_per_robot)
 
 
 def settings_from(variables: Mapping[str, str]) -> Settings:

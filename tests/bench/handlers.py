@@ -142,7 +142,7 @@ async def _take_pull(system: NatsSystem, connection: Client, consumer: ConsumerR
         if taken >= FACTS:
             done.set()
 
-    pull = Pull(connection, consumer, handle, max_wait_s=0.01)
+    pull = Pull(connection, consumer, handle, max_wait_s=lambda: 0.01)
     await pull.start()
     await done.wait()
     await pull.stop()

@@ -29,6 +29,8 @@ EXPIRES_S = 30.0
 HEARTBEAT_S = 2.0
 REARM_CHECK_S = 0.5
 RETRY_DELAY_S = 1.0
+MAX_WAIT_S = 0.25
+"""How late a batch is, unless its puller says otherwise."""
 PENDING_BYTES = 64 * 1024 * 1024
 _STATUS_HEARTBEAT = "100"
 _STATUS_EXPIRED = "408"
@@ -37,7 +39,10 @@ Handler = Callable[[Sequence[Delivery]], Awaitable[None]]
 
 
 class Pull:
-    """Feeds a handler batches of at most ``batch`` messages, at most ``max_wait_s`` late."""
+    """Feeds a handler batches of at most ``batch`` messages, at most ``max_wait_s()`` late.
+
+    max_wait_s: asked when the first message of a batch has come.
+    """
 
     def __init__(
         self,
@@ -46,7 +51,7 @@ class Pull:
         handler: Handler,
         *,
         batch: int = 500,
-        max_wait_s: float = 0.25,
+        max_wait_s: Callable[[], float] = lambda: MAX_WAIT_S,
     ) -> None:
         self._connection = connection
         self._consumer = consumer
@@ -141,7 +146,7 @@ class Pull:
 
     async def _gather(self) -> list[Msg]:
         messages = [await self._arrived.get()]
-        deadline = asyncio.get_running_loop().time() + self._max_wait_s
+        deadline = asyncio.get_running_loop().time() + self._max_wait_s()
         while len(messages) < self._batch:
             try:
                 messages.append(self._arrived.get_nowait())

@@ -55,7 +55,7 @@ class Heard:
 async def pulling(
     connection: Client, handler: Handler, batch: int = 100, row: ConsumerRow = HEALTH
 ) -> AsyncIterator[None]:
-    puller = Pull(connection, row, handler, batch=batch, max_wait_s=0.05)
+    puller = Pull(connection, row, handler, batch=batch, max_wait_s=lambda: 0.05)
     await puller.start()
     try:
         yield

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from msgspec.structs import replace
 
-from fleetward.contracts.rollouts import RolloutState
+from fleetward.bus.connection import BusSettings
+from fleetward.contracts.rollouts import MAX_ROBOTS_PER_ROLLOUT, RolloutState
 from rollout_coordinator.interest import Interest
+from rollout_coordinator.settings import Settings
 from tests.unit.rollout_coordinator.scenes import ELSEWHERE, HERE, activated, alert, started
+
+SETTINGS = Settings(
+    bus=BusSettings(url="nats://127.0.0.1:4222", name="coordinator", credentials=Path("unused")),
+    signing_key=Path("unused"),
+    trust_dir=Path("unused"),
+)
 
 
 def test_fact_about_a_robot_reaches_its_rollout() -> None:
@@ -51,3 +62,11 @@ def test_refresh_forgets_what_the_stream_does_not_hold() -> None:
     interest.begin_refresh()
     interest.replace([])
     assert interest.open_rollouts() == ()
+
+
+def test_facts_are_gathered_for_longer_the_more_robots_the_largest_rollout_has() -> None:
+    interest = Interest()
+    assert SETTINGS.gathering_s(interest.most_robots()) == SETTINGS.facts_wait_s
+    interest.note(started(MAX_ROBOTS_PER_ROLLOUT))
+    interest.note(replace(started(1), rollout_id=ELSEWHERE))
+    assert SETTINGS.gathering_s(interest.most_robots()) == pytest.approx(1.0)
