@@ -67,7 +67,7 @@ class Site:
         await provision(connection)
         await close(connection)
         connection = await connect(self._bus(Principal.ENROLLER))
-        await enrol(connection, self.robots)
+        await enrol(connection, self.robots, self.identities.robot_public)
         await close(connection)
         self.home.write_connection(self._connection())
 

@@ -24,6 +24,7 @@ from edge_bridge.journal import Journal
 from edge_bridge.ledger import Fate
 from edge_bridge.link import Link
 from edge_bridge.measuring import Measuring
+from edge_bridge.receipts import Receipts
 from edge_bridge.registry import Registry
 from edge_bridge.reporting import CheckIns, Reporter
 from edge_bridge.sending import FrameSender
@@ -34,6 +35,7 @@ from edge_bridge.spool import Spool
 from edge_bridge.state_dir import locked, with_whole_paths
 from edge_bridge.steps import Steps
 from edge_bridge.store import ModelStore
+from edge_bridge.surroundings import Surroundings
 from edge_bridge.swap_gate import SwapGate
 from edge_bridge.targets import TargetWatch
 from edge_bridge.telemetry import Recorder
@@ -212,6 +214,7 @@ class Bridge:
             watch=self._watch,
             withdrawn=self._withdrawn,
             gate=self._gate,
+            receipts=Receipts(settings.credentials, self.boot_id, Surroundings(settings.host_root)),
         )
         self._converger = Converger(
             settings,

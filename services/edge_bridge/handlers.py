@@ -240,9 +240,9 @@ class Converger:
 
     async def _prove(self, target: RobotTarget) -> None:
         proof = await self._steps.prove(target)
-        report = outcome.activated(target, proof, self.memory, _now())
+        reports = await self._steps.proved(target, proof, self.memory, _now())
         release = self._steps.release_of(target)
-        await self._remembered.change(lambda memory: converge.commit(memory, release), [report])
+        await self._remembered.change(lambda memory: converge.commit(memory, release), reports)
         log(_logger, "bridge.activated", model=str(target.model), generation=target.generation)
         self._window.start(target)
 

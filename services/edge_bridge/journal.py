@@ -20,6 +20,7 @@ from edge_bridge.converge import Memory
 from edge_bridge.errors import BridgeError
 from fleetward.contracts.codec import decode, encode
 from fleetward.contracts.event import Event
+from fleetward.contracts.receipts import SwapReceiptSigned
 from fleetward.contracts.robots import (
     ActivationFailed,
     ModelActivated,
@@ -38,6 +39,7 @@ REPORTED: dict[str, type[Event]] = {
         ModelShadowed,
         ModelStaged,
         RobotCheckedIn,
+        SwapReceiptSigned,
     )
 }
 

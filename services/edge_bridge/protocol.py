@@ -87,6 +87,7 @@ class Preparing(Struct, frozen=True, kw_only=True, tag=True):
 class Ready(Struct, frozen=True, kw_only=True, tag=True):
     """Loaded and warm. digest_mapped: sha256 of the very bytes the session was made of.
 
+    warm_up_p99_ms: of single inferences, by nearest rank; warm_up_ms is all of them together.
     backend: the runtime that serves. engine_key: of its engine, empty where it has none. remarks: how
     the engine came, what was refused on the way, why another runtime was not taken.
     """
@@ -94,6 +95,7 @@ class Ready(Struct, frozen=True, kw_only=True, tag=True):
     digest_mapped: Digest
     load_ms: float
     warm_up_ms: float
+    warm_up_p99_ms: float = 0.0
     backend: str = ""
     engine_key: str = ""
     remarks: tuple[str, ...] = ()

@@ -95,11 +95,12 @@ def load(
     opened, digest = _attested(order, arguments.backend, tell)
     loaded = time.monotonic()
     backend = opened.model
-    _warm_up(backend, order.path, arguments.warm_up_runs)
+    runs_ms = _warm_up(backend, order.path, arguments.warm_up_runs)
     ready = Ready(
         digest_mapped=digest,
         load_ms=(loaded - began) * 1e3,
         warm_up_ms=(time.monotonic() - loaded) * 1e3,
+        warm_up_p99_ms=_p99(runs_ms),
         backend=opened.backend,
         engine_key=opened.engine_key,
         remarks=tuple(remark[:REMARK_LIMIT_CHARACTERS] for remark in opened.remarks[:MAX_REMARKS]),
@@ -158,9 +159,11 @@ def _attested(
         raise LoadFailedError(f"the model {order.path} cannot be loaded: {error}") from error
 
 
-def _warm_up(backend: Backend, path: str, runs: int) -> None:
-    frame = backend.sample()
+def _warm_up(backend: Backend, path: str, runs: int) -> list[float]:
+    """How long each run took (ms)."""
+    frame, runs_ms = backend.sample(), []
     for _ in range(runs):
+        began_s = time.monotonic()
         try:
             backend.infer(frame)
         except Exception as error:  # a runtime's errors share no narrower root
@@ -169,7 +172,14 @@ def _warm_up(backend: Backend, path: str, runs: int) -> None:
                 f"{list(frame.shape)}: {type(error).__name__}: {error}. Run it once with such a "
                 "frame where it was made, correct it, and push it under a new version."
             ) from error
+        runs_ms.append((time.monotonic() - began_s) * 1e3)
     backend.reset()
+    return runs_ms
+
+
+def _p99(values: list[float]) -> float:
+    """By nearest rank; 0 of none."""
+    return sorted(values)[-(-99 * len(values) // 100) - 1] if values else 0.0
 
 
 def _summary(values: Array, *, whole: bool) -> Output:

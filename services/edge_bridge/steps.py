@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import datetime
 
 from edge_bridge.comparison import Comparison
 from edge_bridge.converge import Cost, Memory, Placed, Slotted, pinned
@@ -15,8 +16,9 @@ from edge_bridge.errors import (
 )
 from edge_bridge.fetch import Fetcher
 from edge_bridge.green_deaths import GreenDeaths
-from edge_bridge.outcome import Proof
+from edge_bridge.outcome import Proof, activated
 from edge_bridge.protocol import Ready
+from edge_bridge.receipts import Receipts
 from edge_bridge.settings import Settings
 from edge_bridge.slots import Slots, StagedModel
 from edge_bridge.store import ModelStore
@@ -28,6 +30,7 @@ from edge_bridge.watch import InferenceWatch
 from edge_bridge.withdrawals import WithdrawnDigests
 from fleetward.bus.tracing import context_of, current_traceparent, span, tracer
 from fleetward.contracts.codec import UnreadableMessageError
+from fleetward.contracts.event import Event
 from fleetward.contracts.ids import Digest
 from fleetward.contracts.robots import RobotTarget
 
@@ -48,6 +51,7 @@ class Steps:
         watch: InferenceWatch,
         withdrawn: WithdrawnDigests,
         gate: SwapGate,
+        receipts: Receipts,
     ) -> None:
         self.robot_id = settings.robot_id
         self.gate = gate
@@ -58,6 +62,7 @@ class Steps:
         self._settings = settings
         self._fetcher = fetcher
         self._trust = trust
+        self._receipts = receipts
         self._warm_up: Ready | None = None
         """Of the model that was loaded last; None when the one that serves was warm already."""
         self._swap_ms = 0.0
@@ -107,6 +112,7 @@ class Steps:
         while _digest(shadow.model) == target.digest:
             seen = shadow.comparison
             if seen.frames >= target.proof_inferences:
+                self._receipts.compared(target.digest, seen)
                 return seen
             if seen.errors >= bounds.min_inferences and seen.error_share > bounds.max_error_share:
                 raise ShadowFailedError(
@@ -167,6 +173,13 @@ class Steps:
             warm_up=self._warm_up,
             switch_late_s=self._late_s,
         )
+
+    async def proved(
+        self, target: RobotTarget, proof: Proof, memory: Memory, now: datetime
+    ) -> list[Event]:
+        """What is said of a target that is reached: that it is, and the receipt of its swap."""
+        receipt = await asyncio.to_thread(self._receipts.of, target, proof, now)
+        return [activated(target, proof, memory, now), *([receipt] if receipt else [])]
 
     async def await_swap(self, target: RobotTarget) -> None:
         """A while of waiting for the gate; raises TransientError while the hub's time is unknown."""

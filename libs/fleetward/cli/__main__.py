@@ -22,6 +22,7 @@ from fleetward.cli import (
     robot,
     robot_enrol,
     robot_remove,
+    robot_show,
     rollout,
     site,
     telemetry,
@@ -62,6 +63,7 @@ model.app.command("repair")(model_repair.repair)
 robot.app.command("enrol")(robot_enrol.enrol)
 robot.app.command("enroll")(robot_enrol.enrol)
 robot.app.command("remove")(robot_remove.remove)
+robot.app.command("show")(robot_show.show)
 robot.app.command("history")(history.robot_history)
 app.add_typer(model.app, name="model")
 app.add_typer(rollout.app, name="rollout")

@@ -117,8 +117,8 @@ def row_of(robot: RobotStatus, now: datetime) -> list[str]:
         return [robot.enrolled.robot_id, "never", "", "", "", "", labels, ""]
     return [
         robot.enrolled.robot_id,
-        _seen(robot, now),
-        _model(last),
+        seen(robot, now),
+        serving(last),
         str(last.generation),
         str(last.frames_served),
         str(last.frames_dropped),
@@ -139,7 +139,7 @@ def spoken_labels(labels: Mapping[str, str]) -> str:
     return " ".join(f"{name}={value}" for name, value in sorted(labels.items()))
 
 
-def _model(last: RobotCheckedIn) -> str:
+def serving(last: RobotCheckedIn) -> str:
     """What it serves, what it holds warm or shows its frames beside that, and what is on its way."""
     from fleetward.cli.rollout_view import fetched_so_far
 
@@ -153,7 +153,7 @@ def _model(last: RobotCheckedIn) -> str:
     return f"{active} ← {last.fetching.model} {fetched_so_far(last.fetching)}".lstrip()
 
 
-def _seen(robot: RobotStatus, now: datetime) -> str:
+def seen(robot: RobotStatus, now: datetime) -> str:
     from fleetward.cli.durations import spoken
 
     silent_for = spoken(max(0.0, robot.silent_for_s(now) or 0.0))

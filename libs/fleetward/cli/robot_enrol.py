@@ -202,8 +202,10 @@ async def _issued(home: Path, name: RobotId, labels: Mapping[str, str]) -> Path:
 
     async with Fleet.connect(home, principal=Principal.ENROLLER) as fleet:
         paths = HomePaths(home)
-        credentials = Identities(paths.keys, paths.credentials).issue_robot(name)
-        await announce(fleet.connection, [Robot(robot_id=name, labels=labels)])
+        identities = Identities(paths.keys, paths.credentials)
+        credentials = identities.issue_robot(name)
+        told = [Robot(robot_id=name, labels=labels)]
+        await announce(fleet.connection, told, identities.robot_public)
         anchor = await current_anchor(fleet.connection)
         if anchor is not None:
             make_private_dir(_trust_of(credentials))

@@ -22,6 +22,8 @@ class RobotEnrolled(Event, frozen=True, kw_only=True):
     lease_s: float = 5.0
     retired_at: UtcTime | None = None
     """Since then it no longer belongs to the fleet: nothing selects it, and its silence is no news."""
+    public_key: str = ""
+    """The public nkey of its credentials, which it signs receipts with; empty: not known."""
 
 
 class TargetMode(str, enum.Enum):

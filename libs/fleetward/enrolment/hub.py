@@ -63,7 +63,8 @@ class Hub:
 
     async def announce(self, robot: RobotId, labels: Mapping[str, str]) -> None:
         """It belongs to the fleet under these labels."""
-        await enrol(self._enroller, [Robot(robot_id=robot, labels=labels)])
+        told = [Robot(robot_id=robot, labels=labels)]
+        await enrol(self._enroller, told, self._identities.robot_public)
 
     async def anchor(self) -> Anchor:
         """What a robot begins to trust: what is newest, or the root a new system began with."""

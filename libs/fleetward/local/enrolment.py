@@ -3,7 +3,7 @@ that it was given since."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 
 from nats.aio.client import Client
@@ -11,25 +11,30 @@ from nats.aio.client import Client
 from fleetward.bus.enrolled import enrolled_robots
 from fleetward.bus.publish import publish
 from fleetward.contracts.fleet_facts import check_labels
+from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import RobotEnrolled
 from fleetward.local.programs import Robot
 
 
-async def enrol(connection: Client, robots: Sequence[Robot]) -> None:
-    """Announce every robot that is new or lacks a label. Needs ENROLLER's rights; raises LabelError."""
-    enrolled = {
-        value.event.robot_id: value.event.labels for value in await enrolled_robots(connection)
-    }
+async def enrol(
+    connection: Client, robots: Sequence[Robot], key_of: Callable[[RobotId], str]
+) -> None:
+    """Announce every robot that is new, lacks a label or has another key (``key_of``).
+
+    Needs ENROLLER's rights; raises LabelError.
+    """
+    enrolled = {value.event.robot_id: value.event for value in await enrolled_robots(connection)}
     for robot in robots:
-        held = enrolled.get(robot.robot_id)
-        labels = {**(held or {}), **robot.labels}
+        held, key = enrolled.get(robot.robot_id), key_of(robot.robot_id)
+        labels = {**(held.labels if held else {}), **robot.labels}
         check_labels(labels)
-        if held != labels:
+        if held is None or (held.labels, held.public_key) != (labels, key):
             await publish(
                 connection,
                 RobotEnrolled(
                     robot_id=robot.robot_id,
                     labels=labels,
+                    public_key=key,
                     enrolled_at=datetime.now(timezone.utc),
                 ),
             )

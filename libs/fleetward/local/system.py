@@ -155,7 +155,7 @@ class LocalSystem:
         async with self._connected(Principal.PROVISIONER) as provisioner:
             await provision(provisioner)
         async with self._connected(Principal.ENROLLER) as enroller:
-            await enrol(enroller, self._settings.robots)
+            await enrol(enroller, self._settings.robots, self._identities.robot_public)
 
     async def _pin_what_robots_trust(self) -> None:
         """A robot that starts for the first time believes nothing older than what is newest now."""

@@ -102,6 +102,11 @@ class Identities:
         """Where the credentials of a robot lie."""
         return self._credentials_dir / "robots" / f"{name}.creds"
 
+    def robot_public(self, name: RobotId) -> str:
+        """The public key in a robot's credentials, which are issued if they were not."""
+        token = nats_jwt.token_in(self.issue_robot(name).read_text(encoding="ascii"))
+        return str(nats_jwt.claims_of(token)["sub"])
+
     def revoke_robot(self, name: RobotId) -> None:
         """Void a robot's credentials for good; the server learns it by ``resolver.push_accounts``."""
         path = self.robot_path(name)

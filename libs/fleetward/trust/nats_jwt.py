@@ -164,6 +164,18 @@ def token_in(credentials_text: str) -> str:
     return lines[1].strip()
 
 
+def key_in(credentials_text: str) -> KeyPair:
+    """The key inside a ``.creds`` file; raises MalformedTokenError."""
+    lines = iter(credentials_text.splitlines())
+    for line in lines:
+        if "BEGIN USER NKEY SEED" in line:
+            try:
+                return KeyPair(next(lines, "").strip().encode())
+            except nkeys.NkeysError as error:
+                raise MalformedTokenError("the credentials hold a seed that is none.") from error
+    raise MalformedTokenError("the credentials hold no seed.")
+
+
 def _scope_claims(scope: UserScope) -> Claims:
     template: Claims = {
         "pub": {"allow": list(scope.publish)} if scope.publish else {"deny": [">"]},

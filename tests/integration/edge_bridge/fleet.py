@@ -15,6 +15,7 @@ from edge_bridge.health import HealthBounds
 from edge_bridge.settings import Settings
 from edge_bridge.slot import StagedModel
 from fleetward.bus.deliveries import Delivery
+from fleetward.bus.last_values import last_value
 from fleetward.bus.publish import publish
 from fleetward.bus.pull import Pull
 from fleetward.bus.requests import answer
@@ -22,12 +23,14 @@ from fleetward.contracts.catalog import CONSUMERS
 from fleetward.contracts.codec import encode
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import RobotId, RolloutId
+from fleetward.contracts.receipts import SwapReceipt, SwapReceiptSigned
 from fleetward.contracts.registry import FetchGranted, GrantFetch
 from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget, TargetMode
 from fleetward.contracts.rows import Principal
 from fleetward.contracts.telemetry import TelemetryFrame, TelemetryStored
 from fleetward.contracts.trust import RefreshTrust, TrustRefreshed
 from fleetward.trust.listing import listed
+from fleetward.trust.receipts import receipt_in
 from fleetward.trust.roles import TARGETS
 from fleetward.trust.signing import MANIFEST, TARGET, Signature
 from testkit.authority import Authority
@@ -81,6 +84,17 @@ class Fleet:
             "health": HealthBounds(min_inferences=5, min_latency_inferences=5),
         }
         return Settings(**{**fixed, **changes})  # type: ignore[arg-type]  # a test names its own
+
+    async def receipt(self, generation: int) -> SwapReceipt:
+        """What the robot signed for this generation, under the key of its credentials."""
+        operator = await self.system.connect(Principal.OPERATOR)
+        key = self.system.identities.robot_public(ROBOT)
+        while True:  # it leaves the robot just after the activation
+            value = await last_value(operator, SwapReceiptSigned, robot_id=ROBOT)
+            receipt = receipt_in(value.event, key) if value else None
+            if receipt is not None and receipt.generation == generation:
+                return receipt
+            await asyncio.sleep(0.01)
 
     def publish_model(self, model: StagedModel) -> None:
         """The registry has this model from now on."""

@@ -57,7 +57,7 @@ async def test_a_shadow_is_compared_and_reported_and_its_answers_reach_telemetry
     first, second = published(fleet, "v1", 1.0), published(fleet, "v2", 0.5)
     both, served, camera = {first.digest, second.digest}, list[InferenceDone](), Camera()
     camera.brightness = 200
-    async with Bridge(fleet.settings(), source=camera, on_result=served.append):
+    async with Bridge(fleet.settings(), source=camera, on_result=served.append) as bridge:
         await activated(fleet, first, 1)
         await fleet.aim(second, 2, mode=TargetMode.SHADOW)
         shadowed = await fleet.hears(ModelShadowed)
@@ -73,7 +73,15 @@ async def test_a_shadow_is_compared_and_reported_and_its_answers_reach_telemetry
         assert all(
             digests_in(frame, PERCEPTION_DURATION.name) <= {""} for frame in fleet.frames.values()
         )
-    assert {done.digest for done in served} == {first.digest}
+        assert {done.digest for done in served} == {first.digest}
+
+        proof = await activated(fleet, second, 3)
+        receipt = await fleet.receipt(3)
+        assert (receipt.digest, receipt.boot_id) == (second.digest, bridge.boot_id)
+        assert receipt.parity == {"y": pytest.approx(0.5)}
+        assert receipt.parity_frames >= 10
+        assert 0 < receipt.warm_up_p99_ms <= proof.warm_up_ms
+        assert (receipt.backend, proof.backend) == ("onnxruntime", "onnxruntime")
 
 
 async def test_a_shadow_is_kept_through_a_restart_until_the_next_target_and_reported_once(

@@ -54,7 +54,8 @@ def test_every_promised_command_is_there() -> None:
                 "repair",
             )
         ),
-        *(f"robot {verb}" for verb in ("history", "list", "enrol", "enroll", "label", "remove")),
+        *(f"robot {verb}" for verb in ("history", "list", "show", "enrol", "enroll")),
+        *("robot label", "robot remove"),
         *(f"keys {verb}" for verb in ("create", "init", "list", "sign-root", "rotate")),
         *("keys publish-root", "keys export-root"),
         *(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fleetward.contracts.receipts import SwapReceiptSigned
 from fleetward.contracts.robots import (
     CHECK_IN_S,
     ActivationFailed,
@@ -41,6 +42,17 @@ EVENTS: tuple[EventRow, ...] = (
     EventRow(
         event=ModelActivated,
         subject="robot.model_activated.v1.{robot_id}",
+        producers=(_P.ROBOT,),
+        stream=_S.ROBOTS,
+        rate="one per robot and rollout",
+        size_limit_bytes=16 * 1024,
+        readers=PEOPLE,
+        listeners=PEOPLE,
+        history=_S.HISTORY,
+    ),
+    EventRow(
+        event=SwapReceiptSigned,
+        subject="robot.swap_receipt_signed.v1.{robot_id}",
         producers=(_P.ROBOT,),
         stream=_S.ROBOTS,
         rate="one per robot and rollout",
