@@ -70,8 +70,9 @@ class Robot:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._nudged.wait(), LOOK_S)
             self._nudged.clear()
-            with contextlib.suppress(BusError):
+            with contextlib.suppress(BusError, UnreadableMessageError):  # noise is no target
                 await self._look()
+            with contextlib.suppress(BusError):
                 await self._send()
 
     async def _on_nudge(self, message: Msg) -> None:
