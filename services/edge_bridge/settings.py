@@ -61,6 +61,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     frames_dir: Path | None = None
     frame_socket: Path | None = None
     """Where other processes of the robot hand frames over and read answers (see ``frame_socket``)."""
+    video: Path | None = None
+    """A camera's device, or a video file to play back (see ``video_source``)."""
+    recording: Path | None = None
+    """An MCAP file whose images to play back (see ``mcap_source``)."""
+    recording_topic: str | None = None
     frame_rate_hz: float = 10.0
     frame_height_px: int = 320
     frame_width_px: int = 320
@@ -146,6 +151,9 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
         traces_dir=environment.optional_path("FLEETWARD_TRACES_DIR"),
         frames_dir=environment.optional_path("FLEETWARD_FRAMES_DIR"),
         frame_socket=environment.optional_path("FLEETWARD_FRAME_SOCKET"),
+        video=environment.optional_path("FLEETWARD_VIDEO"),
+        recording=environment.optional_path("FLEETWARD_RECORDING"),
+        recording_topic=environment.optional_text("FLEETWARD_RECORDING_TOPIC"),
         facts_path=environment.optional_path("FLEETWARD_FACTS_FILE"),
     )
     return replace(
