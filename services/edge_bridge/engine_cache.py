@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,9 +40,13 @@ class Held(Struct, frozen=True, kw_only=True):
 class EngineCache:
     """A directory (0700) of ``<hex>.engine`` and ``<hex>.timing``, a key and a lock."""
 
-    def __init__(self, directory: Path, disk: Disk | None = None) -> None:
-        """Raises OSError when the directory cannot be made, its lock or its key not be used."""
+    def __init__(self, directory: Path, reserve_bytes: int = 0, disk: Disk | None = None) -> None:
+        """``reserve_bytes`` stay free on the disk.
+
+        Raises OSError when the directory cannot be made, its lock or its key not be used.
+        """
         self._directory = make_private_dir(directory)
+        self._reserve_bytes = reserve_bytes
         self._files = Files(disk or Disk())
         with self.locked():
             self._key, self.key_remade = sealing_key(directory / "key")
@@ -95,8 +100,15 @@ class EngineCache:
         return Held(content=content)
 
     def _keep(self, path: Path, label: bytes, content: bytes) -> str:
+        whole = sealed(self._key, label, content)
+        free_bytes = shutil.disk_usage(self._directory).free
+        if free_bytes - len(whole) < self._reserve_bytes:
+            return (
+                f"there is no room for {len(whole)} bytes: {free_bytes} are free, and "
+                f"{self._reserve_bytes} stay so. Free space on the robot's disk."
+            )
         try:
-            self._files.write_whole(path, sealed(self._key, label, content))
+            self._files.write_whole(path, whole)
         except (DiskFullError, DiskFailedError) as problem:
             return str(problem)
         return ""

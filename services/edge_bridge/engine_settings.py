@@ -14,5 +14,7 @@ class EngineSettings(Struct, frozen=True, kw_only=True):
     workspace_bytes: int = WORKSPACE_BYTES
     optimization_level: int = OPTIMIZATION_LEVEL
     dla_core: int | None = None
+    reserve_bytes: int = 64 * 1024 * 1024
+    """Stays free on the disk: an engine can be built again, a journal cannot."""
     build_limit_s: float = 1800.0
     """A build that takes longer is given up; what it measured is kept for the next attempt."""

@@ -42,7 +42,7 @@ class TensorRtBackend:
             self._load(model, digest, settings, report)
         except GpuError as problem:
             raise LoadFailedError(
-                f"{problem} TensorRT needs one: set FLEETWARD_BACKEND=onnxruntime on this robot."
+                f"{problem} TensorRT needs a GPU: set FLEETWARD_BACKEND=onnxruntime on this robot."
             ) from problem
 
     def _load(

@@ -141,7 +141,7 @@ def _cache(settings: EngineSettings) -> EngineCache | None:
     if not settings.directory:
         return None
     try:
-        return EngineCache(Path(settings.directory))
+        return EngineCache(Path(settings.directory), settings.reserve_bytes)
     except OSError as problem:
         raise LoadFailedError(
             f"the directory {settings.directory} for engines cannot be used: {problem}. Give it to "

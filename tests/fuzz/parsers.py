@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,6 +21,8 @@ from fleetward.delivery.safetensors_layout import (
     safetensors_metadata,
     safetensors_tensors,
 )
+from fleetward.engines.errors import OnnxFaceError
+from fleetward.engines.onnx_face import onnx_face
 
 MAX_APPLIED_BYTES = 1024 * 1024
 """A delta may make more; that takes time without reaching anything new."""
@@ -66,7 +69,10 @@ def _apply(read: Delta, content: bytes) -> None:
 
 
 def onnx(content: bytes) -> bool:
-    """Whether it walks as ONNX; then every tensor lies inside it."""
+    """Whether it walks as ONNX; then every tensor lies inside it. Its face is read or refused apart."""
+    with suppress(OnnxFaceError):
+        face = onnx_face(content)
+        assert all(side is None or side > 0 for port in face.inputs for side in port.shape)
     try:
         spans = onnx_tensors(io.BytesIO(content), len(content))
     except NotOnnxError:

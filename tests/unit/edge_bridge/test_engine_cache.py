@@ -100,10 +100,16 @@ def test_a_disk_that_takes_no_more_leaves_what_was_kept_and_nothing_half_written
     tmp_path: Path, operation: str
 ) -> None:
     EngineCache(tmp_path).keep_engine(key(), b"engine")
-    failing = EngineCache(tmp_path, FailingDisk(operation))
+    failing = EngineCache(tmp_path, disk=FailingDisk(operation))
     assert "no room" in failing.keep_engine(key(), b"another")
     assert bytes(EngineCache(tmp_path).engine(key()).content or b"") == b"engine"
     assert list(tmp_path.glob("*.partial")) == []
+
+
+def test_an_engine_leaves_the_disk_room_for_what_cannot_be_built_again(tmp_path: Path) -> None:
+    cache = EngineCache(tmp_path, reserve_bytes=1 << 62)
+    assert "there is no room" in cache.keep_engine(key(), b"engine")
+    assert cache.engine(key()).content is None
 
 
 def test_timing_of_other_hardware_is_not_used(tmp_path: Path) -> None:
