@@ -13,10 +13,14 @@ from typing import Any
 from fleetward.local.child import Child, Command, Launch
 from fleetward.local.readiness import Notified
 from testkit import forked
+from testkit.servers import up_before_exit
 
-READY_TIMEOUT_S = 60.0
 LOG_TIMEOUT_S = 60.0
 STOP_GRACE_S = 10.0
+
+
+class EndedEarlyError(Exception):
+    """A service ended before it was ready: a supervisor would start it again."""
 
 
 class ServiceProcess:
@@ -39,7 +43,7 @@ class ServiceProcess:
         self.child: Child | None = None
 
     async def start(self) -> None:
-        """Start it and wait until it says that it is ready."""
+        """Start it and wait until it is ready; raises EndedEarlyError, and TimeoutError."""
         notified = Notified()
         self._directory.mkdir(parents=True, exist_ok=True)
         self.child = self._launch(
@@ -52,8 +56,8 @@ class ServiceProcess:
             )
         )
         try:
-            async with asyncio.timeout(READY_TIMEOUT_S):
-                await notified.ready()
+            if not await up_before_exit(self.child, notified.ready()):
+                raise EndedEarlyError(f"{self._module} ended before it was ready:\n{self.log()}")
         except TimeoutError as error:
             raise TimeoutError(f"{self._module} was never ready:\n{self.log()}") from error
 

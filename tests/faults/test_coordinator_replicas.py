@@ -14,6 +14,7 @@ import pytest
 from fleetward.contracts.rollouts import RolloutState
 from fleetward.contracts.rows import StreamName
 from testkit.servers import NatsSystem
+from testkit.service_process import EndedEarlyError
 from tests.integration.rollout_coordinator.coordinator_process import (
     CoordinatorProcess,
     signing_key,
@@ -55,6 +56,13 @@ async def replicas(
             await process.kill()
 
 
+async def supervised(replica: CoordinatorProcess) -> None:
+    """Start it, again when it ends because the bus did not answer, as every supervisor does."""
+    while True:
+        with contextlib.suppress(EndedEarlyError):
+            return await replica.start()
+
+
 async def killing(replicas: Sequence[CoordinatorProcess], kills: list[int]) -> None:
     """kill -9 one after the other, at no good moment, and start it again."""
     chance = random.Random(SEED)
@@ -63,7 +71,7 @@ async def killing(replicas: Sequence[CoordinatorProcess], kills: list[int]) -> N
         number = chance.randrange(REPLICAS)
         await replicas[number].kill()
         kills.append(number)
-        await replicas[number].start()
+        await supervised(replicas[number])
 
 
 @pytest.mark.slow

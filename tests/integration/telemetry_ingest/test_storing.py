@@ -20,6 +20,7 @@ from fleetward.contracts.rows import Principal
 from fleetward.contracts.telemetry import InferenceSummarized, QueryTelemetry
 from telemetry_ingest.__main__ import CONSUMER
 from testkit.servers import NatsSystem
+from testkit.service_process import EndedEarlyError
 from testkit.telemetry import digest_of, inference_frames
 from tests.integration.telemetry_ingest.ingest_process import (
     STORED_TIMEOUT_S,
@@ -126,7 +127,8 @@ async def test_a_stop_while_the_bus_is_away_is_obeyed(
     starting = asyncio.create_task(ingest.start())
     await ingest.logged("history.recovered")
     assert await ingest.stop() == 0
-    starting.cancel()
+    with pytest.raises(EndedEarlyError):
+        await starting
 
 
 async def nothing_left_on_the_consumer(system: NatsSystem) -> None:
