@@ -66,7 +66,8 @@ class TensorRtBackend:
         key = EngineKey(
             model=digest, recipe=recipe, platform=gpu.platform(f"{MODULE} {trt.__version__}")
         )
-        found = EngineSource(trt, settings, report).engine(key, model)
+        self._source = EngineSource(trt, settings, report)  # its runtime outlives the engine
+        found = self._source.engine(key, model)
         self.engine_key = key.name
         self.remarks = found.remarks
         self._session = TensorRtSession(trt, gpu, found.engine)

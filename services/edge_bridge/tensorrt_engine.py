@@ -43,6 +43,8 @@ class EngineSource:
         self._cache = _cache(settings)
         self._runtime = trt.Runtime(log_of(trt).logger)
         self._runtime.engine_host_code_allowed = False
+        if settings.dla_core is not None:
+            self._runtime.DLA_core = settings.dla_core
         self._remarks: list[str] = []
 
     def engine(self, key: EngineKey, model: bytes) -> Found:

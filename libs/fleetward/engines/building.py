@@ -12,13 +12,15 @@ from typing import cast
 from msgspec import Struct
 
 from fleetward.engines.errors import BuildCancelledError, EngineBuildError
-from fleetward.engines.listening import Step, log_of, progress_monitor
+from fleetward.engines.listening import Complaints, Step, log_of, progress_monitor
 from fleetward.engines.recipe import Recipe
 from fleetward.engines.tensorrt_api import (
     Builder,
     IBuilderConfig,
     INetworkDefinition,
     IOptimizationProfile,
+    ITimingCache,
+    OnnxParser,
     RtxBuilderConfig,
     TensorRt,
 )
@@ -53,31 +55,30 @@ def build_engine(
     builder.max_threads = 1
     flags = 1 << int(cast(int, trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     network = builder.create_network(flags)
-    _parse(trt, network, model)
+    parser = trt.OnnxParser(network, log.logger)  # owns the weights until the engine is built
+    _parse(parser, model, log.complaints)
     config = builder.create_builder_config()
     _configure(trt, config, recipe)
     remarks = _use_dla(trt, builder, network, config, recipe.dla_core)
-    _attach_timing(config, timing)
+    cache = _attached_timing(config, timing)
     config.add_optimization_profile(_profile(builder, network, recipe))
     config.progress_monitor = progress_monitor(trt, hooks.report, hooks.cancelled)
     engine = builder.build_serialized_network(network, config)
     if engine is None and hooks.cancelled():
-        raise BuildCancelledError("the build of the engine was given up", _timing(config))
+        raise BuildCancelledError("the build of the engine was given up", _timing(config, cache))
     if engine is None:
         raise EngineBuildError(
             f"TensorRT {trt.__version__} parses it and builds no engine: {_last(log.complaints.take())}"
         )
-    return Built(engine=bytes(memoryview(engine)), timing=_timing(config), remarks=remarks)
+    return Built(engine=bytes(memoryview(engine)), timing=_timing(config, cache), remarks=remarks)
 
 
-def _parse(trt: TensorRt, network: INetworkDefinition, model: bytes) -> None:
-    log = log_of(trt)
-    parser = trt.OnnxParser(network, log.logger)
+def _parse(parser: OnnxParser, model: bytes, complaints: Complaints) -> None:
     if parser.parse(model):
         return
     # An error's own text names node, operator and kind; its desc() may be as bare as "false".
     errors = [str(parser.get_error(index)) for index in range(parser.num_errors)]
-    first = _first_line((errors or [_last(log.complaints.take())])[0])
+    first = _first_line((errors or [_last(complaints.take())])[0])
     raise EngineBuildError(f"TensorRT does not parse it: {first}")
 
 
@@ -114,19 +115,21 @@ def _use_dla(
     return (f"DLA core {core} can run {fit} of {len(layers)} layers, the GPU runs the others",)
 
 
-def _attach_timing(config: IBuilderConfig, timing: bytes) -> None:
-    """TensorRT itself refuses, and measures anew, what was timed on another device."""
+def _attached_timing(config: IBuilderConfig, timing: bytes) -> ITimingCache | None:
+    """What the build will use, and must outlive. None: TensorRT for RTX, which tunes where it runs.
+
+    TensorRT itself refuses, and measures anew, what was timed on another device.
+    """
     if hasattr(config, "set_compute_capability"):
-        return  # TensorRT for RTX tunes where it runs, and has none
+        return None
     cache = config.create_timing_cache(timing) or config.create_timing_cache(b"")
     if cache is not None:
         config.set_timing_cache(cache, False)
+    return cache
 
 
-def _timing(config: IBuilderConfig) -> bytes:
-    if hasattr(config, "set_compute_capability"):
-        return b""
-    cache = config.get_timing_cache()
+def _timing(config: IBuilderConfig, attached: ITimingCache | None) -> bytes:
+    cache = config.get_timing_cache() if attached is not None else None
     return b"" if cache is None else bytes(memoryview(cache.serialize()))
 
 

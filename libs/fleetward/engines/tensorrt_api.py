@@ -109,6 +109,7 @@ class ICudaEngine(Protocol):
 
 class Runtime(Protocol):
     engine_host_code_allowed: bool
+    DLA_core: int
 
     def deserialize_cuda_engine(self, serialized_engine: Buffer) -> ICudaEngine | None: ...
 

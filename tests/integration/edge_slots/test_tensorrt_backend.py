@@ -14,55 +14,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-import testkit.stand_ins
-from edge_bridge.engine_settings import EngineSettings
-from edge_bridge.errors import LoadFailedError
 from edge_bridge.frames import Frame
-from edge_bridge.protocol import Ready
-from edge_bridge.slot_settings import SlotSettings
 from tests.integration.edge_slots.engine_attacks import ATTACKS, MARK, altered
-from tests.integration.edge_slots.rig import SETTINGS, Rig, running
+from tests.integration.edge_slots.rig import running
+from tests.integration.edge_slots.tensorrt_robot import Robot, loaded
 from tests.integration.edge_slots.tiny_models import brightness, counting_audio
-
-STAND_INS = Path(testkit.stand_ins.__file__).parent
-
-
-class Robot:
-    """A machine with a GPU, and what its TensorRT was made to do."""
-
-    def __init__(self, directory: Path) -> None:
-        self.engines = directory / "engines"
-        self.journal = directory / "journal"
-        self.settings = settings(self.engines)
-
-    def took(self) -> list[str]:
-        """ "built" or the SHA-256 of what was deserialised, in order."""
-        return self.journal.read_text().split() if self.journal.exists() else []
-
-    def engine_file(self) -> Path:
-        (path,) = self.engines.glob("*.engine")
-        return path
-
-
-def settings(engines: Path, backend: str = "tensorrt") -> SlotSettings:
-    return msgspec.structs.replace(
-        SETTINGS, backend=backend, engines=EngineSettings(directory=str(engines))
-    )
-
-
-@pytest.fixture
-def robot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Robot:
-    robot = Robot(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(STAND_INS))
-    monkeypatch.setenv("STAND_IN_JOURNAL", str(robot.journal))
-    return robot
-
-
-async def loaded(rig: Rig, directory: Path, name: str = "v1") -> Ready:
-    """The model served, and what its worker said."""
-    ready = await rig.slots.stage(brightness(directory, name))
-    await rig.slots.swap()
-    return ready
 
 
 def engine_of(directory: Path, name: str = "v1") -> bytes:
@@ -218,49 +174,6 @@ async def test_answers_are_the_same_with_a_recorded_graph_and_without(
     assert confidences == pytest.approx([0.2, 1.0, 0.0])
     assert launched.exists() is recordable
     assert any("is enqueued plainly" in remark for remark in ready.remarks) is not recordable
-
-
-async def test_auto_takes_tensorrt_and_a_model_it_cannot_parse_goes_to_onnx_runtime(
-    robot: Robot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("STAND_IN_REFUSES", "gain")
-    auto = settings(robot.engines, "auto")
-    async with running(auto) as rig:
-        ready = await loaded(rig, tmp_path)
-        audio = await rig.slots.stage(counting_audio(tmp_path, "audio", step=1))
-
-    assert (ready.backend, ready.engine_key) == ("onnxruntime", "")
-    assert "tensorrt does not serve it" in ready.remarks[0]
-    assert "UNSUPPORTED_NODE" in ready.remarks[0]
-    assert audio.backend == "tensorrt"
-
-
-@pytest.mark.parametrize("backend", ["auto", "tensorrt", "onnxruntime-cuda"])
-async def test_without_a_gpu_auto_serves_on_the_processor_and_all_else_says_what_is_missing(
-    robot: Robot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
-) -> None:
-    monkeypatch.setenv("STAND_IN_GPUS", "0")
-    async with running(settings(robot.engines, backend)) as rig:
-        if backend == "auto":
-            ready = await loaded(rig, tmp_path)
-            assert ready.backend == "onnxruntime"
-            assert "cudaErrorNoDevice" in ready.remarks[0]
-            return
-        with pytest.raises(LoadFailedError, match="set FLEETWARD_BACKEND=onnxruntime"):
-            await loaded(rig, tmp_path)
-
-
-async def test_a_build_beyond_its_limit_is_given_up_and_what_it_measured_is_kept(
-    robot: Robot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("STAND_IN_BUILD_STEPS", "1000000")
-    hasty = msgspec.structs.replace(robot.settings.engines, build_limit_s=0.05)
-    async with running(msgspec.structs.replace(robot.settings, engines=hasty)) as rig:
-        with pytest.raises(LoadFailedError, match=r"no engine was built within 0\.05 s"):
-            await loaded(rig, tmp_path)
-
-    assert len(list(robot.engines.glob("*.timing"))) == 1
-    assert robot.took() == []
 
 
 async def test_state_and_constants_and_any_length_reach_an_engine_as_they_reach_onnx_runtime(

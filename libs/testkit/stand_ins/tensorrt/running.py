@@ -15,6 +15,7 @@ from .known import MARK, TYPES, DataType, ILogger, TensorIOMode, TensorLocation,
 
 class Runtime:
     engine_host_code_allowed = True
+    DLA_core = -1
 
     def __init__(self, logger: ILogger) -> None:
         self._logger = logger
