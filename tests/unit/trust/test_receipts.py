@@ -58,7 +58,7 @@ def test_what_the_robot_did_not_sign_as_its_receipt_is_refused(forged: SwapRecei
         receipt_in(forged, KEY.public)
 
 
-@pytest.mark.parametrize("known", ["", "nonsense", OTHER.public])
+@pytest.mark.parametrize("known", ["", "nonsense", OTHER.public], ids=["none", "nonsense", "other"])
 def test_no_key_and_a_wrong_key_check_nothing(known: str) -> None:
     with pytest.raises(SignatureError):
         receipt_in(SIGNED, known)
