@@ -14,9 +14,12 @@ from alerting.incidents import Announcement
 from alerting.notify import Notifier
 from alerting.outbox import OutboxError
 from fleetward.bus.logs import log
-from fleetward.bus.publish import publish
+from fleetward.bus.publish import publish, publish_core
+from fleetward.bus.tracing import headers_of_span
 from fleetward.contracts.alerts import AlertFired
-from fleetward.contracts.codec import MessageTooLargeError
+from fleetward.contracts.catalog import row_of
+from fleetward.contracts.codec import MessageTooLargeError, encode
+from fleetward.contracts.recordings import RecordingRequested, asked_by
 
 _logger = logging.getLogger(__name__)
 
@@ -70,3 +73,11 @@ class Announcer:
             bare = msgspec.structs.replace(event, labels={}, annotations={}, summary="")
             await publish(self._connection, bare, message_id=announcement.id)
         log(_logger, "alert.announced", id=announcement.id)
+        if isinstance(event, AlertFired):
+            await self._ask_for_recording(event)
+
+    async def _ask_for_recording(self, fired: AlertFired) -> None:
+        """Unacknowledged: a request that is lost costs a recording, and never holds up an alert."""
+        asked = asked_by(fired)
+        subject = row_of(RecordingRequested).subject_of(asked)
+        await publish_core(self._connection, subject, encode(asked), headers_of_span())

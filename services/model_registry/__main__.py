@@ -41,6 +41,8 @@ from model_registry.intake import Intake
 from model_registry.objects import ModelObjects, open_objects
 from model_registry.pruning import Pruner
 from model_registry.quotes import Quotes
+from model_registry.recording_objects import open_recordings
+from model_registry.recordings import Recordings
 from model_registry.records import Records
 from model_registry.repairing import Repairer
 from model_registry.reporters import Reporters
@@ -59,7 +61,10 @@ async def serve(settings: Settings) -> None:
     settings.incoming_dir.mkdir(parents=True)
     root, online_keys = read_first_root(settings.root), OnlineKeys.load(settings.online_keys)
     reporters = Reporters.load(settings.report_trust_dir)
-    async with open_objects(settings.store) as objects:
+    async with (
+        open_objects(settings.store) as objects,
+        open_recordings(settings.store, objects) as recordings,
+    ):
         await objects.prepare()
         connection = await unless_stopped(stopping, connect(settings.bus))
         if connection is None:
@@ -67,6 +72,7 @@ async def serve(settings: Settings) -> None:
         ledger = TrustLedger(connection, online_keys, _now)
         await ledger.begin(root)
         deltas, pruner = await _answer_all(connection, objects, ledger, reporters, settings)
+        await Recordings(connection, recordings, settings.store.grant_s, _now).answer()
         await connection.flush()
         notify_ready()
         await unless_stopped(stopping, _all(ledger.keep(), deltas.keep(), pruner.keep()))

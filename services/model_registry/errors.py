@@ -123,3 +123,11 @@ class ObjectStoreError(PassingError):
 
 class ScratchSpaceError(PassingError):
     """The registry's own disk could not take the upload; nothing was changed."""
+
+
+class RecordingRefusedError(RegistryError):
+    """No recording of this size is taken from robots."""
+
+
+class UnknownRecordingError(RegistryError):
+    """The robot has no stored recording of this name."""

@@ -14,6 +14,7 @@ from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
+from fleetward.contracts.recordings import RECORDINGS_PREFIX
 from fleetward.contracts.registry import UPLOADS_PREFIX
 from fleetward.delivery.s3 import s3_client
 from model_registry.errors import DigestMismatchError, ObjectMissingError, ObjectStoreError
@@ -194,9 +195,13 @@ class ModelObjects:
 
     async def _abort_unfinished(self, oldest: datetime) -> int:
         """Parts of an upload that was cut off are no object yet, and take room all the same."""
+        prefixes = (UPLOADS_PREFIX, RECORDINGS_PREFIX)
+        return sum([await self._abort_unfinished_of(prefix, oldest) for prefix in prefixes])
+
+    async def _abort_unfinished_of(self, prefix: str, oldest: datetime) -> int:
         aborted = 0
         pages = self._inner.get_paginator("list_multipart_uploads")
-        async for page in pages.paginate(Bucket=self._bucket, Prefix=UPLOADS_PREFIX):
+        async for page in pages.paginate(Bucket=self._bucket, Prefix=prefix):
             for upload in page.get("Uploads", ()):
                 if upload["Initiated"] < oldest:
                     await self._inner.abort_multipart_upload(
@@ -251,13 +256,14 @@ class ModelObjects:
 async def open_objects(settings: StoreSettings) -> AsyncIterator[ModelObjects]:
     """Connect to the object store for as long as the block runs."""
     async with (
-        _client(settings, settings.endpoint) as inner,
-        _client(settings, settings.public_endpoint) as public,
+        store_client(settings, settings.endpoint) as inner,
+        store_client(settings, settings.public_endpoint) as public,
     ):
         yield ModelObjects(inner, public, settings)
 
 
-def _client(settings: StoreSettings, endpoint: str) -> AbstractAsyncContextManager[S3Client]:
+def store_client(settings: StoreSettings, endpoint: str) -> AbstractAsyncContextManager[S3Client]:
+    """A connection to the store, for the length of a block."""
     # "standard" retries neither a wrong checksum (BadDigest) nor any other refusal; "legacy" does.
     config = AioConfig(
         signature_version="s3v4",

@@ -12,6 +12,7 @@ from functools import lru_cache
 from fleetward.contracts.catalog_pages import (
     alerts,
     models,
+    recordings,
     robots,
     rollout_events,
     rollouts,
@@ -46,6 +47,7 @@ EVENTS: tuple[EventRow, ...] = (
     *robots.EVENTS,
     *telemetry.EVENTS,
     *alerts.EVENTS,
+    *recordings.EVENTS,
 )
 
 

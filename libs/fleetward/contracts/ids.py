@@ -27,6 +27,7 @@ Version = NewType("Version", Annotated[str, Meta(pattern=VERSION_PATTERN)])
 BootId = NewType("BootId", Annotated[str, Meta(pattern=ID_PATTERN)])
 Digest = NewType("Digest", Annotated[str, Meta(pattern=DIGEST_PATTERN)])
 SiteName = NewType("SiteName", Annotated[str, Meta(pattern=ID_PATTERN)])
+RecordingId = NewType("RecordingId", Annotated[str, Meta(pattern=ID_PATTERN)])
 AlertName = NewType("AlertName", Annotated[str, Meta(pattern=ALERT_NAME_PATTERN)])
 
 _ID_RULE = "1 to 48 of a-z, 0-9, '-' and '_', beginning and ending with a letter or digit"
@@ -65,6 +66,11 @@ def robot_id(text: str) -> RobotId:
 def rollout_id(text: str) -> RolloutId:
     """Check ``text`` as a rollout's id; raises InvalidIdError."""
     return RolloutId(_checked("rollout id", text, ID_PATTERN, _ID_RULE))
+
+
+def recording_id(text: str) -> RecordingId:
+    """Check ``text`` as a recording's id; raises InvalidIdError."""
+    return RecordingId(_checked("recording id", text, ID_PATTERN, _ID_RULE))
 
 
 def site_name(text: str) -> SiteName:

@@ -220,6 +220,8 @@ class RobotCheckedIn(Event, frozen=True, kw_only=True):
     """Why the robot does not swap although it could: the interlocks that do not hold."""
     facts: dict[str, bool | float | str] = {}
     """What its own program says of it, as ``battery`` or ``docked``; for selectors."""
+    records: bool = False
+    """Whether its flight recorder is on."""
     trust_version: int = 0
     """The newest timestamp metadata this robot follows; one that falls behind is held back."""
     checked_in_at: UtcTime

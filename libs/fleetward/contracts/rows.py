@@ -47,6 +47,7 @@ class StreamName(str, enum.Enum):
     ALERTS = "ALERTS"
     DEAD_LETTERS = "DEAD_LETTERS"
     HISTORY = "HISTORY"
+    RECORDINGS = "RECORDINGS"
 
 
 class StreamRow(Struct, frozen=True, kw_only=True):

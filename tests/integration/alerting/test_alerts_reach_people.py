@@ -12,6 +12,7 @@ from fleetward.bus.publish import publish
 from fleetward.contracts.alerts import AlertFired, AlertResolved, Severity
 from fleetward.contracts.dead_letter import DeadLettered
 from fleetward.contracts.ids import BootId
+from fleetward.contracts.recordings import RecordingRequested, asked_by
 from testkit.telemetry import digest_of
 from tests.integration.alerting.rig import Rig
 
@@ -44,6 +45,8 @@ async def test_a_slow_model_is_announced_once_with_its_digest(rig: Rig) -> None:
     assert rig.receiver.bodies[1]["status"] == "resolved"
     (resolved,) = await rig.told(AlertResolved)
     assert resolved.incident == 1
+    (asked,) = await rig.told(RecordingRequested)
+    assert asked == asked_by(fired)
 
 
 async def test_a_healthy_robot_raises_nothing(rig: Rig) -> None:

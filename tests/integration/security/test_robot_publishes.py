@@ -35,6 +35,12 @@ FORBIDDEN = {
     "move_an_alias": "model.move_alias.v1",
     "query_all_telemetry": "telemetry.query.v1",
     "fetch_another_robots_model": "robot.grant_fetch.v1.robot-b",
+    "ask_itself_for_a_recording": "robot.recording_requested.v1.robot-a",
+    "ask_another_robot_for_a_recording": "robot.recording_requested.v1.robot-b",
+    "send_a_recording_as_another_robot": "robot.grant_upload.v1.robot-b",
+    "have_another_robots_recording_kept": "robot.keep_recording.v1.robot-b",
+    "claim_that_a_recording_is_stored": "recording.stored.v1.robot-a.mine",
+    "fetch_a_recording": "recording.link.v1",
     "write_a_dead_letter": "dlq.dead_lettered.v1.ROLLOUTS.coordinator-robots",
     "unlisted_subject_about_itself": "robot.anything.v1.robot-a",
     "subject_below_its_own": "robot.telemetry.v1.robot-a.more",
@@ -48,6 +54,9 @@ STORAGE = {
     "read_all_targets_by_wildcard": "$JS.API.DIRECT.GET.ROLLOUTS.robot.target.v1.*",
     "read_by_sequence_or_many_at_once": "$JS.API.DIRECT.GET.ROLLOUTS",
     "read_own_stream_by_sequence": "$JS.API.DIRECT.GET.TELEMETRY",
+    "read_what_another_robot_is_asked": (
+        "$JS.API.DIRECT.GET.RECORDINGS.robot.recording_requested.v1.robot-b"
+    ),
     "read_a_rollout": "$JS.API.DIRECT.GET.ROLLOUTS.rollout.state.v1.theirs",
     "get_a_message": "$JS.API.STREAM.MSG.GET.ROLLOUTS",
     "delete_a_message": "$JS.API.STREAM.MSG.DELETE.TELEMETRY",

@@ -23,6 +23,14 @@ from fleetward.contracts.judgements import (
     WithdrawModel,
 )
 from fleetward.contracts.quotes import QuoteUpdate, UpdateQuoted
+from fleetward.contracts.recordings import (
+    GrantUpload,
+    KeepRecording,
+    LinkRecording,
+    RecordingKept,
+    RecordingLinked,
+    UploadGranted,
+)
 from fleetward.contracts.registry import (
     AliasMoved,
     ChunksListed,
@@ -190,6 +198,28 @@ REQUESTS: tuple[RequestRow, ...] = (
         subject="robot.grant_fetch.v1.{robot_id}",
         responder=_P.REGISTRY,
         callers=(_P.ROBOT,),
+    ),
+    RequestRow(
+        request=GrantUpload,
+        reply=UploadGranted,
+        subject="robot.grant_upload.v1.{robot_id}",
+        responder=_P.REGISTRY,
+        callers=(_P.ROBOT,),
+    ),
+    RequestRow(
+        request=KeepRecording,
+        reply=RecordingKept,
+        subject="robot.keep_recording.v1.{robot_id}",
+        responder=_P.REGISTRY,
+        callers=(_P.ROBOT,),
+        timeout_s=60.0,
+    ),
+    RequestRow(
+        request=LinkRecording,
+        reply=RecordingLinked,
+        subject="recording.link.v1",
+        responder=_P.REGISTRY,
+        callers=PEOPLE,
     ),
     RequestRow(
         request=QueryTelemetry,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fleetward.contracts.rows import DAY_S, GIB, StreamName, StreamRow
+from fleetward.contracts.rows import DAY_S, GIB, MIB, StreamName, StreamRow
 
 _S = StreamName
 
@@ -67,5 +67,12 @@ STREAMS: tuple[StreamRow, ...] = (
         max_bytes=2 * GIB,
         max_msgs_per_subject=10_000,
         copies_from=_S.ROBOTS,
+    ),
+    StreamRow(
+        name=_S.RECORDINGS,
+        meaning="which robots shall send what they recorded, and what of it is stored",
+        max_age_s=90 * DAY_S,
+        max_bytes=256 * MIB,
+        max_msgs_per_subject=1,
     ),
 )

@@ -1,0 +1,161 @@
+"""Recordings in the bucket: sent in parts by robots that hold links alone, made whole, hashed, linked."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import aiohttp
+from botocore.exceptions import BotoCoreError, ClientError
+from msgspec import Struct
+
+from fleetward.contracts.ids import Digest
+from model_registry.errors import ObjectMissingError, ObjectStoreError
+from model_registry.objects import ModelObjects, store_client
+from model_registry.settings import StoreSettings
+
+if TYPE_CHECKING:
+    from types_aiobotocore_s3.client import S3Client
+    from types_aiobotocore_s3.type_defs import CompletedPartTypeDef
+
+_FAILURES = (BotoCoreError, ClientError, aiohttp.ClientError, asyncio.TimeoutError)
+_NO_UPLOAD = frozenset({"NoSuchUpload", "404", "NotFound"})
+_READ_BYTES = 4 * 1024 * 1024
+
+
+class ArrivedPart(Struct, frozen=True, kw_only=True):
+    """One part as it stands; ``etag`` names exactly that state of it."""
+
+    number: int
+    size_bytes: int
+    etag: str
+
+
+class RecordingObjects:
+    """The part of the bucket that robots write to, through links to single parts."""
+
+    def __init__(
+        self, objects: ModelObjects, inner: S3Client, public: S3Client, settings: StoreSettings
+    ) -> None:
+        self._objects = objects
+        self._inner = inner
+        self._public = public
+        self._settings = settings
+        self._bucket = settings.bucket
+
+    async def begin(self, key: str) -> str:
+        """The id of a new upload to ``key``."""
+        try:
+            begun = await self._inner.create_multipart_upload(Bucket=self._bucket, Key=key)
+        except _FAILURES as error:
+            raise _failed(f"begin {key}", error) from error
+        return begun["UploadId"]
+
+    async def abandon(self, prefix: str) -> None:
+        """End every unfinished upload whose key begins so, and forget its parts."""
+        try:
+            pages = self._inner.get_paginator("list_multipart_uploads")
+            async for page in pages.paginate(Bucket=self._bucket, Prefix=prefix):
+                for upload in page.get("Uploads", ()):
+                    await self.abort(upload["Key"], upload["UploadId"])
+        except _FAILURES as error:
+            raise _failed(f"look for uploads of {prefix}", error) from error
+
+    async def abort(self, key: str, upload_id: str) -> None:
+        """Forget an upload; one that is gone already is fine."""
+        with suppress(ClientError):
+            await self._inner.abort_multipart_upload(
+                Bucket=self._bucket, Key=key, UploadId=upload_id
+            )
+
+    async def arrived(self, key: str, upload_id: str) -> list[ArrivedPart] | None:
+        """The parts that stand, by number; None when there is no such upload to ``key``."""
+        found: list[ArrivedPart] = []
+        try:
+            pages = self._inner.get_paginator("list_parts")
+            async for page in pages.paginate(Bucket=self._bucket, Key=key, UploadId=upload_id):
+                found += [
+                    ArrivedPart(
+                        number=part["PartNumber"], size_bytes=part["Size"], etag=part["ETag"]
+                    )
+                    for part in page.get("Parts", ())
+                ]
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in _NO_UPLOAD:
+                return None
+            raise _failed(f"list the parts of {key}", error) from error
+        except _FAILURES as error:
+            raise _failed(f"list the parts of {key}", error) from error
+        return found
+
+    async def link_to_part(self, key: str, upload_id: str, number: int) -> str:
+        """A URL that this one part may be PUT to until ``grant_s`` have passed."""
+        return await self._public.generate_presigned_url(
+            "upload_part",
+            Params={
+                "Bucket": self._bucket,
+                "Key": key,
+                "UploadId": upload_id,
+                "PartNumber": number,
+            },
+            ExpiresIn=self._settings.grant_s,
+        )
+
+    async def complete(self, key: str, upload_id: str, parts: list[ArrivedPart]) -> None:
+        """Make exactly these parts the object at ``key``."""
+        named: list[CompletedPartTypeDef] = [
+            {"ETag": part.etag, "PartNumber": part.number} for part in parts
+        ]
+        try:
+            await self._inner.complete_multipart_upload(
+                Bucket=self._bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": named}
+            )
+        except _FAILURES as error:
+            raise _failed(f"put {key} together", error) from error
+
+    async def digest(self, key: str) -> Digest | None:
+        """What the bytes at ``key`` hash to, read in pieces; None when nothing is there."""
+        try:
+            seen = await self._objects.look(key)
+        except ObjectMissingError:
+            return None
+        hasher = hashlib.sha256()
+        for start in range(0, seen.size_bytes, _READ_BYTES):
+            length = min(_READ_BYTES, seen.size_bytes - start)
+            hasher.update(await self._objects.read(seen, start, length))
+        return Digest(f"sha256:{hasher.hexdigest()}")
+
+    async def link(self, key: str) -> str:
+        """A URL that the object may be read from."""
+        return await self._objects.link(key)
+
+    async def remove(self, key: str) -> None:
+        """Remove an object; one that is gone already is fine."""
+        await self._objects.remove(key)
+
+    async def keep_newest(self, prefix: str, count: int) -> int:
+        """Remove all but the newest ``count`` objects whose key begins so; say how many."""
+        entries = sorted(await self._objects.entries(prefix), key=lambda entry: entry.modified_at)
+        old = entries[: max(0, len(entries) - count)]
+        for entry in old:
+            await self.remove(entry.key)
+        return len(old)
+
+
+@asynccontextmanager
+async def open_recordings(
+    settings: StoreSettings, objects: ModelObjects
+) -> AsyncIterator[RecordingObjects]:
+    """Connect to the object store for as long as the block runs."""
+    async with (
+        store_client(settings, settings.endpoint) as inner,
+        store_client(settings, settings.public_endpoint) as public,
+    ):
+        yield RecordingObjects(objects, inner, public, settings)
+
+
+def _failed(what: str, error: Exception) -> ObjectStoreError:
+    return ObjectStoreError(f"The object store would not {what}: {error}. It is asked again later.")
