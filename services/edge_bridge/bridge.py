@@ -16,6 +16,7 @@ from typing import Any
 
 import aiohttp
 
+from edge_bridge.black_box import BlackBox
 from edge_bridge.check_in import Speaker
 from edge_bridge.facts import Facts
 from edge_bridge.fetch import Fetcher
@@ -29,7 +30,7 @@ from edge_bridge.registry import Registry
 from edge_bridge.reporting import CheckIns, Reporter
 from edge_bridge.sending import FrameSender
 from edge_bridge.settings import Settings
-from edge_bridge.slots import FellBack, InferenceDone, Slots, StagedModel
+from edge_bridge.slots import InferenceDone, Slots, StagedModel
 from edge_bridge.sources import Source
 from edge_bridge.spool import Spool
 from edge_bridge.state_dir import locked, with_whole_paths
@@ -45,7 +46,6 @@ from edge_bridge.withdrawals import WithdrawnDigests
 from fleetward.bus.logs import log
 from fleetward.contracts.ids import BootId
 from fleetward.contracts.robots import RobotCheckedIn
-from fleetward.contracts.telemetry import TelemetryStored
 
 _logger = logging.getLogger(__name__)
 
@@ -71,6 +71,8 @@ class Bridge:
         self.boot_id = BootId(token_hex(12))
         self._recorder = Recorder(settings.robot_id, self.boot_id, settings.frames)
         self._facts = Facts(settings.facts_path, settings.fact_max_age_s)
+        self.black_box = BlackBox(settings)
+        """The flight recorder: ``bridge.black_box.log("/plan", plan)``."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def record(
@@ -132,6 +134,7 @@ class Bridge:
         for name, part in self._parts().items():
             self._tasks.append(asyncio.get_running_loop().create_task(part, name=name))
         self._measuring.start()
+        self.black_box.start()
         log(_logger, "bridge.started", robot_id=self._settings.robot_id, boot_id=self.boot_id)
         return self
 
@@ -148,6 +151,7 @@ class Bridge:
         await self._slots.close()
         await self._link.close(self._settings.stop_timeout_s / 3)
         await self._session.close()
+        await self.black_box.stop()
         self._journal.close()
         self._spool.close()
         self._lock.close()
@@ -155,6 +159,7 @@ class Bridge:
 
     def _build(self) -> None:
         """Every part, each with what it needs and nothing else."""
+        self.black_box.open()
         self._build_uplink()
         self._trust = Trust(
             self._settings.robot_id,
@@ -176,7 +181,16 @@ class Bridge:
             on_distrusted=self._converger.distrust,
         )
         self._measuring: Measuring = Measuring(
-            self._settings, self._recorder, self._spool, self._sender, self._link, self._slots
+            self._settings,
+            self._recorder,
+            self._spool,
+            self._sender,
+            self._link,
+            self._slots,
+            self.black_box.sampled,
+        )
+        self.black_box.connect(
+            self._link, self._session, self._trust, serving=lambda: self._slots.active
         )
 
     def _build_uplink(self) -> None:
@@ -186,7 +200,9 @@ class Bridge:
         self._spool = Spool(settings.state_dir / "spool.db", settings.store.spool_bytes)
         self._link = Link(settings.bus)
         self._registry = Registry(settings.robot_id, self._link)
-        self._reporter = Reporter(self._journal, self._link, settings.uplink)
+        self._reporter = Reporter(
+            self._journal, self._link, settings.uplink, self.black_box.reported
+        )
         self._sender = FrameSender(self._spool, self._link, settings.uplink)
         self._check_ins = CheckIns(self._reporter, self._check_in, settings.check_in_s)
 
@@ -236,16 +252,17 @@ class Bridge:
             fetcher=self._fetcher,
             trust=self._trust,
             facts=self._facts,
+            records=self._settings.recorder.enabled,
         )
 
     def _build_workers(self) -> None:
         """Who infers, and who counts that."""
         self._slots = Slots(
             self._settings.slots,
-            self._source,
+            self.black_box.watched(self._source),
             on_result=self._inferred,
-            on_fallback=self._fell_back,
-            on_green_lost=self._green_lost,
+            on_fallback=lambda fall: self._converger.fell_back(fall),  # noqa: PLW0108 (made later)
+            on_green_lost=lambda reason: self._converger.green_lost(reason),  # noqa: PLW0108 (made later)
             on_shadowed=self._shadowed,
         )
         self._watch = InferenceWatch(self._settings.health)
@@ -253,7 +270,7 @@ class Bridge:
     def _parts(self) -> dict[str, Coroutine[Any, Any, None]]:
         return {
             "link": self._link.open(),
-            "watermarks": self._hear_watermarks(),
+            "watermarks": self._sender.hear_watermarks(self._settings.robot_id, self.boot_id),
             "frames": self._slots.run(),
             "converger": self._converger.run(),
             "targets": self._targets.run(),
@@ -262,18 +279,14 @@ class Bridge:
             "check-ins": self._check_ins.run(),
             "sender": self._sender.run(),
             **self._measuring.parts(),
+            **self.black_box.parts(),
         }
-
-    async def _hear_watermarks(self) -> None:
-        example = TelemetryStored(
-            robot_id=self._settings.robot_id, boot_id=self.boot_id, sequence=0
-        )
-        await self._link.listen(example, self._sender.stored)
 
     def _inferred(self, done: InferenceDone) -> None:
         self._watch.count(done.digest, done.latency_s, done.error)
         self._steps.first_result(done.digest, done.frame)
         self._measuring.inferred(done)
+        self.black_box.inferred(done)
         if self._on_result is not None:
             self._on_result(done)
 
@@ -282,11 +295,5 @@ class Bridge:
         self._watch.count(done.digest, done.latency_s, done.error)
         self._measuring.shadowed(done)
 
-    def _fell_back(self, fall: FellBack) -> None:
-        self._converger.fell_back(fall)
-
     def _check_in(self, sequence: int) -> RobotCheckedIn:
         return self._speaker.check_in(sequence)
-
-    def _green_lost(self, reason: str) -> None:
-        self._converger.green_lost(reason)

@@ -31,6 +31,7 @@ class Speaker(Struct, frozen=True, kw_only=True):
     fetcher: Fetcher
     trust: Trust
     facts: Facts
+    records: bool
 
     def check_in(self, sequence: int) -> RobotCheckedIn:
         """The truth of this moment."""
@@ -56,6 +57,7 @@ class Speaker(Struct, frozen=True, kw_only=True):
             modes=MODES,
             held_back=self.converger.held_back,
             facts={**self.facts.told()},
+            records=self.records,
             trust_version=self.trust.version,
             checked_in_at=datetime.fromtimestamp(time.time(), timezone.utc),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from edge_bridge.link import Link
@@ -17,7 +17,7 @@ from edge_bridge.telemetry import Recorder
 from edge_bridge.vitals import ControlLoopProbe, Vitals
 from fleetward.bus.logs import log
 from fleetward.contracts import signals
-from fleetward.contracts.telemetry import DIGEST_ATTRIBUTE
+from fleetward.contracts.telemetry import DIGEST_ATTRIBUTE, TelemetryFrame
 
 _logger = logging.getLogger(__name__)
 
@@ -33,7 +33,10 @@ class Measuring:
         sender: FrameSender,
         link: Link,
         slots: Slots,
+        on_samples: Callable[[TelemetryFrame], None],
     ) -> None:
+        """``on_samples`` sees every frame of samples, and must not block."""
+        self._on_samples = on_samples
         self._settings = settings
         self._recorder = recorder
         self._spool = spool
@@ -89,6 +92,7 @@ class Measuring:
             frame = self._recorder.cut()
             if frame is None:
                 continue
+            self._on_samples(frame)
             try:
                 thinned = await asyncio.to_thread(self._spool.append, frame)
             except SpoolError as problem:

@@ -29,7 +29,15 @@ _LOOK_AGAIN_S = 5.0
 class Reporter:
     """Writes facts down and gets them to the hub. ``report`` returns once a fact is durable."""
 
-    def __init__(self, journal: Journal, link: Link, limits: UplinkLimits) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        link: Link,
+        limits: UplinkLimits,
+        on_fact: Callable[[Event], None] = lambda _: None,
+    ) -> None:
+        """``on_fact`` sees every fact when it is written down, and must not block."""
+        self._on_fact = on_fact
         self._journal = journal
         self._link = link
         self._limits = limits
@@ -39,6 +47,8 @@ class Reporter:
         """Remember and report in one transaction; raises JournalError."""
         await asyncio.to_thread(self._journal.write, memory, facts, current_traceparent())
         self._fresh.set()
+        for fact in facts:
+            self._on_fact(fact)
 
     async def run(self) -> None:
         """Publish for ever, the oldest fact first; nothing overtakes a fact that did not get through."""

@@ -17,6 +17,7 @@ from fleetward.bus.logs import log
 from fleetward.bus.publish import publish
 from fleetward.bus.waiting import happens
 from fleetward.contracts.codec import UnreadableMessageError, decode
+from fleetward.contracts.ids import BootId, RobotId
 from fleetward.contracts.telemetry import TelemetryFrame, TelemetryStored
 
 _logger = logging.getLogger(__name__)
@@ -50,6 +51,11 @@ class FrameSender:
         self._round += 1
         self._progressed_s = time.monotonic()
         self._fresh.set()
+
+    async def hear_watermarks(self, robot_id: RobotId, boot_id: BootId) -> None:
+        """Forget what is stored, as it is announced."""
+        example = TelemetryStored(robot_id=robot_id, boot_id=boot_id, sequence=0)
+        await self._link.listen(example, self.stored)
 
     def stored(self, payload: bytes) -> None:
         """A watermark arrived: forget what it covers."""

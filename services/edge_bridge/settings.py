@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from edge_bridge.backends import CHOICES
 from edge_bridge.health import HealthBounds
+from edge_bridge.recorder_limits import RecorderLimits
 from edge_bridge.slot_settings import SlotSettings
 from edge_bridge.telemetry import FrameLimits
 from edge_bridge.transfer import FetchLimits
@@ -101,6 +102,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     frames: FrameLimits = FrameLimits()
     store: StoreLimits = StoreLimits()
     uplink: UplinkLimits = UplinkLimits()
+    recorder: RecorderLimits = RecorderLimits()
 
     @property
     def bus(self) -> BusSettings:
@@ -139,6 +141,21 @@ def _slots(environment: Environment) -> SlotSettings:
     )
 
 
+def _recorder(environment: Environment) -> RecorderLimits:
+    """Off unless FLEETWARD_RECORDER says ``on``."""
+    limits = RecorderLimits()
+    return replace(
+        limits,
+        enabled=environment.choice("FLEETWARD_RECORDER", ("off", "on"), "off") == "on",
+        ring_s=environment.number("FLEETWARD_RECORDER_RING_S", limits.ring_s),
+        ring_bytes=int(
+            environment.number("FLEETWARD_RECORDER_RING_MIB", limits.ring_bytes / MIB) * MIB
+        ),
+        frame_every=int(environment.optional_number("FLEETWARD_RECORDER_FRAME_EVERY") or 0),
+        bytes_per_s=environment.optional_number("FLEETWARD_RECORDER_BYTES_PER_S"),
+    )
+
+
 def settings_from(variables: Mapping[str, str]) -> Settings:
     """Settings from FLEETWARD_ variables; raises SettingsError or InvalidIdError."""
     environment = Environment(variables)
@@ -171,6 +188,7 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
             bytes_per_s=environment.optional_number("FLEETWARD_FETCH_BYTES_PER_S"),
             site_cache=environment.optional_text("FLEETWARD_SITE_CACHE"),
         ),
+        recorder=_recorder(environment),
         fact_max_age_s=environment.number("FLEETWARD_FACT_MAX_AGE_S", settings.fact_max_age_s),
         check_in_s=environment.number("FLEETWARD_CHECK_IN_S", settings.check_in_s),
         ready_offline_after_s=environment.number(

@@ -63,6 +63,8 @@ class Trust:
         self._turn = asyncio.Lock()
         self.clock = HubClock()
         """The hub's time, measured by each answer that was believed since this robot's boot."""
+        self.clock_set = asyncio.Event()
+        """Set with the first of them."""
         self._refreshed: dict[ModelName | None, float] = {}
         """When each model was last asked about, by the monotonic clock."""
         self._keys = believed_keys(self._kept.root)
@@ -152,6 +154,7 @@ class Trust:
         signed = decode(answer.proof.payload, Freshness)
         sample = Sample(hub_at=signed.at, asked_s=asked_s, answered_s=answered_s)
         self.clock = measured(self.clock, sample)
+        self.clock_set.set()
 
     def _believe(self, asked: RefreshTrust, answer: TrustRefreshed) -> None:
         """In a thread: verifying and an fsync take milliseconds that frames do not have."""

@@ -30,14 +30,19 @@ class Exit(enum.IntEnum):
 def exit_of_error(error: FleetwardError) -> Exit:
     """The code for an expected error."""
     from fleetward.bus.errors import NoAnswerError, PublishError
-    from fleetward.client.errors import NoSystemError, RolloutTimeoutError, UploadError
+    from fleetward.client.errors import (
+        NoSystemError,
+        RecordingTimeoutError,
+        RolloutTimeoutError,
+        UploadError,
+    )
     from fleetward.contracts.errors import MalformedError
 
     if isinstance(error, (NoSystemError, NoAnswerError, PublishError, UploadError)):
         return Exit.UNREACHABLE
     if isinstance(error, MalformedError):
         return Exit.USAGE
-    if isinstance(error, RolloutTimeoutError):
+    if isinstance(error, (RolloutTimeoutError, RecordingTimeoutError)):
         return Exit.TIMED_OUT
     return Exit.FAILED
 

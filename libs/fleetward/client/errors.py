@@ -59,3 +59,11 @@ class UploadError(ClientError):
 
 class UpdateUnreadableError(ClientError):
     """What an update is made of could not be read from the store."""
+
+
+class NotRecordingError(ClientError):
+    """The robot's flight recorder is off, or nobody heard of the robot."""
+
+
+class RecordingTimeoutError(ClientError):
+    """The recording did not arrive in time; it may yet."""

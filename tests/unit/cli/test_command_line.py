@@ -56,6 +56,7 @@ def test_every_promised_command_is_there() -> None:
         ),
         *(f"robot {verb}" for verb in ("history", "list", "show", "enrol", "enroll")),
         *("robot label", "robot remove"),
+        *("robot record", "robot recordings"),
         *(f"keys {verb}" for verb in ("create", "init", "list", "sign-root", "rotate")),
         *("keys publish-root", "keys export-root"),
         *(

@@ -1,0 +1,284 @@
+"""A robot's recording on real servers: asked for, cut, sent in parts, interrupted, resumed, read back."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from uuid import uuid4
+
+import aiohttp
+import pytest
+from mcap.reader import make_reader
+from msgspec.structs import replace
+
+from edge_bridge.bridge import Bridge
+from edge_bridge.errors import TransientError
+from edge_bridge.link import Link
+from edge_bridge.recorder_file import METADATA
+from edge_bridge.recorder_limits import RecorderLimits
+from edge_bridge.recorder_upload import ArrivedWrongError, RecordingRefusedError, Uploader
+from edge_bridge.settings import Settings
+from edge_bridge.sources import PushSource
+from edge_bridge.throttle import Throttle
+from fleetward.bus.errors import NoAnswerError, RefusedError
+from fleetward.bus.publish import publish
+from fleetward.bus.requests import ask
+from fleetward.client import Fleet, recordings
+from fleetward.client.errors import NotRecordingError
+from fleetward.contracts.alerts import AlertFired, Severity
+from fleetward.contracts.ids import AlertName, Digest, RecordingId, RobotId
+from fleetward.contracts.recordings import (
+    MAX_RECORDING_BYTES,
+    PART_BYTES,
+    GrantUpload,
+    RecordingMade,
+    RecordingRequested,
+    UploadGranted,
+    asked_by,
+)
+from fleetward.contracts.rows import Principal
+from testkit.servers import NatsSystem
+
+WAIT_S = 30.0
+LIMITS = RecorderLimits(
+    enabled=True, write_every_s=0.02, segment_s=0.2, retry_wait_s=0.05, retry_wait_limit_s=0.2
+)
+
+
+class CutOffError(Exception):
+    """The robot dies here."""
+
+
+class Broken(Throttle):
+    """Ends the upload after so many bytes."""
+
+    def __init__(self, after_bytes: int) -> None:
+        super().__init__(None)
+        self._left = after_bytes
+
+    async def take(self, length: int) -> None:
+        self._left -= length
+        if self._left < 0:
+            raise CutOffError
+
+
+class Sender:
+    """One robot's uploads of random bytes, over its own credentials."""
+
+    def __init__(self, name: str, system: NatsSystem, directory: Path) -> None:
+        self.id = RobotId(name)
+        self.link = Link(system.settings(name))
+        self.path = directory / "recording.mcap"
+        self.upload_ids: list[str] = []
+
+    def made(self, size_bytes: int) -> RecordingMade:
+        content = random.Random(7).randbytes(size_bytes)
+        self.path.write_bytes(content)
+        now = datetime.now(timezone.utc)
+        return RecordingMade(
+            recording_id=RecordingId(f"rec-{uuid4().hex[:8]}"),
+            digest=Digest(f"sha256:{hashlib.sha256(content).hexdigest()}"),
+            size_bytes=size_bytes,
+            messages=1,
+            started_at=now,
+            ended_at=now,
+        )
+
+    async def send(
+        self, made: RecordingMade, throttle: Throttle | None = None, upload_id: str = ""
+    ) -> int:
+        """Return how many bytes this attempt sent."""
+        async with aiohttp.ClientSession() as session:
+            uploader = Uploader(self.id, self.link, session, LIMITS, throttle)
+            try:
+                await uploader.send(made, self.path, upload_id, self._begun)
+            except (CutOffError, TransientError) as problem:
+                raise CutOffError from problem
+            return uploader.sent_bytes
+
+    async def _begun(self, upload_id: str) -> None:
+        self.upload_ids.append(upload_id)
+
+
+@pytest.fixture
+async def sender(shared_nats_system: NatsSystem, tmp_path: Path) -> AsyncIterator[Sender]:
+    made = Sender(f"arm-{uuid4().hex[:6]}", shared_nats_system, tmp_path)
+    await made.link.open()
+    yield made
+    await made.link.close(1.0)
+
+
+async def fetched(fleet: Fleet, robot: RobotId, made: RecordingMade, path: Path) -> bytes:
+    await recordings.fetch(fleet.connection, robot, made.recording_id, path)
+    return path.read_bytes()
+
+
+async def test_upload_that_was_cut_off_goes_on_with_the_part_it_stopped_in(
+    fleet: Fleet, sender: Sender, tmp_path: Path
+) -> None:
+    made = sender.made(2 * PART_BYTES + 1000)
+    with pytest.raises(CutOffError):
+        await sender.send(made, Broken(PART_BYTES + 100_000))
+
+    sent_bytes = await sender.send(made, upload_id=sender.upload_ids[0])
+
+    assert sent_bytes == PART_BYTES + 1000
+    assert len(sender.upload_ids) == 1
+    assert await fetched(fleet, sender.id, made, tmp_path / "got") == sender.path.read_bytes()
+    (stored,) = await recordings.stored(fleet.connection, sender.id)
+    assert stored.recording == made
+
+
+async def test_recording_that_is_stored_already_is_not_sent_again(
+    fleet: Fleet, sender: Sender
+) -> None:
+    made = sender.made(1000)
+    assert await sender.send(made) == 1000
+    assert await sender.send(made, upload_id=sender.upload_ids[0]) == 0
+    assert len(await recordings.stored(fleet.connection, sender.id)) == 1
+
+
+async def test_bytes_that_are_not_what_the_robot_told_are_not_kept(
+    fleet: Fleet, sender: Sender, tmp_path: Path
+) -> None:
+    made = sender.made(1000)
+    sender.path.write_bytes(b"x" * 1000)
+    with pytest.raises(ArrivedWrongError, match="not sha256"):
+        await sender.send(made)
+    with pytest.raises(RefusedError, match="has no recording"):
+        await fetched(fleet, sender.id, made, tmp_path / "got")
+
+    sender.made(1000)
+    assert await sender.send(made) == 1000
+
+
+async def test_recording_that_is_too_large_is_refused_for_good(
+    fleet: Fleet, sender: Sender
+) -> None:
+    made = replace(sender.made(10), size_bytes=MAX_RECORDING_BYTES + 1)
+    with pytest.raises(RecordingRefusedError, match="recordings have 1 to"):
+        await sender.send(made)
+
+
+async def test_robot_cannot_upload_or_go_on_as_another(
+    fleet: Fleet, sender: Sender, shared_nats_system: NatsSystem
+) -> None:
+    made = sender.made(1000)
+    other = await shared_nats_system.connect("intruder")
+    with pytest.raises(NoAnswerError):
+        await ask(other, GrantUpload(robot_id=sender.id, recording=made), timeout_s=0.5)
+    granted: UploadGranted = await ask(
+        await shared_nats_system.connect(sender.id), GrantUpload(robot_id=sender.id, recording=made)
+    )
+    own: UploadGranted = await ask(
+        other,
+        GrantUpload(robot_id=RobotId("intruder"), recording=made, upload_id=granted.upload_id),
+    )
+    assert own.upload_id != granted.upload_id
+    assert f"recordings/{sender.id}/" not in own.urls[1]
+    async with aiohttp.ClientSession() as session:
+        moved = own.urls[1].replace("recordings/intruder/", f"recordings/{sender.id}/")
+        assert (await session.put(moved, data=b"mine")).status == 403
+        assert (await session.get(own.urls[1])).status == 403
+
+
+class Recording:
+    """A real bridge with its flight recorder on, and no model yet."""
+
+    def __init__(self, system: NatsSystem, directory: Path, trust_dir: Path) -> None:
+        self.id = RobotId(f"arm-{uuid4().hex[:6]}")
+        self.settings = Settings(
+            robot_id=self.id,
+            nats_url=system.url,
+            credentials=system.credentials(self.id),
+            state_dir=directory / "robot",
+            trust_dir=trust_dir,
+            check_in_s=0.2,
+            control_probe_hz=0.0,
+            recorder=LIMITS,
+        )
+
+    def bridge(self) -> Bridge:
+        return Bridge(self.settings, source=PushSource())
+
+
+@pytest.fixture
+def robot(
+    fleet: Fleet, shared_nats_system: NatsSystem, tmp_path: Path, registry_directory: Path
+) -> Recording:
+    assert fleet is not None
+    return Recording(shared_nats_system, tmp_path, registry_directory)
+
+
+async def asked(fleet: Fleet, robot: Recording, after_s: float) -> RecordingRequested:
+    """As soon as the robot said that it records."""
+
+    async def asking() -> RecordingRequested:
+        while True:
+            try:
+                return await recordings.request(
+                    fleet.connection, robot.id, before_s=60, after_s=after_s, reason="a test"
+                )
+            except NotRecordingError:
+                await asyncio.sleep(0.05)
+
+    return await asyncio.wait_for(asking(), WAIT_S)
+
+
+async def test_person_gets_what_was_before_and_after_and_nothing_else(
+    fleet: Fleet, robot: Recording, tmp_path: Path
+) -> None:
+    async with robot.bridge() as bridge:
+        long_ago_ns = int((datetime.now(timezone.utc) - timedelta(seconds=90)).timestamp() * 1e9)
+        bridge.black_box.log("/plan", {"step": "forgotten"}, at_ns=long_ago_ns)
+        bridge.black_box.log("/plan", {"step": "before"})
+        requested = await asked(fleet, robot, after_s=0.5)
+        bridge.black_box.log("/plan", {"step": "after"})
+        stored = await recordings.arrived(fleet.connection, requested, sending_s=WAIT_S)
+        bridge.black_box.log("/plan", {"step": "too late"})
+
+    path = tmp_path / "got.mcap"
+    path.write_bytes(await fetched(fleet, robot.id, stored.recording, tmp_path / "got"))
+    with path.open("rb") as file:
+        reader = make_reader(file)
+        messages = [(channel.topic, message) for _, channel, message in reader.iter_messages()]
+        (about,) = [each.metadata for each in reader.iter_metadata() if each.name == METADATA]
+    assert [each.data for topic, each in messages if topic == "/plan"] == [
+        b'{"step":"before"}',
+        b'{"step":"after"}',
+    ]
+    assert {"/plan", "/facts"} <= {topic for topic, _ in messages}
+    assert (about["robot_id"], about["reason"]) == (robot.id, "a test")
+    assert about["clock_offset_s"]
+    assert stored.recording.messages == len(messages)
+
+
+async def test_alert_about_the_robot_is_heard_after_a_restart_too(
+    fleet: Fleet, robot: Recording, shared_nats_system: NatsSystem
+) -> None:
+    async with robot.bridge() as bridge:
+        bridge.black_box.log("/plan", {"step": "before"})
+    now = datetime.now(timezone.utc)
+    fired = AlertFired(
+        robot_id=robot.id,
+        alert=AlertName("TooHot"),
+        incident=3,
+        severity=Severity.CRITICAL,
+        value=1.0,
+        expression="hot",
+        pending_since=now,
+        fired_at=now,
+    )
+    alerting = await shared_nats_system.connect(Principal.ALERTING)
+    requested = replace(asked_by(fired), after_s=0.2)
+    await publish(alerting, requested)
+
+    async with robot.bridge():
+        stored = await recordings.arrived(fleet.connection, requested, sending_s=WAIT_S)
+
+    assert stored.recording.alert == "TooHot"
+    assert stored.recording.recording_id == asked_by(fired).recording_id
