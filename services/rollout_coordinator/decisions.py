@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from fleetward.bus.errors import ConflictError
+from fleetward.bus.stored_rollouts import KeptRollout
 from fleetward.contracts.ids import RolloutId
 from rollout_coordinator.decision_log import given, within_limit
 from rollout_coordinator.errors import contested
@@ -42,18 +43,24 @@ class Decisions:
 
     async def apply(self, rollout_id: RolloutId, told: Sequence[Told]) -> None:
         """Fold facts into a rollout, one write after the other."""
-        left = told
+        left, held = told, None
         async with self._turns.of(rollout_id):
             while left:
-                left = left[await self._decide(rollout_id, left) :] or self._outcomes.rest(
-                    rollout_id
-                )
+                left = left[await self._decide(rollout_id, left, held) :]
+                held = self._ledger.held(rollout_id)
+                left = left or self._outcomes.rest(rollout_id)
+            await self._ledger.nudge(rollout_id)
 
-    async def _decide(self, rollout_id: RolloutId, told: Sequence[Told]) -> int:
-        """Write one decision, again when the rollout moved meanwhile; how many facts it took in."""
+    async def _decide(
+        self, rollout_id: RolloutId, told: Sequence[Told], held: KeptRollout | None
+    ) -> int:
+        """Write one decision, again when the rollout moved meanwhile; how many facts it took in.
+
+        ``held``: as it stands if nobody else has moved it; None: read it.
+        """
         lost: list[Told] = []
         for _ in range(self._settings.max_conflicts):
-            current = await self._ledger.load(rollout_id)
+            current, held = held or await self._ledger.load(rollout_id), None
             if current is None:
                 return len(told)
             now = self._now()

@@ -13,17 +13,24 @@ from fleetward.bus.errors import ConflictError
 from fleetward.bus.last_values import last_value, last_values
 from fleetward.bus.publish import publish
 from fleetward.bus.stored_rollouts import KeptRollout, completed, read_rollouts, read_row
-from fleetward.contracts.codec import decode, encode
+from fleetward.contracts.codec import decode
 from fleetward.contracts.curation import SignedWithdrawals, Withdrawals
 from fleetward.contracts.decisions import Given, RolloutDecided
 from fleetward.contracts.ids import Digest, RobotId, RolloutId
-from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
+from fleetward.contracts.robots import RobotNudged
 from fleetward.contracts.rollout_rows import Stored, split
-from fleetward.contracts.rollouts import OpenRollouts, Rollout, RolloutRefused, is_open
+from fleetward.contracts.rollouts import (
+    MAX_TARGETS_PER_STEP,
+    OpenRollouts,
+    Rollout,
+    RolloutRefused,
+    is_open,
+)
 from fleetward.trust.signing import TARGET, SigningKey, TrustedKeys
 from rollout_coordinator.decision_log import logged
 from rollout_coordinator.known_digests import KnownDigests
 from rollout_coordinator.opened import NOTHING_GIVEN, Opened, Other
+from rollout_coordinator.signed_targets import signed
 from rollout_coordinator.step import RobotTaken, Step, TargetOrder
 from rollout_coordinator.stored_targets import Known, StoredTargets
 from rollout_coordinator.target_of import target_of
@@ -42,6 +49,8 @@ class RolloutLedger:
         self._whole: dict[RolloutId, KeptRollout] = {}
         """Open rollouts with shards, as they stood when they were read or written last."""
         self._digests = KnownDigests()
+        self._to_nudge: dict[RolloutId, list[RobotId]] = {}
+        """Robots of decisions that go on at once: nudged when all of them have their targets."""
 
     async def load(self, rollout_id: RolloutId) -> KeptRollout | None:
         """The rollout as it stands; the shards of one that did not move are not read again."""
@@ -52,6 +61,13 @@ class RolloutLedger:
         if kept is not None and kept.sequence == row.sequence:
             return kept
         return self._remembered(await completed(self._connection, row))
+
+    def held(self, rollout_id: RolloutId) -> KeptRollout | None:
+        """A large open rollout as it was read or written here last, without asking whether it moved.
+
+        If it did, what is decided on this is refused.
+        """
+        return self._whole.get(rollout_id)
 
     def _remembered(self, kept: KeptRollout) -> KeptRollout:
         rollout = kept.event
@@ -160,6 +176,8 @@ class RolloutLedger:
     ) -> list[RobotTaken]:
         """Write a decision on ``current`` if that still stands, then nudge its robots.
 
+        Not those of one that sets as many targets as one may: ``nudge`` them when no more follow.
+
         ``rows``: what else changes with it, and must stand as it was when this was decided.
         ``on``: what it was made from, for the log.
         ``seen``: what was open when it was decided to open an ended rollout again.
@@ -198,10 +216,10 @@ class RolloutLedger:
         decision = logged(before, on, now, step, digests)
         writes = [*_writes_of(stored, decision, step, current), *beside]
         targets = [target_of(rollout, order, now) for order in step.targets]
-        for target in targets:
+        first_target = len(writes)
+        for target in await signed(self._key, targets, rollout.traceparent):
             sequence = known[target.robot_id].sequence if target.robot_id in known else 0
-            writes.append(Write(self._signed(rollout, target), sequence))
-        first_target = len(writes) - len(targets)
+            writes.append(Write(target, sequence))
         self._targets.doubt(robots)  # until it is known how the write ended
         first = await write_atomically(self._connection, writes) - len(writes) + 1
         self._remembered(KeptRollout(stored.whole, first))
@@ -209,9 +227,19 @@ class RolloutLedger:
         self._targets.wrote(targets, first + first_target)
         if not is_open(rollout):
             self._targets.doubt(rollout.robots)
-        for order in step.targets:
-            await publish(self._connection, RobotNudged(robot_id=order.robot_id))
+        self._to_nudge.setdefault(rollout.rollout_id, []).extend(robots)
+        if len(robots) < MAX_TARGETS_PER_STEP:
+            await self.nudge(rollout.rollout_id)
         return []
+
+    async def nudge(self, rollout_id: RolloutId) -> None:
+        """Have the robots look that were not told yet of what this rollout gave them.
+
+        While the targets of thousands are written nobody reads them: whoever is last is not kept
+        waiting by those who hurry.
+        """
+        for robot in self._to_nudge.pop(rollout_id, ()):
+            await publish(self._connection, RobotNudged(robot_id=robot))
 
     def _writes(self, other: Other, now: datetime) -> list[Write]:
         """A decision without targets."""
@@ -228,17 +256,6 @@ class RolloutLedger:
         if all(_follows(order, known) for order in step.targets):
             return known
         return await self._targets.newest(robots)
-
-    def _signed(self, rollout: Rollout, target: RobotTarget) -> SignedTarget:
-        payload = encode(target)
-        signed = self._key.sign(TARGET, payload)
-        return SignedTarget(
-            robot_id=target.robot_id,
-            payload=payload,
-            key_id=signed.key_id,
-            signature=signed.signature,
-            traceparent=rollout.traceparent,
-        )
 
 
 def _writes_of(
