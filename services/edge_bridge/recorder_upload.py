@@ -15,6 +15,7 @@ from edge_bridge.recorder_limits import RecorderLimits
 from edge_bridge.throttle import Throttle
 from fleetward.bus.errors import BusError, RefusedError
 from fleetward.bus.requests import ask
+from fleetward.bus.waiting import cancelled
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.recordings import (
@@ -54,6 +55,10 @@ class Uploader:
         self._session = session
         self._limits = limits
         self._throttle = throttle or Throttle(limits.bytes_per_s)
+        self._block_bytes = limits.block_bytes
+        if limits.bytes_per_s is not None:  # a slow rate must not look like a stall
+            within = int(limits.bytes_per_s * limits.part_stall_s / 4)
+            self._block_bytes = max(1, min(limits.block_bytes, within))
         self.sent_bytes = 0
 
     async def send(
@@ -100,7 +105,25 @@ class Uploader:
             raise TransientError(str(problem)) from problem
 
     async def _put(self, url: str, path: Path, start: int, length: int) -> None:
-        timeout = aiohttp.ClientTimeout(total=None, sock_read=self._limits.part_stall_s)
+        """Send a part, however long that takes while it moves; raises TransientError."""
+        sending = asyncio.ensure_future(self._put_part(url, path, start, length))
+        try:
+            while not sending.done():
+                before = self.sent_bytes
+                await asyncio.wait({sending}, timeout=self._limits.part_stall_s)
+                if not sending.done() and self.sent_bytes == before:
+                    raise TransientError(
+                        f"no byte of {path.name} left for {self._limits.part_stall_s:g} s."
+                    )
+        finally:
+            if not sending.done():
+                await cancelled({sending})
+        sending.result()
+
+    async def _put_part(self, url: str, path: Path, start: int, length: int) -> None:
+        timeout = aiohttp.ClientTimeout(
+            total=None
+        )  # of reading alone it would count the sending too
         try:
             async with self._session.put(
                 url,
@@ -118,7 +141,7 @@ class Uploader:
     async def _blocks(self, path: Path, start: int, length: int) -> AsyncIterator[bytes]:
         with path.open("rb") as file:
             file.seek(start)
-            while length > 0 and (block := file.read(min(self._limits.block_bytes, length))):
+            while length > 0 and (block := file.read(min(self._block_bytes, length))):
                 await self._throttle.take(len(block))
                 self.sent_bytes += len(block)
                 length -= len(block)

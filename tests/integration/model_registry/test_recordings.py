@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import random
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -15,93 +13,36 @@ import pytest
 from mcap.reader import make_reader
 from msgspec.structs import replace
 
-from edge_bridge.bridge import Bridge
-from edge_bridge.errors import TransientError
-from edge_bridge.link import Link
-from edge_bridge.recorder_file import METADATA
-from edge_bridge.recorder_limits import RecorderLimits
-from edge_bridge.recorder_upload import ArrivedWrongError, RecordingRefusedError, Uploader
-from edge_bridge.settings import Settings
-from edge_bridge.sources import PushSource
+from edge_bridge.recorder_file import METADATA, messages_in
+from edge_bridge.recorder_incidents import Stage
+from edge_bridge.recorder_upload import ArrivedWrongError, RecordingRefusedError
 from edge_bridge.throttle import Throttle
 from fleetward.bus.errors import NoAnswerError, RefusedError
 from fleetward.bus.publish import publish
 from fleetward.bus.requests import ask
 from fleetward.client import Fleet, recordings
-from fleetward.client.errors import NotRecordingError
 from fleetward.contracts.alerts import AlertFired, Severity
-from fleetward.contracts.ids import AlertName, Digest, RecordingId, RobotId
+from fleetward.contracts.ids import AlertName, RobotId
 from fleetward.contracts.recordings import (
     MAX_RECORDING_BYTES,
     PART_BYTES,
     GrantUpload,
     RecordingMade,
-    RecordingRequested,
     UploadGranted,
     asked_by,
 )
 from fleetward.contracts.rows import Principal
 from testkit.servers import NatsSystem
-
-WAIT_S = 30.0
-LIMITS = RecorderLimits(
-    enabled=True, write_every_s=0.02, segment_s=0.2, retry_wait_s=0.05, retry_wait_limit_s=0.2
+from tests.integration.model_registry.recording_robots import (
+    LIMITS,
+    WAIT_S,
+    BridgeProcess,
+    Broken,
+    CutOffError,
+    Recording,
+    Sender,
+    asked,
 )
-
-
-class CutOffError(Exception):
-    """The robot dies here."""
-
-
-class Broken(Throttle):
-    """Ends the upload after so many bytes."""
-
-    def __init__(self, after_bytes: int) -> None:
-        super().__init__(None)
-        self._left = after_bytes
-
-    async def take(self, length: int) -> None:
-        self._left -= length
-        if self._left < 0:
-            raise CutOffError
-
-
-class Sender:
-    """One robot's uploads of random bytes, over its own credentials."""
-
-    def __init__(self, name: str, system: NatsSystem, directory: Path) -> None:
-        self.id = RobotId(name)
-        self.link = Link(system.settings(name))
-        self.path = directory / "recording.mcap"
-        self.upload_ids: list[str] = []
-
-    def made(self, size_bytes: int) -> RecordingMade:
-        content = random.Random(7).randbytes(size_bytes)
-        self.path.write_bytes(content)
-        now = datetime.now(timezone.utc)
-        return RecordingMade(
-            recording_id=RecordingId(f"rec-{uuid4().hex[:8]}"),
-            digest=Digest(f"sha256:{hashlib.sha256(content).hexdigest()}"),
-            size_bytes=size_bytes,
-            messages=1,
-            started_at=now,
-            ended_at=now,
-        )
-
-    async def send(
-        self, made: RecordingMade, throttle: Throttle | None = None, upload_id: str = ""
-    ) -> int:
-        """Return how many bytes this attempt sent."""
-        async with aiohttp.ClientSession() as session:
-            uploader = Uploader(self.id, self.link, session, LIMITS, throttle)
-            try:
-                await uploader.send(made, self.path, upload_id, self._begun)
-            except (CutOffError, TransientError) as problem:
-                raise CutOffError from problem
-            return uploader.sent_bytes
-
-    async def _begun(self, upload_id: str) -> None:
-        self.upload_ids.append(upload_id)
 
 
 @pytest.fixture
@@ -131,6 +72,22 @@ async def test_upload_that_was_cut_off_goes_on_with_the_part_it_stopped_in(
     assert await fetched(fleet, sender.id, made, tmp_path / "got") == sender.path.read_bytes()
     (stored,) = await recordings.stored(fleet.connection, sender.id)
     assert stored.recording == made
+
+
+async def test_slow_rate_is_no_stall(fleet: Fleet, sender: Sender) -> None:
+    made = sender.made(3000)
+    sender.limits = replace(LIMITS, bytes_per_s=4000.0, part_stall_s=0.2)
+    assert await sender.send(made) == 3000
+
+
+async def test_upload_that_moves_no_byte_is_given_up(fleet: Fleet, sender: Sender) -> None:
+    class Stuck(Throttle):
+        async def take(self, length: int) -> None:
+            await asyncio.Event().wait()
+
+    sender.limits = replace(LIMITS, part_stall_s=0.2)
+    with pytest.raises(CutOffError):
+        await sender.send(sender.made(3000), Stuck(None))
 
 
 async def test_recording_that_is_stored_already_is_not_sent_again(
@@ -186,47 +143,12 @@ async def test_robot_cannot_upload_or_go_on_as_another(
         assert (await session.get(own.urls[1])).status == 403
 
 
-class Recording:
-    """A real bridge with its flight recorder on, and no model yet."""
-
-    def __init__(self, system: NatsSystem, directory: Path, trust_dir: Path) -> None:
-        self.id = RobotId(f"arm-{uuid4().hex[:6]}")
-        self.settings = Settings(
-            robot_id=self.id,
-            nats_url=system.url,
-            credentials=system.credentials(self.id),
-            state_dir=directory / "robot",
-            trust_dir=trust_dir,
-            check_in_s=0.2,
-            control_probe_hz=0.0,
-            recorder=LIMITS,
-        )
-
-    def bridge(self) -> Bridge:
-        return Bridge(self.settings, source=PushSource())
-
-
 @pytest.fixture
 def robot(
     fleet: Fleet, shared_nats_system: NatsSystem, tmp_path: Path, registry_directory: Path
 ) -> Recording:
     assert fleet is not None
     return Recording(shared_nats_system, tmp_path, registry_directory)
-
-
-async def asked(fleet: Fleet, robot: Recording, after_s: float) -> RecordingRequested:
-    """As soon as the robot said that it records."""
-
-    async def asking() -> RecordingRequested:
-        while True:
-            try:
-                return await recordings.request(
-                    fleet.connection, robot.id, before_s=60, after_s=after_s, reason="a test"
-                )
-            except NotRecordingError:
-                await asyncio.sleep(0.05)
-
-    return await asyncio.wait_for(asking(), WAIT_S)
 
 
 async def test_person_gets_what_was_before_and_after_and_nothing_else(
@@ -282,3 +204,30 @@ async def test_alert_about_the_robot_is_heard_after_a_restart_too(
 
     assert stored.recording.alert == "TooHot"
     assert stored.recording.recording_id == asked_by(fired).recording_id
+
+
+async def test_kill_9_while_it_waits_and_while_it_sends_costs_no_recording(
+    fleet: Fleet, robot: Recording, tmp_path: Path
+) -> None:
+    slow = BridgeProcess(robot, tmp_path / "process", bytes_per_s=500)
+    await slow.start()
+    requested = await asked(fleet, robot, after_s=1.0)
+    await slow.reaches(lambda incident: incident.stage is Stage.WAITING)
+    await slow.kill()
+    await slow.start()
+    await slow.reaches(lambda incident: bool(incident.upload_id))
+    await slow.kill()
+    assert not await recordings.stored(fleet.connection, robot.id)
+
+    fast = BridgeProcess(robot, tmp_path / "process", bytes_per_s=10**8)
+    await fast.start()
+    try:
+        stored = await recordings.arrived(fleet.connection, requested, sending_s=WAIT_S)
+        await fast.reaches(lambda incident: incident.stage is Stage.DONE)
+    finally:
+        await fast.stop()
+
+    got = tmp_path / "got.mcap"
+    await recordings.fetch(fleet.connection, robot.id, stored.recording.recording_id, got)
+    assert {"/frames", "/facts"} <= {each.topic for each in messages_in(got)}
+    assert not list(slow.incidents.glob("*.mcap"))
