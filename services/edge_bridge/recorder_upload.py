@@ -121,9 +121,7 @@ class Uploader:
         sending.result()
 
     async def _put_part(self, url: str, path: Path, start: int, length: int) -> None:
-        timeout = aiohttp.ClientTimeout(
-            total=None
-        )  # of reading alone it would count the sending too
+        timeout = aiohttp.ClientTimeout(total=None)  # whether it stalls is seen by what leaves
         try:
             async with self._session.put(
                 url,

@@ -9,18 +9,22 @@ import sys
 from fleetward.client.access import Access
 
 
-async def started(access: Access, *words: str) -> asyncio.subprocess.Process:
-    """``fleetward <words>`` for ``access``; what it prints is piped."""
+def environment_of(access: Access) -> dict[str, str]:
+    """What tells a command of ``access``."""
     assert access.store is not None
-    environment = {
+    return {
         "FLEETWARD_NATS_URL": access.bus.url,
         "FLEETWARD_CREDENTIALS": str(access.bus.credentials),
         "FLEETWARD_S3_ENDPOINT": access.store.endpoint,
         "FLEETWARD_S3_ACCESS_KEY": access.store.access_key,
         "FLEETWARD_S3_SECRET_KEY": access.store.secret_key,
     }
+
+
+async def started(access: Access, *words: str) -> asyncio.subprocess.Process:
+    """``fleetward <words>`` for ``access``; what it prints is piped."""
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "fleetward.cli", *words),
-        env={**os.environ, **environment},
+        env={**os.environ, **environment_of(access)},
         stdout=asyncio.subprocess.PIPE,
     )

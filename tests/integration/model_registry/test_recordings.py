@@ -21,6 +21,7 @@ from fleetward.bus.errors import NoAnswerError, RefusedError
 from fleetward.bus.publish import publish
 from fleetward.bus.requests import ask
 from fleetward.client import Fleet, recordings
+from fleetward.client.access import Access
 from fleetward.contracts.alerts import AlertFired, Severity
 from fleetward.contracts.ids import AlertName, RobotId
 from fleetward.contracts.recordings import (
@@ -32,7 +33,9 @@ from fleetward.contracts.recordings import (
     asked_by,
 )
 from fleetward.contracts.rows import Principal
+from testkit import command_line
 from testkit.servers import NatsSystem
+from tests.integration.model_registry.command_line import environment_of
 from tests.integration.model_registry.recording_robots import (
     LIMITS,
     WAIT_S,
@@ -72,6 +75,24 @@ async def test_upload_that_was_cut_off_goes_on_with_the_part_it_stopped_in(
     assert await fetched(fleet, sender.id, made, tmp_path / "got") == sender.path.read_bytes()
     (stored,) = await recordings.stored(fleet.connection, sender.id)
     assert stored.recording == made
+
+
+async def test_command_line_lists_and_fetches_what_is_stored(
+    fleet: Fleet, sender: Sender, operator_access: Access, tmp_path: Path
+) -> None:
+    made, environment = sender.made(1000), environment_of(operator_access)
+    await sender.send(made)
+
+    listed = await command_line.run(environment, "robot", "recordings", sender.id)
+    assert (listed.code, made.recording_id in listed.output) == (0, True)
+    got, words = str(tmp_path / "got.mcap"), ("robot", "recordings", sender.id, "--get")
+    fetched = await command_line.run(environment, *words, made.recording_id, "-o", got)
+    assert fetched.code == 0, fetched.complaint
+    assert Path(got).read_bytes() == sender.path.read_bytes()
+    unknown = await command_line.run(environment, *words, "nothing")
+    assert (unknown.code, "has no recording nothing" in unknown.complaint) == (1, True)
+    refused = await command_line.run(environment, "robot", "record", sender.id)
+    assert (refused.code, "FLEETWARD_RECORDER=on" in refused.complaint) == (1, True)
 
 
 async def test_slow_rate_is_no_stall(fleet: Fleet, sender: Sender) -> None:
