@@ -20,11 +20,13 @@ from edge_bridge.black_box import BlackBox
 from edge_bridge.check_in import Speaker
 from edge_bridge.facts import Facts
 from edge_bridge.fetch import Fetcher
+from edge_bridge.frames import FrameType
 from edge_bridge.handlers import Converger
 from edge_bridge.journal import Journal
 from edge_bridge.ledger import Fate
 from edge_bridge.link import Link
 from edge_bridge.measuring import Measuring
+from edge_bridge.pump import Loan
 from edge_bridge.receipts import Receipts
 from edge_bridge.registry import Registry
 from edge_bridge.reporting import CheckIns, Reporter
@@ -98,6 +100,10 @@ class Bridge:
     def worker_pids(self) -> dict[str, int]:
         """The live workers' processes by their part, "active", "warm", "staged", "shadow"; for monitors."""
         return self._slots.worker_pids
+
+    def lend(self, shape: tuple[int, ...], dtype: FrameType = "uint8") -> Loan | None:
+        """A place to write the next frame into, so that nobody copies it; None when there is none."""
+        return self._slots.lend(shape, dtype)
 
     @property
     def frames_served(self) -> int:

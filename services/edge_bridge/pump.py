@@ -9,8 +9,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
-from edge_bridge.frames import Frame
+from edge_bridge.errors import LedgerError
+from edge_bridge.frames import Frame, FrameType
 from edge_bridge.inference_done import InferenceDone, done_by
 from edge_bridge.ledger import Ledger
 from edge_bridge.protocol import Inferred
@@ -21,8 +23,38 @@ from edge_bridge.slot_settings import SlotSettings
 
 
 def places_for(settings: SlotSettings) -> int:
-    """The frames of two workers and of a shadow, the one that waits, and the one being written."""
-    return 3 * settings.in_flight_limit + 2
+    """The frames of two workers and of a shadow, the one that waits, one being written, one on loan."""
+    return 3 * settings.in_flight_limit + 3
+
+
+class Loan:
+    """A place of the ring where a frame is written in place, so that nobody copies it.
+
+    Write all of ``memory``, then ``give`` it, or ``return_it`` unused; afterwards write no more. On the
+    event loop's thread, but for the writing.
+    """
+
+    def __init__(
+        self, memory: memoryview, give: Callable[[], int], return_it: Callable[[], None]
+    ) -> None:
+        self.memory = memory
+        self._give, self._return = give, return_it
+        self._is_open = True
+
+    def give(self) -> int:
+        """The frame was captured now; returns the id that its result will have."""
+        self._end()
+        return self._give()
+
+    def return_it(self) -> None:
+        """There is no frame after all."""
+        self._end()
+        self._return()
+
+    def _end(self) -> None:
+        if not self._is_open:
+            raise LedgerError("this place was given or returned before: lend another one.")
+        self._is_open = False
 
 
 class FramePump:
@@ -63,10 +95,26 @@ class FramePump:
         except BaseException:
             self._ring.release(offset)
             raise
-        ticket = self._ticket(frame, offset)
-        self._replace_waiting(ticket)
-        self._dispatch()
-        return ticket.frame
+        return self._given(offset, frame.shape, frame.dtype)
+
+    def lend(self, shape: tuple[int, ...], dtype: FrameType) -> Loan | None:
+        """A place to write a frame into; None when nobody serves, or every place is taken.
+
+        Raises FrameRefusedError when no place holds so much.
+        """
+        offset = None if self._target is None else self._ring.claim()
+        if offset is None:
+            return None
+        try:
+            memory = self._ring.place(offset, shape, dtype)
+        except BaseException:
+            self._ring.release(offset)
+            raise
+        return Loan(
+            memory,
+            partial(self._given, offset, shape, dtype),
+            partial(self._ring.release, offset),
+        )
 
     def aim(self, slot: WorkerSlot | None) -> int:
         """Give this worker every frame from now on, and return the first one's id.
@@ -114,15 +162,22 @@ class FramePump:
         self._target = None
         self._drop_undelivered()
 
-    def _ticket(self, frame: Frame, offset: int) -> Ticket:
-        return Ticket(
+    def _given(self, offset: int, shape: tuple[int, ...], dtype: FrameType) -> int:
+        """The frame at ``offset`` is whole: it waits for the worker, and takes the waiting one's place."""
+        ticket = Ticket(
             frame=self._ledger.capture(),
             offset=offset,
-            shape=frame.shape,
-            dtype=frame.dtype,
+            shape=shape,
+            dtype=dtype,
             captured_ns=time.time_ns(),
             captured_monotonic_ns=time.monotonic_ns(),
         )
+        if self._target is None:  # it went while the frame was written
+            self._drop(ticket)
+            return ticket.frame
+        self._replace_waiting(ticket)
+        self._dispatch()
+        return ticket.frame
 
     def _replace_waiting(self, ticket: Ticket) -> None:
         if self._waiting is not None:

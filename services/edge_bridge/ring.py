@@ -10,9 +10,10 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+from contextlib import suppress
 
 from edge_bridge.errors import FrameRefusedError
-from edge_bridge.frames import Frame
+from edge_bridge.frames import Frame, FrameType
 
 
 class FrameRing:
@@ -58,16 +59,26 @@ class FrameRing:
     def write(self, offset: int, frame: Frame) -> None:
         """Copy a frame into its place; raises FrameRefusedError."""
         content = memoryview(frame.content)
-        if content.nbytes != frame.size_bytes or content.nbytes > self.place_bytes:
+        self._check(content.nbytes, frame)
+        self._memory[offset : offset + content.nbytes] = content.cast("B")
+
+    def place(self, offset: int, shape: tuple[int, ...], dtype: FrameType) -> memoryview:
+        """The bytes of a claimed place, to write a frame into; raises FrameRefusedError."""
+        frame = Frame(b"", shape, dtype)
+        self._check(frame.size_bytes, frame)
+        return memoryview(self._memory)[offset : offset + frame.size_bytes]
+
+    def close(self) -> None:
+        """Give the memory back, as soon as no worker maps it either, and nobody holds a view of it."""
+        with suppress(BufferError):
+            self._memory.close()
+        os.close(self._writable)
+        os.close(self.read_only)
+
+    def _check(self, size_bytes: int, frame: Frame) -> None:
+        if size_bytes != frame.size_bytes or size_bytes > self.place_bytes:
             raise FrameRefusedError(
-                f"a frame of {content.nbytes} bytes, shape {frame.shape} and type {frame.dtype} "
+                f"a frame of {size_bytes} bytes, shape {frame.shape} and type {frame.dtype} "
                 f"was refused: shape and size must agree, and the limit is {self.place_bytes} "
                 "bytes. Resize it at its source, or raise frame_limit_bytes."
             )
-        self._memory[offset : offset + content.nbytes] = content.cast("B")
-
-    def close(self) -> None:
-        """Give the memory back, as soon as no worker maps it either."""
-        self._memory.close()
-        os.close(self._writable)
-        os.close(self.read_only)

@@ -19,10 +19,11 @@ from edge_bridge.errors import (
     NothingWarmError,
     WarmUpFailedError,
 )
+from edge_bridge.frames import FrameType
 from edge_bridge.inference_done import InferenceDone
 from edge_bridge.ledger import Ledger
 from edge_bridge.protocol import Inferred, Ready
-from edge_bridge.pump import FramePump, places_for
+from edge_bridge.pump import FramePump, Loan, places_for
 from edge_bridge.ring import FrameRing
 from edge_bridge.shadow import Shadow
 from edge_bridge.slot import StagedModel, Ticket, WorkerSlot
@@ -121,6 +122,10 @@ class Slots:
     async def run(self) -> None:
         """Pump the source's frames until cancelled or until the source ends."""
         await self._source.run(self._pump.accept)
+
+    def lend(self, shape: tuple[int, ...], dtype: FrameType = "uint8") -> Loan | None:
+        """A place to write the next frame into, so that nobody copies it; None when there is none now."""
+        return self._pump.lend(shape, dtype)
 
     async def stage(self, model: StagedModel) -> Ready:
         """Load and warm up a green worker; what serves is not disturbed.
