@@ -23,7 +23,7 @@ from edge_bridge.fetch import Fetcher
 from edge_bridge.frames import FrameType
 from edge_bridge.handlers import Converger
 from edge_bridge.journal import Journal
-from edge_bridge.ledger import Fate
+from edge_bridge.ledger import Ledger
 from edge_bridge.link import Link
 from edge_bridge.measuring import Measuring
 from edge_bridge.pump import Loan
@@ -106,13 +106,9 @@ class Bridge:
         return self._slots.lend(shape, dtype)
 
     @property
-    def frames_served(self) -> int:
-        """Frames answered since this bridge started."""
-        return self._slots.ledger.frames_served
-
-    def fate_of(self, frame: int) -> Fate | None:
-        """What became of a frame, by the id that its result had; None: unknown, or long ago."""
-        return self._slots.ledger.fate_of(frame)
+    def ledger(self) -> Ledger:
+        """How many frames ended how since this bridge started, and what became of each; to be read."""
+        return self._slots.ledger
 
     @property
     def connected(self) -> bool:

@@ -12,13 +12,14 @@ from collections.abc import Callable, Coroutine, Sequence
 
 from rich.console import Console
 
-from tests.bench import core, distribution, rollout
+from tests.bench import core, distribution, edge, rollout
 from tests.bench.measurement import Measurement, table, write_results
 
 AREAS: dict[str, Callable[[], Coroutine[None, None, Sequence[Measurement]]]] = {
     "core": core.measure,
     "distribution": distribution.measure,
     "rollout": rollout.measure,
+    "edge": edge.measure,
 }
 EXIT_UNKNOWN_AREA = 2
 

@@ -1,0 +1,113 @@
+"""A 1080p frame's way to the worker against a memcpy of it, and the next result after a kill -9."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from edge_bridge.frames import Frame
+from edge_bridge.pump import places_for
+from edge_bridge.slot_settings import SlotSettings
+from tests.bench.measurement import Measurement
+from tests.integration.edge_slots.rig import Rig, running
+from tests.integration.edge_slots.tiny_models import brightness
+
+SHAPE = (1080, 1920, 3)
+FRAMES = 60
+KILLS = 15
+RATE_HZ = 30
+FRAME_TIME_MS = 1e3 / RATE_HZ
+MAX_LOAN, MAX_COPY = 0.2, 1.5
+SETTINGS = SlotSettings(restart_delay_s=0.01)
+
+
+async def measure() -> list[Measurement]:
+    """Hand-over by loan and by copy, then death."""
+    with tempfile.TemporaryDirectory() as directory:
+        async with running(SETTINGS) as rig:
+            await rig.serve(brightness(Path(directory), "v1"))
+            handed_over = [await _by_loan(rig), await _by_copy(rig)]
+            return [*handed_over, await _killed(rig, Path(directory))]
+
+
+async def _by_loan(rig: Rig) -> Measurement:
+    async def hand_over() -> float:
+        loan = rig.slots.lend(SHAPE)
+        assert loan is not None, "no frame is open"
+        began_s = time.perf_counter()
+        loan.give()
+        given_s = time.perf_counter() - began_s
+        (*_, done) = await rig.until_results(len(rig.results) + 1)
+        return max(given_s, done.perception_s)
+
+    return _against_memcpy("1080p frame written in place", await _each(hand_over), MAX_LOAN)
+
+
+async def _by_copy(rig: Rig) -> Measurement:
+    frame = Frame(np.full(SHAPE, 7, np.uint8).tobytes(), SHAPE)
+
+    async def hand_over() -> float:
+        began_s, before = time.time(), len(rig.results)
+        rig.source.push(frame)
+        (*_, done) = await rig.until_results(before + 1)
+        return done.captured_ns / 1e9 - began_s + done.perception_s
+
+    return _against_memcpy("1080p frame copied", await _each(hand_over), MAX_COPY)
+
+
+async def _each(hand_over: Callable[[], Awaitable[float]]) -> float:
+    """The median of many, in seconds."""
+    return median([await hand_over() for _ in range(FRAMES)])
+
+
+def _against_memcpy(what: str, seconds: float, at_most: float) -> Measurement:
+    source = np.full(SHAPE, 7, np.uint8)
+    copies = np.zeros((places_for(SETTINGS), *SHAPE), np.uint8)
+    copies_s = []
+    for turn in range(FRAMES):
+        began_s = time.perf_counter()
+        np.copyto(copies[turn % len(copies)], source)
+        copies_s.append(time.perf_counter() - began_s)
+    memcpy_s = median(copies_s)
+    return Measurement(
+        name=f"{what}, until the worker has it",
+        value=seconds * 1e6,
+        unit="us",
+        ratio=seconds / memcpy_s,
+        against=f"memcpy of the same frame: {memcpy_s * 1e6:.0f} us",
+        goal=f"<= {at_most:g}x",
+        met=seconds <= at_most * memcpy_s,
+    )
+
+
+async def _killed(rig: Rig, directory: Path) -> Measurement:
+    """A frame is with the active worker when it is killed; a warm one takes over, again and again."""
+    gaps_ms: list[float] = []
+    for turn in range(KILLS):
+        await rig.serve(brightness(directory, f"next-{turn}"))
+        await rig.show()
+        active, answered = rig.slots.worker_pids["active"], len(rig.results)
+        os.kill(active, signal.SIGSTOP)
+        rig.push()
+        os.kill(active, signal.SIGKILL)
+        killed_s = time.perf_counter()
+        await rig.until_results(answered + 1)
+        gaps_ms.append((time.perf_counter() - killed_s) * 1e3)
+    ledger = rig.slots.ledger
+    lost = ledger.frames_dropped + ledger.unaccounted()
+    return Measurement(
+        name=f"kill -9 of the worker that has a frame, to its result: the longest of {KILLS}; {lost} lost",
+        value=max(gaps_ms),
+        unit="ms",
+        ratio=max(gaps_ms) / FRAME_TIME_MS,
+        against=f"one frame at {RATE_HZ} Hz: {FRAME_TIME_MS:.1f} ms (median: {median(gaps_ms):.1f} ms)",
+        goal="<= 1 frame time, 0 lost",
+        met=max(gaps_ms) <= FRAME_TIME_MS and lost == 0,
+    )
