@@ -47,7 +47,6 @@ from edge_bridge.watch import InferenceWatch
 from edge_bridge.withdrawals import WithdrawnDigests
 from fleetward.bus.logs import log
 from fleetward.contracts.ids import BootId
-from fleetward.contracts.robots import RobotCheckedIn
 
 _logger = logging.getLogger(__name__)
 
@@ -55,7 +54,8 @@ _logger = logging.getLogger(__name__)
 class Bridge:
     """One robot's bridge. Enter it on the event loop; leaving it stops everything within 2 s.
 
-    ``on_result`` is called for every inference, on the event loop, and must not block.
+    ``on_result`` is called for every inference, on the event loop, and must not block. ``black_box`` is
+    the flight recorder: ``bridge.black_box.log("/plan", plan)``.
     """
 
     def __init__(
@@ -74,7 +74,6 @@ class Bridge:
         self._recorder = Recorder(settings.robot_id, self.boot_id, settings.frames)
         self._facts = Facts(settings.facts_path, settings.fact_max_age_s)
         self.black_box = BlackBox(settings)
-        """The flight recorder: ``bridge.black_box.log("/plan", plan)``."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def record(
@@ -182,7 +181,7 @@ class Bridge:
             on_offered=self._converger.offer,
             on_distrusted=self._converger.distrust,
         )
-        self._measuring: Measuring = Measuring(
+        self._measuring = Measuring(
             self._settings,
             self._recorder,
             self._spool,
@@ -206,7 +205,8 @@ class Bridge:
             self._journal, self._link, settings.uplink, self.black_box.reported
         )
         self._sender = FrameSender(self._spool, self._link, settings.uplink)
-        self._check_ins = CheckIns(self._reporter, self._check_in, settings.check_in_s)
+        speak = lambda sequence: self._speaker.check_in(sequence)  # noqa: E731, PLW0108 (made later)
+        self._check_ins = CheckIns(self._reporter, speak, settings.check_in_s)
 
     def _build_serving(self) -> None:
         """What is fetched, kept and served."""
@@ -296,6 +296,3 @@ class Bridge:
         """What a shadow answers is measured and compared, and goes to nobody."""
         self._watch.count(done.digest, done.latency_s, done.error)
         self._measuring.shadowed(done)
-
-    def _check_in(self, sequence: int) -> RobotCheckedIn:
-        return self._speaker.check_in(sequence)
