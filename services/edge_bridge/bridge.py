@@ -181,7 +181,7 @@ class Bridge:
             on_offered=self._converger.offer,
             on_distrusted=self._converger.distrust,
         )
-        self._measuring = Measuring(
+        self._measuring: Measuring = Measuring(
             self._settings,
             self._recorder,
             self._spool,
@@ -245,7 +245,7 @@ class Bridge:
 
     def _build_speaker(self) -> None:
         """Who says what is so."""
-        self._speaker = Speaker(
+        self._speaker: Speaker = Speaker(
             robot_id=self._settings.robot_id,
             boot_id=self.boot_id,
             converger=self._converger,

@@ -59,8 +59,8 @@ async def test_full_disk_costs_recordings_and_no_frame(
 
                 fill_up(filler, leave_bytes=RESERVE_BYTES // 2)
                 await until(lambda: not recorded(ring))
-                served, lost = bridge.frames_served, bridge.black_box.dropped
-                await until(lambda: bridge.frames_served >= served + 50)
+                served, lost = bridge.ledger.frames_served, bridge.black_box.dropped
+                await until(lambda: bridge.ledger.frames_served >= served + 50)
                 assert bridge.black_box.dropped > lost
 
                 filler.unlink()
