@@ -6,6 +6,7 @@ It takes what passes by and never holds it up. Off, it takes nothing and starts 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timezone
 from secrets import token_hex
@@ -32,10 +33,13 @@ from edge_bridge.slot import StagedModel
 from edge_bridge.sources import Source
 from edge_bridge.swap_gate import boot_time_s
 from edge_bridge.trust import Trust
+from fleetward.bus.logs import log
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import RecordingId
 from fleetward.contracts.recordings import AFTER_S, BEFORE_S, RecordingRequested
 from fleetward.contracts.telemetry import TelemetryFrame
+
+_logger = logging.getLogger(__name__)
 
 
 class BlackBox:
@@ -46,6 +50,11 @@ class BlackBox:
         self._limits = settings.recorder
         self._recorder: FlightRecorder | None = None
         self._sender: RecordingSender | None = None
+
+    @property
+    def records(self) -> bool:
+        """Whether it is on."""
+        return self._recorder is not None
 
     @property
     def dropped(self) -> int:
@@ -127,9 +136,15 @@ class BlackBox:
         return _Watched(source, self._recorder, self._limits.frame_every)
 
     def open(self) -> None:
-        """Find what a bridge before left; raises OSError."""
+        """Find what a bridge before left; a disk that refuses costs the recorder, not the robot."""
         if not self._limits.enabled:
             return
+        try:
+            self._open()
+        except OSError as problem:
+            log(_logger, "recorder.off", level=logging.ERROR, reason=str(problem))
+
+    def _open(self) -> None:
         directory = self._settings.state_dir / "recorder"
         self._incidents = Incidents(directory / "incidents", self._limits.remembered)
         ring = SegmentRing(

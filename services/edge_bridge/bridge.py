@@ -254,7 +254,7 @@ class Bridge:
             fetcher=self._fetcher,
             trust=self._trust,
             facts=self._facts,
-            records=self._settings.recorder.enabled,
+            records=self.black_box.records,
         )
 
     def _build_workers(self) -> None:

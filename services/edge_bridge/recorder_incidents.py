@@ -81,7 +81,8 @@ class Incidents:
 
     def at(self, stage: Stage) -> list[Incident]:
         """Those that are so far."""
-        return [incident for incident in self._known.values() if incident.stage is stage]
+        known = list(self._known.values())  # at once: a thread may be adding one
+        return [incident for incident in known if incident.stage is stage]
 
     def file_of(self, incident: Incident) -> Path:
         """Where its bytes lie once it is cut."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Any
 
 from msgspec.structs import replace
@@ -125,6 +125,7 @@ class RecordingSender:
                         self._cut.set()
             except BridgeError as problem:
                 log(_logger, "recording.not_written", level=logging.ERROR, reason=str(problem))
+                self._heard = [*heard, *self._heard][-self._limits.outbox :]  # what began is known
                 await asyncio.sleep(self._limits.retry_wait_s)
             waiting = self._incidents.at(Stage.WAITING)
             self._recorder.want(bool(waiting))
@@ -145,10 +146,9 @@ class RecordingSender:
         if requested.recording_id in self._incidents:
             return
         offset_s = self._offset_s()
-        at = requested.at - timedelta(seconds=offset_s or 0.0)
         incident = Incident(
             recording_id=requested.recording_id,
-            at_ns=round(at.timestamp() * _NS_PER_S),
+            at_ns=round((requested.at.timestamp() - (offset_s or 0.0)) * _NS_PER_S),
             before_s=requested.before_s,
             after_s=requested.after_s,
             reason=requested.reason,
@@ -193,7 +193,7 @@ class RecordingSender:
             try:
                 await self._send_one(ready[0])
                 failures = 0
-            except TransientError as problem:
+            except BridgeError as problem:  # a full disk too: it must not end the bridge
                 failures += 1
                 log(_logger, "recording.unsent", level=logging.WARNING, reason=str(problem))
                 await asyncio.sleep(

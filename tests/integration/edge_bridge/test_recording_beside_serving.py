@@ -10,7 +10,7 @@ from edge_bridge.bridge import Bridge
 from edge_bridge.recorder_file import messages_in
 from edge_bridge.recorder_limits import RecorderLimits
 from edge_bridge.settings import StoreLimits
-from fleetward.contracts.robots import ModelActivated
+from fleetward.contracts.robots import ModelActivated, RobotCheckedIn
 from testkit.servers import NatsSystem
 from tests.faults.small_disks import fill_up, small_disk
 from tests.integration.edge_bridge.camera import Camera
@@ -65,3 +65,20 @@ async def test_full_disk_costs_recordings_and_no_frame(
 
                 filler.unlink()
                 await until(lambda: "/inference" in recorded(ring))
+
+
+async def test_recorder_that_finds_no_place_leaves_the_robot_serving(
+    nats_system: NatsSystem, tmp_path: Path
+) -> None:
+    async with running_fleet(nats_system, tmp_path) as fleet:
+        model = tiny_models.brightness(fleet.directory, "v1")
+        fleet.publish_model(model)
+        settings = fleet.settings(recorder=LIMITS)
+        settings.state_dir.mkdir()
+        (settings.state_dir / "recorder").write_text("not a directory")
+        async with Bridge(settings, source=Camera()) as bridge:
+            await fleet.aim(model, 1)
+            await fleet.hears(ModelActivated)
+            assert not bridge.black_box.records
+            assert not bridge.black_box.log("/plan", {"step": 1})
+            assert not (await fleet.hears(RobotCheckedIn)).records
