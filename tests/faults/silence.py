@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import psutil
 
@@ -29,8 +29,9 @@ async def stopped(system: Fleetward, robot: str) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for process in processes:
-            process.send_signal(signal.SIGCONT)
+        for process in reversed(processes):  # a bridge kills a worker that does not answer it
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGCONT)
 
 
 async def silences(system: Fleetward, robot: str) -> int:

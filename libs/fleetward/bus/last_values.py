@@ -10,13 +10,14 @@ from typing import Generic, TypeVar
 
 import nats.errors
 from msgspec import Struct
-from nats.aio.client import Client
+from nats.aio.client import NO_RESPONDERS_STATUS, Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.errors import APIError
 
 from fleetward.bus.errors import BusError, NoAnswerError
 from fleetward.bus.tracing import traceparent_in
+from fleetward.bus.waiting import once_served
 from fleetward.contracts.accounts import account_of_name, streams_prefix
 from fleetward.contracts.catalog import row_of
 from fleetward.contracts.codec import decode
@@ -66,9 +67,10 @@ async def last_value(
     """The last ``event`` whose subject has these ``fields``, or None; raises NoAnswerError."""
     row = row_of(event)
     subject = row.subject.format(**fields)
+    asked = f"{_DIRECT_GET}.{_stream(row)}.{subject}"
     try:
-        reply = await connection.request(
-            f"{_DIRECT_GET}.{_stream(row)}.{subject}", b"", timeout=timeout_s
+        reply = await once_served(
+            lambda left_s: connection.request(asked, b"", timeout=left_s), timeout_s
         )
     except (nats.errors.Error, asyncio.TimeoutError) as problem:
         raise NoAnswerError(f"the server did not answer for {subject} ({problem!r}).") from problem
@@ -194,16 +196,19 @@ async def _multi_get(
 async def _page(
     connection: Client, row: EventRow, wanted: dict[str, object], timeout_s: float
 ) -> _Page | None:
-    inbox = connection.new_inbox()
-    try:
+    payload = json.dumps(wanted).encode()
+
+    async def ask(left_s: float) -> _Page | None:
+        inbox = connection.new_inbox()
         subscription = await connection.subscribe(inbox)
         try:
-            await connection.publish(
-                f"{_DIRECT_GET}.{_stream(row)}", json.dumps(wanted).encode(), reply=inbox
-            )
-            return await _replies(subscription, row, timeout_s)
+            await connection.publish(f"{_DIRECT_GET}.{_stream(row)}", payload, reply=inbox)
+            return await _replies(subscription, row, left_s)
         finally:
             await subscription.unsubscribe()
+
+    try:
+        return await once_served(ask, timeout_s)
     except (nats.errors.Error, asyncio.TimeoutError) as problem:
         raise NoAnswerError(f"the server did not answer for {row.kind} ({problem!r}).") from problem
 
@@ -220,6 +225,8 @@ async def _replies(subscription: Subscription, row: EventRow, timeout_s: float) 
             return _Page(tuple(replies), int(headers.get("Nats-Num-Pending", 0)))
         elif status == _STATUS_TOO_MANY:
             return None
+        elif status == NO_RESPONDERS_STATUS:
+            raise nats.errors.NoRespondersError
         else:
             raise BusError(f"reading {row.kind} was refused with status {status}.")
 

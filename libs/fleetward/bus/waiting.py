@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
+
+import nats.errors
 
 _Result = TypeVar("_Result")
 
 CANCEL_AGAIN_S = 1.0
 """Longer than any of our tasks takes to clean up."""
+ASK_AGAIN_S = 0.1
+"""After an answer that nobody serves what was asked for."""
 
 
 async def cancelled(tasks: Iterable[asyncio.Future[Any]]) -> None:  # Any: nobody looks at results
@@ -53,3 +57,20 @@ async def within(work: Awaitable[_Result], timeout_s: float | None) -> _Result:
     if not done:
         raise asyncio.TimeoutError
     return working.result()
+
+
+async def once_served(ask: Callable[[float], Awaitable[_Result]], timeout_s: float) -> _Result:
+    """What ``ask`` answers, asked again while nobody serves the stream.
+
+    A server that was just started takes connections before it has its streams again. ``ask`` is given
+    the seconds that are left.
+    """
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + timeout_s
+    while True:
+        try:
+            return await ask(until_s - loop.time())
+        except nats.errors.NoRespondersError:
+            if loop.time() + ASK_AGAIN_S >= until_s:
+                raise
+        await asyncio.sleep(ASK_AGAIN_S)

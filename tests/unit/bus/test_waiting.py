@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from nats.errors import NoRespondersError
 
-from fleetward.bus.waiting import happens, within
+from fleetward.bus.waiting import happens, once_served, within
 
 LONG_S = 60.0
 
@@ -66,3 +67,26 @@ async def test_what_ends_in_time_gives_its_result_or_its_error() -> None:
     assert await within(asyncio.sleep(0, "here"), None) == "here"
     with pytest.raises(ValueError):
         await within(break_down(), 60)
+
+
+async def test_a_server_that_does_not_serve_yet_is_asked_again() -> None:
+    asked: list[float] = []
+
+    async def ask(left_s: float) -> str:
+        asked.append(left_s)
+        if len(asked) < 3:
+            raise NoRespondersError
+        return "here"
+
+    assert await once_served(ask, 5.0) == "here"
+    assert asked == sorted(asked, reverse=True)
+    assert 0 < asked[0] <= 5.0
+
+
+async def test_a_server_that_never_serves_is_not_asked_for_ever() -> None:
+    async def ask(left_s: float) -> str:
+        assert left_s > 0
+        raise NoRespondersError
+
+    with pytest.raises(NoRespondersError):
+        await once_served(ask, 0.25)
