@@ -22,8 +22,12 @@ def is_held_back(progress: RobotProgress) -> bool:
 
 
 def held_back(rollout: Rollout) -> list[RobotId]:
-    """Robots that say why they do not swap yet: an interlock does not hold, for one."""
-    return [robot for robot, progress in rollout.robots.items() if is_held_back(progress)]
+    """Robots that say why they do not swap yet: an interlock does not hold, for one.
+
+    Looked at with every decision, over all robots, of whom hardly any ever is.
+    """
+    said = [robot for robot, progress in rollout.robots.items() if progress.held_at is not UNSET]
+    return [robot for robot in said if is_held_back(rollout.robots[robot])]
 
 
 def expected(rollout: Rollout) -> list[RobotId]:
