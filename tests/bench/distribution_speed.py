@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 import time
@@ -31,6 +32,7 @@ def measure(updates: Sequence[Update], small: Sequence[Update]) -> list[Measurem
 
     ``small`` are the same of a smaller model: memory must not grow with the model.
     """
+    os.sync()  # gigabytes were just written, and their way to the disk takes a core
     return [
         _publishing(updates[0].target, "safetensors"),
         _publishing(updates[-1].target, "ONNX"),
