@@ -40,6 +40,7 @@ from edge_bridge.steps import Steps
 from edge_bridge.store import ModelStore
 from edge_bridge.surroundings import Surroundings
 from edge_bridge.swap_gate import SwapGate
+from edge_bridge.sysfs import POWER_SUPPLIES
 from edge_bridge.targets import TargetWatch
 from edge_bridge.telemetry import Recorder
 from edge_bridge.trust import Trust
@@ -72,7 +73,8 @@ class Bridge:
         self._on_result = on_result
         self.boot_id = BootId(token_hex(12))
         self._recorder = Recorder(settings.robot_id, self.boot_id, settings.frames)
-        self._facts = Facts(settings.facts_path, settings.fact_max_age_s)
+        supplies = settings.host_root / POWER_SUPPLIES
+        self._facts = Facts(settings.facts_path, settings.fact_max_age_s, supplies)
         self.black_box = BlackBox(settings)
         self._tasks: list[asyncio.Task[None]] = []
 

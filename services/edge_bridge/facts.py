@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from edge_bridge.sysfs import POWER_SUPPLIES, batteries, number
 from fleetward.contracts.interlocks import (
     FactReported,
     check_fact_name,
@@ -27,7 +28,6 @@ MAX_TOLD = 32
 """In a check-in, which is small: with names of full length 2.5 KiB."""
 MAX_FILE_BYTES = 64 * 1024
 BATTERY = "battery"
-POWER_SUPPLIES = Path("/sys/class/power_supply")
 
 Value = bool | float
 
@@ -36,7 +36,10 @@ class Facts:
     """The newest word on each fact. ``report`` may be called from any thread."""
 
     def __init__(
-        self, path: Path | None, max_age_s: float, power_supplies: Path = POWER_SUPPLIES
+        self,
+        path: Path | None,
+        max_age_s: float,
+        power_supplies: Path = Path("/") / POWER_SUPPLIES,
     ) -> None:
         self._path = path
         self._max_age_s = max_age_s
@@ -104,26 +107,8 @@ class Facts:
 def battery_charge(power_supplies: Path) -> float | None:
     """The charge of the emptiest battery that powers the robot, 0 to 1; None: the kernel knows none.
 
-    A mouse or a gamepad has a battery too, whose scope is Device: that one powers nothing else.
+    Nor where one of several cannot be read now: it may be the emptiest.
     """
-    try:
-        batteries = [
-            supply
-            for supply in sorted(power_supplies.iterdir())
-            if _says(supply / "type") == "Battery" and not _is_of_peripheral(supply)
-        ]
-        charges = [
-            int((battery / "capacity").read_text(encoding="ascii")) / 100 for battery in batteries
-        ]
-    except (OSError, ValueError):
-        return None
-    return min(charges, default=None)
-
-
-def _is_of_peripheral(supply: Path) -> bool:
-    scope = supply / "scope"
-    return scope.exists() and _says(scope) == "Device"
-
-
-def _says(attribute: Path) -> str:
-    return attribute.read_text(encoding="ascii").strip()
+    charges = [number(battery / "capacity", 100) for battery in batteries(power_supplies)]
+    known = [charge for charge in charges if charge is not None]
+    return min(known, default=None) if len(known) == len(charges) else None

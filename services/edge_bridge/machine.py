@@ -20,7 +20,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from edge_bridge.sysfs import children, number, text
+from edge_bridge.sysfs import POWER_SUPPLIES, batteries, children, number, text
 from fleetward.contracts.signals import (
     BATTERY_CHARGE,
     BATTERY_TIME_LEFT,
@@ -184,9 +184,7 @@ def _gpus(root: Path) -> Iterator[Reading]:
 
 
 def _batteries(root: Path) -> Iterator[Reading]:
-    for supply in children(root / "sys/class/power_supply", "*"):
-        if text(supply / "type") != "Battery" or text(supply / "scope") == "Device":
-            continue
+    for supply in batteries(root / POWER_SUPPLIES):
         of = {"hw.id": supply.name}
         charge = number(supply / "capacity", 100)
         left_s = number(supply / "time_to_empty_now")

@@ -6,6 +6,9 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+POWER_SUPPLIES = "sys/class/power_supply"
+"""Below the root of the machine's file system."""
+
 
 def text(attribute: Path) -> str | None:
     """What the file says, without its newline; None where it is missing or cannot be read now.
@@ -26,6 +29,13 @@ def number(attribute: Path, scale: float = 1.0) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
+
+
+def batteries(power_supplies: Path) -> Iterator[Path]:
+    """What powers the robot; a mouse's or a gamepad's battery, whose scope is Device, does not."""
+    for supply in children(power_supplies, "*"):
+        if text(supply / "type") == "Battery" and text(supply / "scope") != "Device":
+            yield supply
 
 
 def children(directory: Path, pattern: str) -> Iterator[Path]:
