@@ -20,8 +20,8 @@ from pathlib import Path
 from edge_bridge.bridge import Bridge
 from edge_bridge.frames import Frame
 from edge_bridge.settings import Settings
-from edge_bridge.slots import InferenceDone
-from edge_bridge.sources import PushSource
+from edge_bridge.sources.source import PushSource
+from edge_bridge.workers.slots import InferenceDone
 from fleetward.client.access import read_access
 from fleetward.contracts.ids import robot_id
 from fleetward.contracts.signals import CONTROL_LOOP_DURATION

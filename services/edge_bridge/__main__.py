@@ -9,7 +9,7 @@ import sys
 
 from edge_bridge.bridge import Bridge
 from edge_bridge.settings import Settings, settings_from
-from edge_bridge.source_of import frames_of
+from edge_bridge.sources.choice import frames_of
 from fleetward.bus.logs import log
 from fleetward.bus.process import exit_status, stop_signal, unless_stopped
 from fleetward.bus.readiness import keep_watchdog_calm, notify_ready

@@ -16,36 +16,36 @@ from typing import Any
 
 import aiohttp
 
-from edge_bridge.black_box import BlackBox
 from edge_bridge.check_in import Speaker
+from edge_bridge.converging.handlers import Converger
+from edge_bridge.converging.receipts import Receipts
+from edge_bridge.converging.registry import Registry
+from edge_bridge.converging.steps import Steps
+from edge_bridge.converging.swap_gate import SwapGate
+from edge_bridge.converging.targets import TargetWatch
+from edge_bridge.converging.trust import Trust
+from edge_bridge.converging.watch import InferenceWatch
+from edge_bridge.converging.withdrawals import WithdrawnDigests
 from edge_bridge.facts import Facts
-from edge_bridge.fetch import Fetcher
+from edge_bridge.fetching.fetch import Fetcher
 from edge_bridge.frames import FrameType
-from edge_bridge.handlers import Converger
 from edge_bridge.journal import Journal
-from edge_bridge.ledger import Ledger
 from edge_bridge.link import Link
-from edge_bridge.measuring import Measuring
-from edge_bridge.pump import Loan
-from edge_bridge.receipts import Receipts
-from edge_bridge.registry import Registry
+from edge_bridge.recorder.black_box import BlackBox
 from edge_bridge.reporting import CheckIns, Reporter
-from edge_bridge.sending import FrameSender
 from edge_bridge.settings import Settings
-from edge_bridge.slots import InferenceDone, Slots, StagedModel
-from edge_bridge.sources import Source
-from edge_bridge.spool import Spool
+from edge_bridge.sources.source import Source
 from edge_bridge.state_dir import locked, with_whole_paths
-from edge_bridge.steps import Steps
 from edge_bridge.store import ModelStore
-from edge_bridge.surroundings import Surroundings
-from edge_bridge.swap_gate import SwapGate
-from edge_bridge.sysfs import POWER_SUPPLIES
-from edge_bridge.targets import TargetWatch
-from edge_bridge.telemetry import Recorder
-from edge_bridge.trust import Trust
-from edge_bridge.watch import InferenceWatch
-from edge_bridge.withdrawals import WithdrawnDigests
+from edge_bridge.telemetry.columns import Recorder
+from edge_bridge.telemetry.measuring import Measuring
+from edge_bridge.telemetry.sending import FrameSender
+from edge_bridge.telemetry.spool import Spool
+from edge_bridge.telemetry.surroundings import Surroundings
+from edge_bridge.telemetry.sysfs import POWER_SUPPLIES
+from edge_bridge.workers.ledger import Ledger
+from edge_bridge.workers.pump import Loan
+from edge_bridge.workers.slots import InferenceDone, Slots, StagedModel
 from fleetward.bus.logs import log
 from fleetward.contracts.ids import BootId
 

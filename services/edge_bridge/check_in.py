@@ -7,12 +7,12 @@ from datetime import datetime, timezone
 
 from msgspec import Struct
 
+from edge_bridge.converging.handlers import Converger
+from edge_bridge.converging.trust import Trust
 from edge_bridge.facts import Facts
-from edge_bridge.fetch import Fetcher
-from edge_bridge.handlers import Converger
-from edge_bridge.slots import Slots
+from edge_bridge.fetching.fetch import Fetcher
 from edge_bridge.store import ModelStore
-from edge_bridge.trust import Trust
+from edge_bridge.workers.slots import Slots
 from fleetward.contracts.ids import BootId, RobotId
 from fleetward.contracts.robots import RobotCheckedIn, TargetMode
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from edge_bridge.sysfs import POWER_SUPPLIES, batteries, number
+from edge_bridge.telemetry.sysfs import POWER_SUPPLIES, batteries, number
 from fleetward.contracts.interlocks import (
     FactReported,
     check_fact_name,

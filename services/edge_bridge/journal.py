@@ -16,7 +16,7 @@ from secrets import token_hex
 
 from msgspec import Struct
 
-from edge_bridge.converge import Memory
+from edge_bridge.converging.converge import Memory
 from edge_bridge.errors import BridgeError
 from fleetward.contracts.codec import decode, encode
 from fleetward.contracts.event import Event

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from opentelemetry import context as opentelemetry_context
 
-from edge_bridge.converge import Memory
+from edge_bridge.converging.converge import Memory
 from edge_bridge.journal import Journal, JournalError, Unsent
 from edge_bridge.link import Link
 from edge_bridge.settings import UplinkLimits

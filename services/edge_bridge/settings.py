@@ -8,12 +8,12 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from edge_bridge.backends import CHOICES
-from edge_bridge.health import HealthBounds
-from edge_bridge.recorder_limits import RecorderLimits
-from edge_bridge.slot_settings import SlotSettings
-from edge_bridge.telemetry import FrameLimits
-from edge_bridge.transfer import FetchLimits
+from edge_bridge.backends.choice import CHOICES
+from edge_bridge.converging.health import HealthBounds
+from edge_bridge.fetching.transfer import FetchLimits
+from edge_bridge.recorder.limits import RecorderLimits
+from edge_bridge.telemetry.columns import FrameLimits
+from edge_bridge.workers.slot_settings import SlotSettings
 from fleetward.bus.connection import BusSettings
 from fleetward.bus.environment import Environment
 from fleetward.contracts.ids import RobotId, robot_id

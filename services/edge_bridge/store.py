@@ -11,9 +11,9 @@ from collections.abc import Iterable, Set
 from pathlib import Path
 
 from edge_bridge.errors import DigestMismatchError, DiskFailedError, DiskFullError
+from edge_bridge.fetching.partial import PartialModel
+from edge_bridge.fetching.spending import Spending
 from edge_bridge.files import Disk, Files, full_disk_named
-from edge_bridge.partial import PartialModel
-from edge_bridge.spending import Spending
 from fleetward.contracts.codec import decode, encode
 from fleetward.contracts.ids import Digest
 from fleetward.contracts.registry import SignedManifest

@@ -23,9 +23,9 @@ import msgspec
 from aiohttp import web
 from rich.console import Console
 
-from edge_bridge.caching_proxy import CachingProxy, ProxyLimits
-from edge_bridge.range_cache import RangeCache
-from edge_bridge.transfer import FetchLimits
+from edge_bridge.fetching.transfer import FetchLimits
+from edge_bridge.site_cache.proxy import CachingProxy, ProxyLimits
+from edge_bridge.site_cache.range_cache import RangeCache
 from fleetward.contracts.codec import encode
 from testkit.servers import ObjectStore
 from tests.bench.distribution_robot import Arrived, Published, fetch

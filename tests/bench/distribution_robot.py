@@ -12,9 +12,9 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
-from edge_bridge.fetch import Fetcher
+from edge_bridge.fetching.fetch import Fetcher
+from edge_bridge.fetching.transfer import FetchLimits
 from edge_bridge.store import ModelStore
-from edge_bridge.transfer import FetchLimits
 from fleetward.contracts.codec import decode, encode
 from fleetward.contracts.ids import Digest, ModelRef, RobotId, RolloutId
 from fleetward.contracts.registry import FetchGranted, ModelManifest, SignedManifest

@@ -13,7 +13,7 @@ from statistics import median
 import numpy as np
 
 from edge_bridge.frames import Frame
-from edge_bridge.slot_settings import SlotSettings
+from edge_bridge.workers.slot_settings import SlotSettings
 from tests.bench.measurement import Measurement
 from tests.integration.edge_slots.rig import Rig, running
 from tests.integration.edge_slots.tiny_models import brightness

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 from msgspec import Struct
 
-from edge_bridge.telemetry import FrameLimits, Recorder
+from edge_bridge.telemetry.columns import FrameLimits, Recorder
 from fleetward.contracts.ids import BootId, RobotId
 from fleetward.local.programs import Settings, fleet
 from fleetward.local.up import local_system

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 
 from edge_bridge.bridge import Bridge
 from edge_bridge.frames import Frame
-from edge_bridge.inference_done import InferenceDone
 from edge_bridge.settings import settings_from
-from edge_bridge.sources import StreamSource
+from edge_bridge.sources.source import StreamSource
+from edge_bridge.workers.inference_done import InferenceDone
 from fleetward.bus.process import stop_signal, unless_stopped
 from fleetward.bus.readiness import notify_ready
 

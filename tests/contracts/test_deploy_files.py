@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from deploy import container
-from edge_bridge import caching_proxy
+from edge_bridge.site_cache import proxy as caching_proxy
 from fleetward.contracts.ids import Digest
 from fleetward.contracts.registry import DEFAULT_BUCKET
 from model_registry import keys

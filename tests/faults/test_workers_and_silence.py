@@ -41,7 +41,7 @@ def kill_workers(system: Fleetward, robot: str) -> int:
     workers = [
         child
         for child in bridge_of(system, robot).children()
-        if "edge_bridge.worker" in " ".join(child.cmdline())
+        if "edge_bridge.workers.worker" in " ".join(child.cmdline())
     ]
     for worker in workers:
         worker.kill()

@@ -13,7 +13,7 @@ import time
 from datetime import datetime, timedelta, tzinfo
 
 DAY_S = 86_400
-READERS = ("edge_bridge.fetch", "edge_bridge.handlers", "edge_bridge.bridge")
+READERS = ("edge_bridge.fetching.fetch", "edge_bridge.converging.handlers", "edge_bridge.bridge")
 """Who asks ``datetime`` for the time; the rest of the bridge asks ``time``."""
 
 

@@ -92,7 +92,7 @@ def _install(step: Install) -> str:
             f"{shlex.quote(step.python)} -m venv --without-pip {system}{release}",
             f"{release}/bin/python -I -c {shlex.quote(UNPACK)} {wheels}",
             # Compiles what the bridge imports, once and for an account that may not write here.
-            f"{release}/bin/python -c 'import edge_bridge.bridge, edge_bridge.worker, onnxruntime'",
+            f"{release}/bin/python -c 'import edge_bridge.bridge, edge_bridge.workers.worker, onnxruntime'",
             f"sync -f {release}",
             f"date -u >{marker}.partial",
             *_into_place(step.marker),

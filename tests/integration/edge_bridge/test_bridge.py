@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from edge_bridge.bridge import Bridge
-from edge_bridge.ranges import RangeLimits
-from edge_bridge.slot import StagedModel
-from edge_bridge.spool import Spool
+from edge_bridge.fetching.ranges import RangeLimits
+from edge_bridge.fetching.transfer import FetchLimits
 from edge_bridge.state_dir import AlreadyRunningError
-from edge_bridge.transfer import FetchLimits
+from edge_bridge.telemetry.spool import Spool
+from edge_bridge.workers.slot import StagedModel
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import (
     ActivationFailed,

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge_bridge.bridge import Bridge
-from edge_bridge.recorder_file import messages_in
-from edge_bridge.recorder_limits import RecorderLimits
+from edge_bridge.recorder.file import messages_in
+from edge_bridge.recorder.limits import RecorderLimits
 from edge_bridge.settings import StoreLimits
 from fleetward.contracts.robots import ModelActivated, RobotCheckedIn
 from testkit.servers import NatsSystem

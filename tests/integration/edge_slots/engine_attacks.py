@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from edge_bridge.sealed import opened, sealed
+from edge_bridge.backends.sealed import opened, sealed
 
 MARK = b"stand-in engine\n"
 """What an engine of the stand-in begins with."""

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import psutil
 
 from edge_bridge.frames import Frame
-from edge_bridge.slot_settings import SlotSettings
-from edge_bridge.slots import FellBack, InferenceDone, Slots, StagedModel
-from edge_bridge.sources import PushSource
+from edge_bridge.sources.source import PushSource
+from edge_bridge.workers.slot_settings import SlotSettings
+from edge_bridge.workers.slots import FellBack, InferenceDone, Slots, StagedModel
 from tests.integration.edge_slots.tiny_models import SIDE_PX
 
 PATIENCE_S = 60.0

@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 
 import testkit.stand_ins
-from edge_bridge.engine_settings import EngineSettings
-from edge_bridge.protocol import Ready
-from edge_bridge.slot_settings import SlotSettings
+from edge_bridge.backends.engine_settings import EngineSettings
+from edge_bridge.workers.protocol import Ready
+from edge_bridge.workers.slot_settings import SlotSettings
 from tests.integration.edge_slots.rig import SETTINGS, Rig
 from tests.integration.edge_slots.tiny_models import brightness
 

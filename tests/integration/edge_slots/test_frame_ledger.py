@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from edge_bridge.ledger import End
+from edge_bridge.workers.ledger import End
 from tests.integration.edge_slots.rig import Rig, running
 from tests.integration.edge_slots.tiny_models import brightness, failing
 

@@ -13,10 +13,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge_bridge.frame_client import FrameClient
-from edge_bridge.frame_socket import MAX_CLIENTS, SOCKET_MODE, SocketSource, SocketTakenError
-from edge_bridge.frame_wire import LENGTH, Answer, WireError
-from edge_bridge.slots import Slots
+from edge_bridge.sources.frame_client import FrameClient
+from edge_bridge.sources.frame_socket import (
+    MAX_CLIENTS,
+    SOCKET_MODE,
+    SocketSource,
+    SocketTakenError,
+)
+from edge_bridge.sources.frame_wire import LENGTH, Answer, WireError
+from edge_bridge.workers.slots import Slots
 from tests.integration.edge_slots.rig import PATIENCE_S, SETTINGS
 from tests.integration.edge_slots.tiny_models import SIDE_PX, brightness
 

@@ -11,8 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from edge_bridge.errors import FrameRefusedError, LedgerError
-from edge_bridge.ledger import End
-from edge_bridge.pump import Loan
+from edge_bridge.workers.ledger import End
+from edge_bridge.workers.pump import Loan
 from tests.integration.edge_slots.rig import PATIENCE_S, SETTINGS, Rig, running
 from tests.integration.edge_slots.tiny_models import SIDE_PX, brightness
 

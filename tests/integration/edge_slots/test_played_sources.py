@@ -11,14 +11,14 @@ import pytest
 from mcap.writer import CompressionType
 from mcap_ros2.writer import Writer
 
-from edge_bridge import played
 from edge_bridge.errors import FrameRefusedError
 from edge_bridge.frames import Frame
-from edge_bridge.mcap_source import mcap_source
-from edge_bridge.played import PlayedSource
 from edge_bridge.settings import settings_from
-from edge_bridge.source_of import frames_of
-from edge_bridge.video_source import video_source
+from edge_bridge.sources import played
+from edge_bridge.sources.choice import frames_of
+from edge_bridge.sources.mcap_source import mcap_source
+from edge_bridge.sources.played import PlayedSource
+from edge_bridge.sources.video import video_source
 from fleetward.bus.environment import SettingsError
 
 SIDE_PX = 64

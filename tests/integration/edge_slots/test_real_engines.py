@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_bridge.engine_cache import EngineCache
-from edge_bridge.model_feed import ModelFeed
+from edge_bridge.backends.engine_cache import EngineCache
+from edge_bridge.backends.model_feed import ModelFeed
 from fleetward.engines.building import Built, Hooks, build_engine
 from fleetward.engines.errors import BuildCancelledError, EngineBuildError
 from fleetward.engines.listening import Step

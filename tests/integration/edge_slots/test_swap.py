@@ -16,7 +16,7 @@ from edge_bridge.errors import (
     WarmUpFailedError,
 )
 from edge_bridge.frames import frame_of
-from edge_bridge.slots import StagedModel
+from edge_bridge.workers.slots import StagedModel
 from fleetward.contracts.ids import Digest
 from tests.integration.edge_slots.rig import SETTINGS, Rig, running
 from tests.integration.edge_slots.tiny_models import (

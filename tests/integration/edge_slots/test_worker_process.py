@@ -11,12 +11,12 @@ import msgspec
 import psutil
 import pytest
 
-from edge_bridge import protocol
 from edge_bridge.errors import LoadFailedError
 from edge_bridge.frames import Frame
-from edge_bridge.protocol import Ready
-from edge_bridge.slots import StagedModel
 from edge_bridge.store import ModelStore
+from edge_bridge.workers import protocol
+from edge_bridge.workers.protocol import Ready
+from edge_bridge.workers.slots import StagedModel
 from fleetward.contracts.ids import Digest
 from testkit.telemetry import digest_of
 from tests.integration.edge_slots.rig import SETTINGS, running

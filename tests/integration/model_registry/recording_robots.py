@@ -16,13 +16,13 @@ from PIL import Image
 
 from edge_bridge.bridge import Bridge
 from edge_bridge.errors import TransientError
+from edge_bridge.fetching.throttle import Throttle
 from edge_bridge.link import Link
-from edge_bridge.recorder_incidents import Incident
-from edge_bridge.recorder_limits import RecorderLimits
-from edge_bridge.recorder_upload import Uploader
+from edge_bridge.recorder.incidents import Incident
+from edge_bridge.recorder.limits import RecorderLimits
+from edge_bridge.recorder.upload import Uploader
 from edge_bridge.settings import Settings
-from edge_bridge.sources import PushSource
-from edge_bridge.throttle import Throttle
+from edge_bridge.sources.source import PushSource
 from fleetward.client import Fleet, recordings
 from fleetward.client.errors import NotRecordingError
 from fleetward.contracts.ids import Digest, RecordingId, RobotId

@@ -8,10 +8,10 @@ from uuid import uuid4
 
 import aiohttp
 
-from edge_bridge.converge import Cost
-from edge_bridge.fetch import Fetcher
+from edge_bridge.converging.converge import Cost
+from edge_bridge.fetching.fetch import Fetcher
+from edge_bridge.fetching.transfer import FetchLimits
 from edge_bridge.store import ModelStore
-from edge_bridge.transfer import FetchLimits
 from fleetward.bus.publish import publish
 from fleetward.bus.requests import ask
 from fleetward.client import Fleet

@@ -13,10 +13,10 @@ import pytest
 from mcap.reader import make_reader
 from msgspec.structs import replace
 
-from edge_bridge.recorder_file import METADATA, messages_in
-from edge_bridge.recorder_incidents import Stage
-from edge_bridge.recorder_upload import ArrivedWrongError, RecordingRefusedError
-from edge_bridge.throttle import Throttle
+from edge_bridge.fetching.throttle import Throttle
+from edge_bridge.recorder.file import METADATA, messages_in
+from edge_bridge.recorder.incidents import Stage
+from edge_bridge.recorder.upload import ArrivedWrongError, RecordingRefusedError
 from fleetward.bus.errors import NoAnswerError, RefusedError
 from fleetward.bus.publish import publish
 from fleetward.bus.requests import ask

@@ -8,9 +8,9 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from edge_bridge.caching_proxy import CachingProxy, ProxyLimits
-from edge_bridge.range_cache import RangeCache
-from edge_bridge.transfer import FetchLimits
+from edge_bridge.fetching.transfer import FetchLimits
+from edge_bridge.site_cache.proxy import CachingProxy, ProxyLimits
+from edge_bridge.site_cache.range_cache import RangeCache
 from fleetward.client import Fleet
 from testkit.servers import NatsSystem, ObjectStore
 from tests.integration.model_registry.robots import Robot, two_versions

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_bridge.comparison import Comparison
-from edge_bridge.protocol import Inferred
-from edge_bridge.serving import SAMPLE_ELEMENTS, summarised
+from edge_bridge.workers.comparison import Comparison
+from edge_bridge.workers.protocol import Inferred
+from edge_bridge.workers.serving import SAMPLE_ELEMENTS, summarised
 
 LIMIT_BYTES = 16_384
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from edge_bridge.engine_cache import MAX_ENGINES, EngineCache
+from edge_bridge.backends.engine_cache import MAX_ENGINES, EngineCache
 from edge_bridge.files import Disk
 from fleetward.contracts.ids import Digest
 from fleetward.engines.recipe import EngineKey, Platform, Recipe, ShapeRange

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from edge_bridge.frame_deadline import SLICES, FrameDeadline
+from edge_bridge.workers.frame_deadline import SLICES, FrameDeadline
 
 pytestmark = pytest.mark.asyncio
 

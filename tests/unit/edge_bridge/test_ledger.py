@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_bridge.errors import LedgerError
-from edge_bridge.ledger import End, Fate, Ledger
+from edge_bridge.workers.ledger import End, Fate, Ledger
 
 ENDS = ("serve", "fail", "drop")
 steps = st.lists(

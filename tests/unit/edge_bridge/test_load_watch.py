@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from edge_bridge.engine_settings import EngineSettings
-from edge_bridge.load_watch import LoadWatch
-from edge_bridge.protocol import Preparing
-from edge_bridge.slot_settings import SlotSettings
+from edge_bridge.backends.engine_settings import EngineSettings
+from edge_bridge.workers.load_watch import LoadWatch
+from edge_bridge.workers.protocol import Preparing
+from edge_bridge.workers.slot_settings import SlotSettings
 
 SETTINGS = SlotSettings(
     gentle_load_s=10,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from edge_bridge.machine import MAX_PARTS, Machine, is_throttled
+from edge_bridge.telemetry.machine import MAX_PARTS, Machine, is_throttled
 from fleetward.contracts.signals import SIGNALS
 
 MACHINES = Path(__file__).with_name("machines")

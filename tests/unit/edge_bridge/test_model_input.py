@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from edge_bridge.confidence import CONFIDENCE_KEY, Confidence, confidence_of
+from edge_bridge.backends.confidence import CONFIDENCE_KEY, Confidence, confidence_of
+from edge_bridge.backends.model_input import DEFAULT_SIDE_PX, INPUT_KEY, ImageInput, image_input
 from edge_bridge.errors import LoadFailedError
-from edge_bridge.model_input import DEFAULT_SIDE_PX, INPUT_KEY, ImageInput, image_input
 from examples.demo import vision
 
 RGB = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)

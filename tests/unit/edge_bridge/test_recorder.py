@@ -11,13 +11,13 @@ from typing import NoReturn
 import pytest
 from mcap.reader import make_reader
 
-from edge_bridge.recorder import FlightRecorder
-from edge_bridge.recorder_file import METADATA, Recorded, RecordingFile, cut, messages_in
-from edge_bridge.recorder_incidents import Incident, Incidents, Stage
-from edge_bridge.recorder_limits import RecorderLimits
-from edge_bridge.recorder_requests import Asked, refusal_reason
-from edge_bridge.recorder_ring import SegmentRing
-from edge_bridge.throttle import BURST_S, Throttle
+from edge_bridge.fetching.throttle import BURST_S, Throttle
+from edge_bridge.recorder.file import METADATA, Recorded, RecordingFile, cut, messages_in
+from edge_bridge.recorder.incidents import Incident, Incidents, Stage
+from edge_bridge.recorder.limits import RecorderLimits
+from edge_bridge.recorder.recorder import FlightRecorder
+from edge_bridge.recorder.requests import Asked, refusal_reason
+from edge_bridge.recorder.ring import SegmentRing
 from fleetward.contracts.ids import AlertName, RecordingId
 
 S = 1_000_000_000

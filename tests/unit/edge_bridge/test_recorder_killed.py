@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from edge_bridge.recorder import FlightRecorder
-from edge_bridge.recorder_file import Recorded, messages_in
-from edge_bridge.recorder_limits import RecorderLimits
-from edge_bridge.recorder_ring import SegmentRing
+from edge_bridge.recorder.file import Recorded, messages_in
+from edge_bridge.recorder.limits import RecorderLimits
+from edge_bridge.recorder.recorder import FlightRecorder
+from edge_bridge.recorder.ring import SegmentRing
 
 KILLS = 10
 LIMITS = RecorderLimits(segment_bytes=20_000, write_every_s=0.001)

@@ -12,7 +12,7 @@ import pytest
 
 from edge_bridge.errors import FrameRefusedError
 from edge_bridge.frames import Frame, frame_of
-from edge_bridge.ring import FrameRing
+from edge_bridge.workers.ring import FrameRing
 
 PLACE_BYTES = 12
 

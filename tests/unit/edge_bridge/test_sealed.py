@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge_bridge.sealed import SealError, opened, sealed
+from edge_bridge.backends.sealed import SealError, opened, sealed
 
 KEY = bytes(range(32))
 LABEL, CONTENT = b"what it is for", b"an engine"

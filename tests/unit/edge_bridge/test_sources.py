@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from edge_bridge.frames import Frame
-from edge_bridge.sources import DirectorySource, NoFramesError, PushSource, StreamSource
+from edge_bridge.sources.source import DirectorySource, NoFramesError, PushSource, StreamSource
 
 
 def _pictures(directory: Path, count: int) -> None:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge_bridge.surroundings import GOVERNOR, NVPMODEL_NAMES, PLATFORM_PROFILE, Surroundings
+from edge_bridge.telemetry.surroundings import (
+    GOVERNOR,
+    NVPMODEL_NAMES,
+    PLATFORM_PROFILE,
+    Surroundings,
+)
 from tests.unit.edge_bridge.test_machine import laid_out
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import aiohttp
 
-from edge_bridge.converge import Cost
-from edge_bridge.fetch import Fetcher
+from edge_bridge.converging.converge import Cost
+from edge_bridge.fetching.fetch import Fetcher
+from edge_bridge.fetching.ranges import RangeLimits
+from edge_bridge.fetching.transfer import FetchLimits
 from edge_bridge.files import Disk
-from edge_bridge.ranges import RangeLimits
 from edge_bridge.store import ModelStore
-from edge_bridge.transfer import FetchLimits
 from fleetward.contracts.ids import Digest
 from fleetward.contracts.registry import ModelManifest
 from fleetward.contracts.robots import Fetching, RobotTarget

@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 import pytest
 from msgspec.structs import replace
 
-from edge_bridge.actions import DiscardStaged, Fetch, Prove, Rest, Stage, Swap, SwapBack
-from edge_bridge.converge import (
+from edge_bridge.converging.actions import DiscardStaged, Fetch, Prove, Rest, Stage, Swap, SwapBack
+from edge_bridge.converging.converge import (
     Memory,
     Placed,
     Slotted,

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from edge_bridge.actions import (
+from edge_bridge.converging.actions import (
     AwaitSwap,
     Compare,
     DiscardStaged,
@@ -24,7 +24,16 @@ from edge_bridge.actions import (
     Swap,
     SwapBack,
 )
-from edge_bridge.converge import Memory, Placed, Slotted, accept, commit, give_up, hold, next_action
+from edge_bridge.converging.converge import (
+    Memory,
+    Placed,
+    Slotted,
+    accept,
+    commit,
+    give_up,
+    hold,
+    next_action,
+)
 from fleetward.contracts.codec import decode, encode
 from fleetward.contracts.robots import RobotTarget, TargetMode
 from tests.unit.edge_bridge_bus.test_converge import (

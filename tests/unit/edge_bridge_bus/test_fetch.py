@@ -10,15 +10,15 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from edge_bridge.converge import Cost
+from edge_bridge.converging.converge import Cost
 from edge_bridge.errors import (
     DigestMismatchError,
     FetchInterruptedError,
     FetchRefusedError,
     ManifestRefusedError,
 )
-from edge_bridge.ranges import RangeLimits
-from edge_bridge.transfer import FetchLimits
+from edge_bridge.fetching.ranges import RangeLimits
+from edge_bridge.fetching.transfer import FetchLimits
 from fleetward.contracts.codec import encode
 from fleetward.contracts.ids import ModelName, ModelRef, Version
 from fleetward.delivery.manifest import encode_manifest

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from edge_bridge.converge import Cost
+from edge_bridge.converging.converge import Cost
 from edge_bridge.errors import ByteCapError, FetchInterruptedError
 from tests.unit.edge_bridge_bus.fetch_rig import CONTENT, Rig
 from tests.unit.edge_bridge_bus.fetched_deltas import BASE, NEXT, TwoVersions

@@ -18,7 +18,7 @@ _FETCHING = """
 import asyncio, sys
 from pathlib import Path
 import aiohttp
-from edge_bridge.fetch import Fetcher
+from edge_bridge.fetching.fetch import Fetcher
 from edge_bridge.store import ModelStore
 from fleetward.contracts.codec import decode
 from fleetward.contracts.registry import FetchGranted, ModelManifest

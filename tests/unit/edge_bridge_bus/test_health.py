@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_bridge.health import HealthBounds, Outcomes, fall_back_reason
+from edge_bridge.converging.health import HealthBounds, Outcomes, fall_back_reason
 
 BOUNDS = HealthBounds(
     min_inferences=10,

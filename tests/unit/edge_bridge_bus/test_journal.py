@@ -8,7 +8,7 @@ import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edge_bridge.converge import Memory
+from edge_bridge.converging.converge import Memory
 from edge_bridge.journal import Journal
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import BootId, ModelName, ModelRef, RobotId, RolloutId, Version
@@ -80,7 +80,7 @@ def test_a_week_offline_keeps_one_check_in_and_every_other_fact(tmp_path: Path) 
 _WRITER = """
 import sys
 from pathlib import Path
-from edge_bridge.converge import Memory
+from edge_bridge.converging.converge import Memory
 from edge_bridge.journal import Journal
 from tests.unit.edge_bridge_bus.test_journal import activated
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from edge_bridge.telemetry import FrameLimits, Recorder
+from edge_bridge.telemetry.columns import FrameLimits, Recorder
 from fleetward.contracts.catalog import row_of
 from fleetward.contracts.codec import encode
 from fleetward.contracts.ids import BootId, RobotId

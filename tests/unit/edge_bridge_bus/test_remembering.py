@@ -11,10 +11,10 @@ from typing import cast
 import pytest
 from msgspec.structs import replace
 
-from edge_bridge.converge import Memory
+from edge_bridge.converging.converge import Memory
+from edge_bridge.converging.remembering import Remembered
 from edge_bridge.journal import Journal, JournalError
 from edge_bridge.link import Link
-from edge_bridge.remembering import Remembered
 from edge_bridge.reporting import Reporter
 from edge_bridge.settings import UplinkLimits
 from fleetward.contracts.event import Event

@@ -14,11 +14,11 @@ import pytest
 from aiohttp import web
 from msgspec.structs import replace
 
-from edge_bridge.caching_proxy import CachingProxy, ProxyLimits
-from edge_bridge.converge import Cost
-from edge_bridge.fetch import Fetcher
-from edge_bridge.range_cache import RangeCache
-from edge_bridge.ranges import Range
+from edge_bridge.converging.converge import Cost
+from edge_bridge.fetching.fetch import Fetcher
+from edge_bridge.fetching.ranges import Range
+from edge_bridge.site_cache.proxy import CachingProxy, ProxyLimits
+from edge_bridge.site_cache.range_cache import RangeCache
 from edge_bridge.store import ModelStore
 from fleetward.local.ports import free_port
 from tests.unit.edge_bridge_bus.fetch_rig import CONTENT, LIMITS, Rig

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from edge_bridge.spool import Spool
+from edge_bridge.telemetry.spool import Spool
 from fleetward.contracts.ids import BootId, RobotId
 from fleetward.contracts.telemetry import TelemetryFrame
 
@@ -100,7 +100,7 @@ def test_numbers_go_on_after_everything_was_stored(tmp_path: Path) -> None:
 _WRITER = """
 import sys
 from pathlib import Path
-from edge_bridge.spool import Spool
+from edge_bridge.telemetry.spool import Spool
 from tests.unit.edge_bridge_bus.test_spool import frame
 
 spool = Spool(Path(sys.argv[1]), 1_000_000)

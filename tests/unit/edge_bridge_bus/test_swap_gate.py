@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from edge_bridge.converging.swap_gate import SwapGate, boot_time_s
 from edge_bridge.facts import MAX_FACTS, MAX_FILE_BYTES, MAX_TOLD, Facts
 from edge_bridge.hub_clock import HubClock, Sample
-from edge_bridge.swap_gate import SwapGate, boot_time_s
 from fleetward.contracts.interlocks import InterlockError
 from fleetward.contracts.robots import RobotTarget
 from tests.unit.edge_bridge_bus.test_converge import target

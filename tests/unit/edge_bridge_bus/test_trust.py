@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from edge_bridge import trust as trust_module
-from edge_bridge.converge import Memory, Placed, accept, commit
+from edge_bridge.converging import trust as trust_module
+from edge_bridge.converging.converge import Memory, Placed, accept, commit
+from edge_bridge.converging.trust import Trust
 from edge_bridge.errors import MetadataRefusedError, TargetForbiddenError, TransientError
-from edge_bridge.trust import Trust
 from fleetward.contracts.ids import Digest, ModelName, ModelRef, RobotId, RolloutId, Version
 from fleetward.contracts.robots import RobotTarget
 from fleetward.contracts.trust import RefreshTrust, TrustRefreshed

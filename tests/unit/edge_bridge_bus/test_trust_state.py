@@ -6,8 +6,8 @@ from datetime import datetime, timezone
 
 import pytest
 
-from edge_bridge.converge import Memory, Placed, commit
-from edge_bridge.trust_state import Word, is_held, reason_against, reason_against_return
+from edge_bridge.converging.converge import Memory, Placed, commit
+from edge_bridge.converging.trust_state import Word, is_held, reason_against, reason_against_return
 from fleetward.contracts.ids import ModelName, ModelRef, RobotId, RolloutId, Version
 from fleetward.contracts.robots import RobotTarget
 from fleetward.trust.listing import Listed

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from edge_bridge.actions import Fetch, Prove, Refuse, RetireWarm, Stage, Swap, SwapBack
-from edge_bridge.converge import Memory, Placed, Slotted, next_action
+from edge_bridge.converging.actions import Fetch, Prove, Refuse, RetireWarm, Stage, Swap, SwapBack
+from edge_bridge.converging.converge import Memory, Placed, Slotted, next_action
+from edge_bridge.converging.withdrawals import WithdrawnDigests
 from edge_bridge.errors import WithdrawnError
-from edge_bridge.withdrawals import WithdrawnDigests
 from fleetward.contracts.codec import encode
 from fleetward.contracts.curation import SignedWithdrawals, Withdrawals, withdrawals_message
 from fleetward.contracts.ids import Digest

@@ -1,0 +1,300 @@
+"""Carries out what converge.py decides, one step after the other, and writes down what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timezone
+
+from edge_bridge.converging import actions, converge, outcome
+from edge_bridge.converging.actions import Action
+from edge_bridge.converging.converge import Memory, next_action, refusal_reason
+from edge_bridge.converging.health_window import HealthWindow
+from edge_bridge.converging.interrupting import unless
+from edge_bridge.converging.own_model import start_own_model
+from edge_bridge.converging.remembering import Remembered
+from edge_bridge.converging.steps import Steps
+from edge_bridge.converging.targets import Distrusted, Offered
+from edge_bridge.converging.unasked import Unasked
+from edge_bridge.errors import ActivationError, TransientError
+from edge_bridge.journal import JournalError
+from edge_bridge.reporting import Reporter
+from edge_bridge.settings import Settings
+from edge_bridge.workers.slots import FellBack
+from fleetward.bus.backoff import pause_s
+from fleetward.bus.logs import log
+from fleetward.bus.tracing import span
+from fleetward.bus.waiting import happens
+from fleetward.contracts.robots import RobotTarget
+
+_logger = logging.getLogger(__name__)
+
+
+class Converger:
+    """The robot's memory and its way to each target. One step at a time; a newer target interrupts."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        memory: Memory,
+        *,
+        steps: Steps,
+        reporter: Reporter,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._steps = steps
+        self._on_change = on_change
+        self._remembered = Remembered(memory, reporter, on_change)
+        self.held_back = ""
+        """Why the robot does not swap although it could, as of the newest look."""
+        self._last_step: tuple[str, int, str] | None = None
+        self._changed = asyncio.Event()
+        self._superseded = asyncio.Event()
+        self._offered: Offered | None = None
+        self._unasked = Unasked(
+            steps,
+            self._remembered,
+            retry_wait_s=settings.retry_wait_s,
+            on_returned=self._changed.set,
+        )
+        self._window = HealthWindow(steps, on_fell_back=self.fell_back, on_over=self._window_over)
+
+    @property
+    def memory(self) -> Memory:
+        """What the robot remembers, as it is on its disk."""
+        return self._remembered.memory
+
+    def offer(self, offered: Offered) -> None:
+        """A signed target was read; an older or foreign one is refused here."""
+        reason = refusal_reason(self._settings.robot_id, offered.target, self.memory)
+        if reason is not None:
+            log(_logger, "target.refused", level=logging.WARNING, reason=reason)
+            return
+        self._offered = offered
+        if offered.target.generation > self.memory.generation:
+            self._superseded.set()
+        self._changed.set()
+
+    def distrust(self, distrusted: Distrusted) -> None:
+        """A target without a good signature was read: nothing changes, and it is reported."""
+        self._unasked.put(distrusted)
+
+    def withdrawn(self) -> None:
+        """A newer list of withdrawn digests was read: it comes before whatever is under way."""
+        self._superseded.set()
+        self._changed.set()
+
+    def fell_back(self, fall: FellBack) -> None:
+        """The slots returned to the warm model: by themselves, or because the window said so."""
+        self._steps.watch.wake()
+        self._unasked.put(fall)
+
+    def green_lost(self, reason: str) -> None:
+        """The worker that held the wanted model warm died: it is staged again."""
+        self._steps.deaths.count(reason)
+        self._steps.gate.stir()
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Serve the robot's own model at once, then converge for ever."""
+        reporting = asyncio.ensure_future(self._unasked.run())
+        try:
+            await self._start_own_model()
+            failures = 0
+            while not reporting.done():
+                failures = await self._attempt(failures)
+            await reporting
+        finally:
+            reporting.cancel()
+            self._window.stop()
+
+    async def _attempt(self, failures: int) -> int:
+        """Converge once and wait for a reason to do it again; return how often it failed in a row."""
+        self._changed.clear()
+        wait_s: float | None = None
+        try:
+            await self._converge()
+            failures = 0
+        except (TransientError, JournalError) as problem:
+            failures += 1
+            wait_s = pause_s(
+                failures, self._settings.retry_wait_s, self._settings.retry_wait_limit_s
+            )
+            log(
+                _logger,
+                "converge.delayed",
+                level=logging.WARNING,
+                reason=str(problem),
+                wait_s=wait_s,
+            )
+        await happens(self._changed, wait_s)
+        return failures
+
+    async def _converge(self) -> None:
+        await self._take_offer()
+        if isinstance(self._next(), actions.Rest):
+            self._hold_back("")
+            return
+        target = self.memory.target
+        with span(
+            "bridge.converge",
+            self.memory.traceparent,
+            robot_id=self._settings.robot_id,
+            digest=target.digest if target else "",
+            generation=self.memory.generation,
+        ):
+            while not isinstance(action := self._next(), actions.Rest):
+                if self._superseded.is_set():
+                    self._changed.set()
+                    return
+                await self._step(action)
+
+    async def _step(self, action: Action) -> None:
+        """One step; a failure for good is reported and settles this generation."""
+        self._tell(action)
+        try:
+            await self._perform(action)
+        except ActivationError as problem:
+            await self._give_up(problem)
+        if not isinstance(action, actions.AwaitSwap):
+            self._on_change()
+
+    def _tell(self, action: Action) -> None:
+        """Say once what is under way, and what the robot waits for when it waits."""
+        target, reason = self.memory.target, ""
+        if isinstance(action, actions.AwaitSwap) and target is not None:
+            reason = self._steps.gate.held_back(target)
+        step = (type(action).__name__.lower(), self.memory.generation, reason)
+        if step != self._last_step:
+            self._last_step = step
+            log(_logger, f"bridge.{step[0]}", generation=step[1], held_back=reason)
+        self._hold_back(reason)
+
+    def _hold_back(self, reason: str) -> None:
+        if reason != self.held_back:
+            self.held_back = reason
+            self._on_change()
+
+    async def _perform(self, action: Action) -> None:
+        target = self.memory.target
+        if isinstance(action, actions.DiscardStaged):
+            await self._steps.slots.discard_staged()
+        elif isinstance(action, actions.EndShadow):
+            await self._steps.slots.shadow.stop()
+        elif isinstance(action, actions.RetireWarm):
+            await self._steps.slots.retire_warm()
+        elif isinstance(action, actions.SwapBack):
+            self._window.stop()
+            reason = f"generation {self.memory.generation} asks for it"
+            await self._steps.swap_back(reason, self._wants_warm())
+        elif target is None:
+            raise AssertionError("only an accepted target has further steps")
+        elif isinstance(action, actions.Refuse):
+            self._steps.withdrawn.refuse(target)
+        elif isinstance(action, actions.Swap):
+            self._window.stop()
+            await self._steps.swap(target)
+        elif isinstance(action, actions.ReportStaged):
+            await self._report_staged(target)
+        else:
+            await unless(self._superseded, self._long_step(action, target))
+
+    async def _long_step(self, action: Action, target: RobotTarget) -> None:
+        """What takes its time, and is given up at any moment for something newer."""
+        if isinstance(action, actions.Fetch):
+            await self._fetch(target)
+        elif isinstance(action, actions.Stage):
+            await self._steps.stage(target, self.memory)
+        elif isinstance(action, actions.StartShadow):
+            await self._steps.start_shadow(target, self.memory)
+        elif isinstance(action, actions.Compare):
+            await self._compare(target)
+        elif isinstance(action, actions.AwaitSwap):
+            await self._steps.await_swap(target)
+        else:
+            await self._prove(target)
+
+    def _wants_warm(self) -> RobotTarget | None:
+        """The target, when it names the warm model: the robot may also leave what was never proved."""
+        target, warm = self.memory.target, self._steps.slots.warm
+        return target if target and warm and target.digest == warm.digest else None
+
+    async def _report_staged(self, target: RobotTarget) -> None:
+        warm_up_ms = self._steps.warm_up_ms(target.digest)
+        offset_s = self._steps.gate.clock_offset_s()
+        report = outcome.staged(target, warm_up_ms, self.memory, offset_s, _now())
+        await self._remembered.change(converge.hold, [report])
+
+    async def _compare(self, target: RobotTarget) -> None:
+        seen = await self._steps.compare(target)
+        if seen is not None:
+            report = outcome.shadowed(target, seen, _now())
+            await self._remembered.change(converge.hold, [report])
+
+    async def _fetch(self, target: RobotTarget) -> None:
+        cost = await self._steps.fetch(target, self.memory)
+        await self._remembered.change(lambda memory: converge.charge(memory, target, cost))
+
+    async def _prove(self, target: RobotTarget) -> None:
+        proof = await self._steps.prove(target)
+        reports = await self._steps.proved(target, proof, self.memory, _now())
+        release = self._steps.release_of(target)
+        await self._remembered.change(lambda memory: converge.commit(memory, release), reports)
+        log(_logger, "bridge.activated", model=str(target.model), generation=target.generation)
+        self._window.start(target)
+
+    async def _give_up(self, problem: ActivationError) -> None:
+        target = self.memory.target
+        log(_logger, "bridge.gave_up", level=logging.ERROR, reason=str(problem))
+        if target is not None:
+            report = outcome.failed(target, problem.stage, str(problem), _now())
+            await self._remembered.change(converge.give_up, [report])
+
+    async def _take_offer(self) -> None:
+        offered = self._offered
+        if offered is not None and not refusal_reason(
+            self._settings.robot_id, offered.target, self.memory
+        ):
+            await self._remembered.change(
+                lambda memory: converge.accept(
+                    memory, offered.target, offered.traceparent, offered.key_id
+                )
+            )
+        if self._offered is offered:
+            self._offered = None
+            self._superseded.clear()
+
+    async def _start_own_model(self) -> None:
+        own = self.memory.active
+        if own is None:
+            return
+        started = await start_own_model(self.memory, self._steps)
+        if started.placed is None:
+            with suppress(JournalError):
+                await self._remembered.change(converge.forget_own)
+            return
+        if started.placed != own:
+            self.fell_back(_fall(own, started.placed, f"it could not be started: {started.reason}"))
+        self._on_change()
+
+    def _next(self) -> Action:
+        return next_action(self.memory, self._steps.slotted(self.memory.target))
+
+    def _window_over(self) -> None:
+        keep = self._settings.store.models_unpinned
+        self._steps.store.collect(converge.pinned(self.memory), keep)
+        self._changed.set()  # what was warm may be what a target wants held
+        self._on_change()
+
+
+def _fall(own: converge.Placed, placed: converge.Placed, reason: str) -> FellBack:
+    return FellBack(
+        from_digest=own.digest, to_digest=placed.digest, reason=reason, frames_reissued=0
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)

@@ -1,0 +1,43 @@
+"""What a robot serves as soon as it boots: from its store, without the network."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+
+from msgspec import Struct
+
+from edge_bridge.converging.converge import Memory, Placed
+from edge_bridge.converging.steps import Steps
+from edge_bridge.errors import ActivationError, DigestMismatchError
+from fleetward.bus.logs import log
+
+_logger = logging.getLogger(__name__)
+
+
+class Started(Struct, frozen=True, kw_only=True):
+    """``placed`` serves, None: nothing could be started. ``reason``: why not the first choice."""
+
+    placed: Placed | None
+    reason: str
+
+
+async def start_own_model(memory: Memory, steps: Steps) -> Started:
+    """Serve the proved model, else the one before it, unless that was withdrawn."""
+    own, reason = memory.active, "it is not in the store"
+    for placed in (own, memory.previous):
+        if placed is None or placed.digest not in steps.store.digests():
+            continue
+        if placed != own and placed.digest in steps.withdrawn.digests:
+            continue
+        try:
+            await steps.place(placed)
+        except ActivationError as problem:
+            reason = str(problem)
+            log(_logger, "bridge.start_failed", level=logging.ERROR, reason=reason)
+            with suppress(DigestMismatchError):
+                await asyncio.to_thread(steps.store.verify, placed.digest)
+            continue
+        return Started(placed=placed, reason=reason)
+    return Started(placed=None, reason=reason)

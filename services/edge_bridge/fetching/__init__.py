@@ -1,0 +1,1 @@
+"""A model comes to the robot for as few bytes as possible and is never half there."""

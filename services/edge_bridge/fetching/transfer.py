@@ -1,0 +1,186 @@
+"""Every GET of one fetch: where to, whether the cap allows it, what it cost, and when to try again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timezone
+
+import aiohttp
+from msgspec import Struct
+
+from edge_bridge.errors import ByteCapError, FetchInterruptedError, FetchRefusedError
+from edge_bridge.fetching.ranges import Range, RangeLimits, Take, UrlExpiredError, read_range
+from edge_bridge.fetching.site import Route
+from edge_bridge.fetching.spending import Spending
+from edge_bridge.fetching.throttle import Throttle
+from fleetward.bus.backoff import pause_s
+from fleetward.bus.logs import log
+from fleetward.contracts.ids import Digest, ModelRef
+from fleetward.contracts.registry import FetchGranted
+from fleetward.delivery.fetch_plan import Need
+
+_logger = logging.getLogger(__name__)
+MAX_REMARKS = 8
+"""A report stays small; the log has them all."""
+
+
+class FetchLimits(Struct, frozen=True, kw_only=True):
+    """How a whole transfer is bounded."""
+
+    ranges: RangeLimits = RangeLimits()
+    bytes_per_s: float | None = None
+    """The most that a fetch takes of the link; None: all of it."""
+    site_cache: str | None = None
+    """The base URL of a caching proxy on this site, put in place of the object store's."""
+    cache_patience_s: float = 60.0
+    """A cache is silent while it fetches a whole range for somebody else."""
+    attempts_without_progress: int = 4
+    """Ranges that may fail one after the other before the caller waits longer."""
+    retry_wait_s: float = 0.2
+    retry_wait_limit_s: float = 5.0
+    whole_attempts: int = 2
+    """Wrong bytes are fetched once more, in case the disk or the way was to blame."""
+
+
+class Budget(Struct, frozen=True, kw_only=True):
+    """The most that a model may cost; ``before_bytes`` were spent on it by fetches that ended."""
+
+    model: ModelRef
+    cap_bytes: int | None
+    before_bytes: int = 0
+
+
+class Transfer:
+    """GETs for one target. ``received`` hears of every byte as it comes."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        grant: Callable[[], Awaitable[FetchGranted]],
+        granted: FetchGranted,
+        *,
+        chunks: Digest,
+        budget: Budget,
+        spending: Spending,
+        limits: FetchLimits,
+        received: Callable[[int], None],
+    ) -> None:
+        self.granted = granted
+        self.spending = spending
+        self.route = Route(limits.site_cache, limits.cache_patience_s)
+        self.limits = limits
+        self._session = session
+        self._grant = grant
+        self._chunks = chunks
+        self._budget = budget
+        self._throttle = Throttle(limits.bytes_per_s)
+        self._received = received
+        self._failures = 0
+        self.remarks: list[str] = []
+        """What went another way than planned, for people."""
+
+    def remark(self, sentence: str) -> None:
+        """Say once, in the log and later in the report, what went another way."""
+        if sentence not in self.remarks:
+            if len(self.remarks) < MAX_REMARKS:
+                self.remarks.append(sentence)
+            log(_logger, "fetch.remarked", level=logging.WARNING, remark=sentence)
+
+    def refuse_above_cap(self, further_bytes: int) -> None:
+        """Raise ByteCapError when so many more would pass the cap."""
+        cap_bytes = self._budget.cap_bytes
+        needed_bytes = self._budget.before_bytes + self.spending.spent_bytes + further_bytes
+        if cap_bytes is not None and needed_bytes > cap_bytes:
+            raise ByteCapError(
+                f"{self._budget.model} needs at least {needed_bytes} bytes on this robot and the "
+                f"rollout allows {cap_bytes}. Roll it out --again with the --byte-cap that `fleetward "
+                "rollout quote` names, or publish a version that is closer to what the robot holds."
+            )
+
+    async def get(self, need: Need, take: Take) -> None:
+        """One attempt at a range of a stored object. Raises as ``read_range``, and ByteCapError."""
+        await self._refresh_if_expired()
+        self.refuse_above_cap(need.length)
+        is_capped = self._budget.cap_bytes is not None
+        await asyncio.to_thread(self.spending.ask, need.length, durable=is_capped)
+        came = 0
+
+        async def count(block: bytes) -> None:
+            nonlocal came
+            came += len(block)
+            self._received(len(block))
+            await take(block)
+
+        try:
+            await read_range(
+                self._session,
+                self.route.place(need.stored, self._url(need.stored)),
+                Range(need.offset, need.length),
+                self.limits.ranges,
+                self._throttle,
+                count,
+            )
+        except FetchInterruptedError as problem:
+            if self._failures:
+                self._go_past_cache(need.stored, problem)
+            raise
+        except FetchRefusedError as problem:
+            if not self._go_past_cache(need.stored, problem):
+                raise
+            raise FetchInterruptedError(f"the site cache: {problem}") from problem
+        finally:
+            if came < need.length:
+                await asyncio.to_thread(self.spending.unused, need.length - came)
+        self._failures = 0
+
+    async def read(self, stored: Digest, length: int) -> bytes:
+        """The first ``length`` bytes of a stored object, range by range, with all patience."""
+        content = bytearray()
+
+        async def take(block: bytes) -> None:
+            content.extend(block)
+
+        while (begun := len(content)) < length:
+            want = min(length - begun, self.limits.ranges.range_bytes)
+            try:
+                await self.get(Need(stored, begun, want), take)
+            except FetchInterruptedError as problem:
+                del content[begun:]
+                await self.pause_after(problem, made_progress=False)
+        return bytes(content)
+
+    async def pause_after(self, problem: FetchInterruptedError, *, made_progress: bool) -> None:
+        """Wait before the next attempt, with a fresh URL; raise ``problem`` when it is time to."""
+        self._failures = 1 if made_progress else self._failures + 1
+        log(_logger, "fetch.interrupted", level=logging.WARNING, reason=str(problem))
+        if self._failures >= self.limits.attempts_without_progress:
+            raise problem
+        await asyncio.sleep(
+            pause_s(self._failures, self.limits.retry_wait_s, self.limits.retry_wait_limit_s)
+        )
+        if isinstance(problem, UrlExpiredError):
+            self.granted = await self._grant()
+
+    def _go_past_cache(self, stored: Digest, problem: Exception) -> bool:
+        """Whether there was a cache to go past."""
+        if not self.route.is_cached(stored):
+            return False
+        self.route.go_past(stored)
+        self.remark(f"the site cache failed and was gone past: {problem}")
+        return True
+
+    async def _refresh_if_expired(self) -> None:
+        if self.granted.expires_at <= datetime.now(timezone.utc):
+            self.granted = await self._grant()
+
+    def _url(self, stored: Digest) -> str:
+        """Raises FetchRefusedError when the registry did not grant it."""
+        granted = self.granted
+        offered = {one.offer.stored.digest: one.url for one in granted.deltas}
+        urls = {**granted.packs, **offered, self._chunks: granted.chunks_url}
+        url = urls.get(stored)
+        if not url:
+            raise FetchRefusedError(f"the registry granted no URL for {stored}. Publish it again.")
+        return url

@@ -1,0 +1,1 @@
+"""Where frames come from: cameras, files, recordings and other processes."""

@@ -1,0 +1,1 @@
+"""What the robot measures: read, packed into columns, spooled and sent."""

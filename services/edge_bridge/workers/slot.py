@@ -1,0 +1,295 @@
+"""One worker process seen from the bridge: started, loaded, given frames, and missed when it dies.
+
+Death is seen as the end of its socket, milliseconds after it happened. A worker that holds a frame
+and answers nothing within the frame deadline is killed and counts as dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+from msgspec import Struct
+
+from edge_bridge.errors import LoadFailedError, WarmUpFailedError
+from edge_bridge.frames import FrameType
+from edge_bridge.workers import protocol
+from edge_bridge.workers.frame_deadline import FrameDeadline
+from edge_bridge.workers.load_watch import LoadWatch
+from edge_bridge.workers.protocol import (
+    Answer,
+    Hasten,
+    Infer,
+    Inferred,
+    Load,
+    Order,
+    Preparing,
+    Ready,
+    Refused,
+    WorkerArguments,
+)
+from edge_bridge.workers.ring import FrameRing
+from edge_bridge.workers.slot_settings import SlotSettings
+from fleetward.contracts.ids import Digest, ModelRef
+
+
+class StagedModel(Struct, frozen=True, kw_only=True):
+    """A verified model file on this robot."""
+
+    model: ModelRef
+    digest: Digest
+    path: Path
+
+
+class Ticket(Struct, kw_only=True):
+    """A frame on its way: where it lies in the ring and when it was captured.
+
+    captured_ns counts since the epoch and is for people and telemetry; captured_monotonic_ns is
+    what durations are measured from, so that a clock that jumps disturbs none.
+    """
+
+    frame: int
+    offset: int
+    shape: tuple[int, ...]
+    dtype: FrameType
+    captured_ns: int
+    captured_monotonic_ns: int
+    reissues: int = 0
+    compared: bool = False
+    """Another model is shown this frame too."""
+
+
+class SlotOwner(Protocol):
+    """Who is told what a worker does."""
+
+    def answered(self, slot: WorkerSlot, ticket: Ticket, inferred: Inferred) -> None: ...
+
+    def died(self, slot: WorkerSlot, reason: str) -> None:
+        """Its frames are still in ``slot.in_flight``. Told once, and never of a stopped slot."""
+
+
+class WorkerSlot:
+    """One worker process and the frames it holds."""
+
+    def __init__(
+        self, staged: StagedModel, settings: SlotSettings, ring: FrameRing, owner: SlotOwner
+    ) -> None:
+        self.staged = staged
+        self.in_flight: dict[int, Ticket] = {}
+        self.answers = 0
+        self._settings = settings
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._ready: asyncio.Future[Ready] = self._loop.create_future()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._exited = asyncio.Event()
+        self._deadline = FrameDeadline(settings.frame_deadline_s, self._answered_nothing)
+        self._connection, self._process = _spawn(settings, ring)
+        self._connected = True
+        self._watch: LoadWatch | None = None
+        self._loop.add_reader(self._connection, self._readable)
+        self._pidfd = os.pidfd_open(self._process.pid)
+        self._loop.add_reader(self._pidfd, self._reap)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether frames may be given to it."""
+        return self._connected and self._ready.done()
+
+    @property
+    def has_room(self) -> bool:
+        return self.alive and len(self.in_flight) < self._settings.in_flight_limit
+
+    async def load(self, *, gentle: bool, idle: bool = False) -> Ready:
+        """Load and warm up; raises LoadFailedError, WarmUpFailedError, and is then stopped.
+
+        gentle: without competing for the processor. idle: so for as long as it lives.
+        """
+        path, digest, engines = str(self.staged.path), self.staged.digest, self._settings.engines
+        self._send(Load(path=path, digest=digest, gentle=gentle, idle=idle, engines=engines))
+        self._watch = LoadWatch(self._settings, lambda: self._send(Hasten()), self._late)
+        try:
+            return self._watch.told(await self._ready, str(self.staged.model))
+        finally:
+            self._watch.stop()
+            if not self._is_ready():
+                await self.stop()
+
+    def give(self, ticket: Ticket) -> None:
+        """Hand a frame over. If the worker is just dying, ``died`` follows with the frame in it."""
+        if not self.in_flight:
+            self._deadline.arm()
+        self.in_flight[ticket.frame] = ticket
+        self._empty.clear()
+        self._send(
+            Infer(
+                frame=ticket.frame,
+                offset=ticket.offset,
+                shape=ticket.shape,
+                dtype=ticket.dtype,
+                captured_ns=ticket.captured_monotonic_ns,
+                sampled=ticket.compared,
+            )
+        )
+
+    async def drained(self) -> None:
+        """Wait until it holds no frame; bounded by the frame deadline, after which it is dead."""
+        await self._empty.wait()
+
+    def take_back(self) -> list[Ticket]:
+        """The frames it holds, oldest first; it holds none afterwards."""
+        tickets = sorted(self.in_flight.values(), key=lambda ticket: ticket.frame)
+        self.in_flight.clear()
+        self._empty.set()
+        self._deadline.disarm()
+        return tickets
+
+    def kill(self) -> None:
+        """End the process now; its owner is told nothing."""
+        self._disconnect()
+        self._process.kill()
+
+    async def stop(self) -> None:
+        """End the process and wait until its memory is returned."""
+        self.kill()
+        await self._exited.wait()
+
+    def _late(self, limit_s: float) -> None:
+        if not self._ready.done():
+            self._ready.set_exception(
+                LoadFailedError(
+                    f"the model {self.staged.path} was not ready after {limit_s} s. Give the robot "
+                    "more idle processor time, or raise load_timeout_s."
+                )
+            )
+
+    def _is_ready(self) -> bool:
+        ready = self._ready
+        return ready.done() and not ready.cancelled() and ready.exception() is None
+
+    def _readable(self) -> None:
+        while self._connected:
+            try:
+                message = self._connection.recv(protocol.MESSAGE_LIMIT_BYTES)
+            except BlockingIOError:
+                return
+            except ConnectionResetError:
+                continue  # told once, when it died with orders unread; its answers come after
+            if message:
+                self._hear(message)
+            else:
+                self._lost("its process ended")
+
+    def _hear(self, message: bytes) -> None:
+        try:
+            answer = protocol.decode_answer(message)
+        except msgspec.MsgspecError as error:
+            return self._lost(f"it sent what is no answer: {error}")
+        if isinstance(answer, Inferred):
+            return self._inferred(answer)
+        if isinstance(answer, Preparing):
+            return self._watch.preparing(answer) if self._watch else None
+        return self._loaded(answer)
+
+    def _loaded(self, answer: Answer) -> None:
+        if self._ready.done():
+            return
+        if isinstance(answer, Ready) and answer.digest_mapped != self.staged.digest:
+            self._ready.set_exception(
+                LoadFailedError(
+                    f"the worker mapped {answer.digest_mapped}, the model is {self.staged.digest}: "
+                    "the file changed between verification and loading."
+                )
+            )
+        elif isinstance(answer, Ready):
+            self._ready.set_result(answer)
+        elif isinstance(answer, Refused):
+            error = LoadFailedError if answer.stage == "load" else WarmUpFailedError
+            self._ready.set_exception(error(answer.reason))
+
+    def _inferred(self, inferred: Inferred) -> None:
+        ticket = self.in_flight.pop(inferred.frame, None)
+        if ticket is None:
+            return self._lost(f"it answered frame {inferred.frame}, which it was not given")
+        self.answers += 1
+        if self.in_flight:
+            self._deadline.arm()
+        else:
+            self._deadline.disarm()
+            self._empty.set()
+        return self._owner.answered(self, ticket, inferred)
+
+    def _lost(self, reason: str) -> None:
+        if self._ready.done():
+            self.kill()
+            return self._owner.died(self, reason)
+        self._ready.set_exception(
+            LoadFailedError(
+                f"the worker that loaded {self.staged.path} is gone: {reason}. The model may need "
+                "more memory than there is, or crash the runtime; try it off the robot."
+            )
+        )
+        return self.kill()
+
+    def _send(self, order: Order) -> None:
+        if not self._connected:
+            return
+        try:
+            self._connection.send(protocol.encode(order))
+        except (BrokenPipeError, ConnectionResetError):
+            return  # the end of its socket is about to be read, and tells its owner
+
+    def _answered_nothing(self) -> None:
+        self._lost(f"it held a frame for {self._settings.frame_deadline_s} s without an answer")
+
+    def _disconnect(self) -> None:
+        if self._connected:
+            self._connected = False
+            self._deadline.disarm()
+            self._loop.remove_reader(self._connection)
+            self._connection.close()
+        if not self._ready.done():
+            self._ready.set_exception(
+                LoadFailedError(f"loading {self.staged.path} was given up: its worker was stopped.")
+            )
+
+    def _reap(self) -> None:
+        self._process.wait()
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._exited.set()
+
+
+def _spawn(
+    settings: SlotSettings, ring: FrameRing
+) -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    """Start a worker; it inherits its end of the socket and a read-only view of the ring."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    arguments = WorkerArguments(
+        backend=settings.backend,
+        socket_fd=theirs.fileno(),
+        ring_fd=ring.read_only,
+        ring_bytes=ring.size_bytes,
+        warm_up_runs=settings.warm_up_runs,
+        inline_output_limit_bytes=settings.inline_output_limit_bytes,
+    )
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "edge_bridge.workers.worker", *arguments.argv()],
+            stdin=subprocess.DEVNULL,
+            cwd="/",  # weights beside a model given as bytes are looked for here: there are none
+            pass_fds=(theirs.fileno(), ring.read_only),
+        )
+    return ours, process

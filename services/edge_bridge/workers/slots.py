@@ -1,0 +1,273 @@
+"""Blue and green: a new model is staged beside the one that serves, swapped in, taken back.
+
+No frame is lost in a swap, and a robot that has a warm model is never without a working one: when
+the active worker dies or hangs, the warm one has its frames within the same turn of the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from edge_bridge.errors import (
+    LoadFailedError,
+    NothingStagedError,
+    NothingWarmError,
+    WarmUpFailedError,
+)
+from edge_bridge.frames import FrameType
+from edge_bridge.sources.source import Source
+from edge_bridge.workers.inference_done import InferenceDone
+from edge_bridge.workers.ledger import Ledger
+from edge_bridge.workers.protocol import Inferred, Ready
+from edge_bridge.workers.pump import FramePump, Loan, places_for
+from edge_bridge.workers.ring import FrameRing
+from edge_bridge.workers.shadow import Shadow
+from edge_bridge.workers.slot import StagedModel, Ticket, WorkerSlot
+from edge_bridge.workers.slot_settings import SlotSettings
+from fleetward.bus.logs import log
+from fleetward.contracts.ids import Digest
+
+__all__ = ["FellBack", "InferenceDone", "Slots", "StagedModel", "Swapped"]
+
+_logger = logging.getLogger(__name__)
+
+
+class Swapped(Struct, frozen=True, kw_only=True):
+    """swap_ms: from the switch until blue had answered its last frame. first_frame: green's."""
+
+    swap_ms: float
+    first_frame: int
+
+
+class FellBack(Struct, frozen=True, kw_only=True):
+    """The warm model serves again; frames_reissued were in flight and went to it."""
+
+    from_digest: Digest
+    to_digest: Digest
+    reason: str
+    frames_reissued: int
+
+
+class Slots:
+    """One robot's models: active, warm (the one before) and staged (the one to come).
+
+    One caller at a time stages, swaps and retires. What happens by itself: a dead active worker
+    falls back to the warm one (``on_fallback``), or is restarted when there is none; a dead green one
+    is gone (``on_green_lost``).
+    """
+
+    def __init__(
+        self,
+        settings: SlotSettings,
+        source: Source,
+        *,
+        on_result: Callable[[InferenceDone], None],
+        on_fallback: Callable[[FellBack], None],
+        on_green_lost: Callable[[str], None] = lambda reason: None,
+        on_shadowed: Callable[[InferenceDone], None] = lambda done: None,
+    ) -> None:
+        self.ledger = Ledger()
+        self.restarts = 0
+        """How often the active model's worker was started again because it died."""
+        self._settings = settings
+        self._source = source
+        self._on_fallback = on_fallback
+        self._on_green_lost = on_green_lost
+        self._ring = FrameRing(places_for(settings), settings.frame_limit_bytes)
+        self.shadow = Shadow(settings, self._ring, on_inferred=on_shadowed, on_lost=on_green_lost)
+        """What sees the frames too and serves nobody: ``on_shadowed`` hears of each of its answers."""
+        self._pump = FramePump(settings, self._ring, self.ledger, on_result, self.shadow)
+        self._active: WorkerSlot | None = None
+        self._warm: WorkerSlot | None = None
+        self._staged: WorkerSlot | None = None
+        self._loading: WorkerSlot | None = None
+        self._restart: asyncio.Task[None] | None = None
+        self._restart_delay_s = 0.0
+
+    @property
+    def active(self) -> StagedModel | None:
+        """The model frames go to, also while its worker is being restarted."""
+        return self._active.staged if self._active else None
+
+    @property
+    def warm(self) -> StagedModel | None:
+        return self._warm.staged if self._warm else None
+
+    @property
+    def staged(self) -> StagedModel | None:
+        return self._staged.staged if self._staged else None
+
+    @property
+    def frames_held(self) -> int:
+        """Frames that wait, or that some worker still reads."""
+        return self._ring.held
+
+    @property
+    def serving(self) -> bool:
+        """False before the first model and while a dead worker is being restarted."""
+        return self._active is not None and self._active.alive
+
+    @property
+    def worker_pids(self) -> dict[str, int]:
+        """The live workers' processes, by "active", "warm", "staged" and "shadow"."""
+        slots = {"active": self._active, "warm": self._warm, "staged": self._staged}
+        pids = {role: slot.pid for role, slot in slots.items() if slot and slot.alive}
+        return pids if self.shadow.pid is None else {**pids, "shadow": self.shadow.pid}
+
+    async def run(self) -> None:
+        """Pump the source's frames until cancelled or until the source ends."""
+        await self._source.run(self._pump.accept)
+
+    def lend(self, shape: tuple[int, ...], dtype: FrameType = "uint8") -> Loan | None:
+        """A place to write the next frame into, so that nobody copies it; None when there is none now."""
+        return self._pump.lend(shape, dtype)
+
+    async def stage(self, model: StagedModel) -> Ready:
+        """Load and warm up a green worker; what serves is not disturbed.
+
+        Replaces what was staged before. Raises LoadFailedError, WarmUpFailedError.
+        """
+        await self.discard_staged()
+        green = self._loading = self._start(model)
+        try:
+            ready = await green.load(gentle=self.serving)
+        finally:
+            self._loading = None
+        self._staged = green
+        return ready
+
+    async def swap(self) -> Swapped:
+        """Send every frame from now on to green, keep blue warm; raises NothingStagedError.
+
+        Returns once blue answered its last frame. A model that was warm already is retired.
+        """
+        if self._staged is None:
+            raise NothingStagedError("no model is staged: stage one, and swap when it is warm.")
+        began = time.monotonic()
+        retired, blue = self._warm, self._active
+        self._forget_restart()
+        self._active, self._staged = self._staged, None
+        self._warm = blue if blue and blue.alive else None
+        first_frame = self._pump.aim(self._active)
+        if self._warm:
+            await self._warm.drained()
+        swap_ms = (time.monotonic() - began) * 1e3
+        if retired:
+            await retired.stop()
+        return Swapped(swap_ms=swap_ms, first_frame=first_frame)
+
+    async def fall_back(self, reason: str) -> FellBack:
+        """Return to the warm model; raises NothingWarmError. The bad worker ends.
+
+        ``on_fallback`` is not called: it is for what happens without the caller.
+        """
+        bad = self._active
+        fell_back = self._return_to_warm(reason)
+        if bad:
+            await bad.stop()
+        return fell_back
+
+    async def retire_warm(self) -> None:
+        """End the health window: the old worker ends, and its memory is returned."""
+        retired, self._warm = self._warm, None
+        if retired:
+            await retired.drained()
+            await retired.stop()
+
+    async def discard_staged(self) -> None:
+        """Give up what is staged or being staged, if anything; that ``stage`` fails."""
+        discarded, self._staged = self._staged or self._loading, None
+        if discarded:
+            await discarded.stop()
+
+    async def close(self) -> None:
+        """End every worker, close the account, give the shared memory back."""
+        restart = self._restart
+        self._forget_restart()
+        await asyncio.gather(*[restart] if restart else [], return_exceptions=True)
+        await self.discard_staged()
+        await self.shadow.stop()
+        slots = [slot for slot in (self._active, self._warm) if slot]
+        self._active = self._warm = None
+        self._pump.stop()
+        for slot in slots:
+            await slot.stop()
+            self._pump.reissue(slot)  # nobody serves any more, so these end as dropped
+        self._ring.close()
+
+    # What a worker reports: SlotOwner.
+
+    def answered(self, slot: WorkerSlot, ticket: Ticket, inferred: Inferred) -> None:
+        self._pump.complete(slot, ticket, inferred)
+
+    def died(self, slot: WorkerSlot, reason: str) -> None:
+        digest = slot.staged.digest
+        log(_logger, "slots.worker_died", level=logging.WARNING, reason=reason, digest=digest)
+        if slot is self._staged:
+            self._staged = None
+            self._on_green_lost(reason)
+        elif slot is self._active:
+            self._replace_active(slot, reason)
+        else:
+            self._warm = None if slot is self._warm else self._warm
+            self._pump.reissue(slot)
+
+    def _replace_active(self, dead: WorkerSlot, reason: str) -> None:
+        if self._warm:
+            self._on_fallback(self._return_to_warm(f"the active worker died: {reason}"))
+            return
+        self._pump.aim(None)
+        self._pump.reissue(dead)
+        self._restart = asyncio.get_running_loop().create_task(self._restart_until_ready(dead))
+
+    def _return_to_warm(self, reason: str) -> FellBack:
+        bad, good = self._active, self._warm
+        if bad is None or good is None:
+            raise NothingWarmError("no earlier model is warm: there is nothing to fall back to.")
+        self._forget_restart()
+        bad.kill()
+        self._active, self._warm = good, None
+        self._pump.aim(good)
+        return FellBack(
+            from_digest=bad.staged.digest,
+            to_digest=good.staged.digest,
+            reason=reason,
+            frames_reissued=self._pump.reissue(bad),
+        )
+
+    async def _restart_until_ready(self, dead: WorkerSlot) -> None:
+        """A fresh worker for the same model; the wait doubles while it dies early or not loads."""
+        if dead.answers >= self._settings.restart_forgiven_frames:
+            self._restart_delay_s = 0.0
+        while True:
+            await asyncio.sleep(self._restart_delay_s)
+            self._restart_delay_s = self._longer(self._restart_delay_s)
+            fresh = self._start(dead.staged)
+            try:
+                await fresh.load(gentle=False)
+            except (LoadFailedError, WarmUpFailedError) as error:
+                reason = str(error)
+                log(_logger, "slots.restart_failed", level=logging.WARNING, reason=reason)
+                continue
+            self.restarts += 1
+            self._active = fresh
+            self._pump.aim(fresh)
+            return
+
+    def _longer(self, delay_s: float) -> float:
+        doubled = max(self._settings.restart_delay_s, 2 * delay_s)
+        return min(doubled, self._settings.restart_delay_limit_s)
+
+    def _forget_restart(self) -> None:
+        if self._restart:
+            self._restart.cancel()
+            self._restart = None
+        self._restart_delay_s = 0.0
+
+    def _start(self, model: StagedModel) -> WorkerSlot:
+        return WorkerSlot(model, self._settings, self._ring, self)
