@@ -17,6 +17,12 @@ from msgspec import Struct, field
 
 from alerting.expressions import ExpressionSyntaxError, parse
 from fleetward.contracts.errors import FleetwardError
+from fleetward.contracts.recordings import (
+    AFTER_ANNOTATION,
+    BEFORE_ANNOTATION,
+    MAX_WINDOW_S,
+    window_s,
+)
 
 MAX_FILE_BYTES = 1024 * 1024
 
@@ -147,10 +153,20 @@ def _check_rule(place: Place, rule: RuleText) -> None:
     if rule.record and not _METRIC_NAME.match(rule.record):
         raise place.refused(f"{rule.record!r} is not a metric's name", "rename it")
     _check_labels(place, rule.labels)
+    _check_windows(place, rule.annotations or {})
     try:
         parse(rule.expr)
     except ExpressionSyntaxError as error:
         raise place.refused(f"expr: {error}", "correct the expression") from error
+
+
+def _check_windows(place: Place, annotations: dict[str, str]) -> None:
+    for name in (BEFORE_ANNOTATION, AFTER_ANNOTATION):
+        if name in annotations and window_s(annotations[name], -1.0) < 0:
+            raise place.refused(
+                f"annotation {name} is {annotations[name]!r}",
+                f"write a number of seconds from 0 to {MAX_WINDOW_S:g}",
+            )
 
 
 def _check_labels(place: Place, labels: dict[str, str] | Empty) -> None:

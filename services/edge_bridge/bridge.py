@@ -104,7 +104,7 @@ class Bridge:
 
     def lend(self, shape: tuple[int, ...], dtype: FrameType = "uint8") -> Loan | None:
         """A place to write the next frame into, so that nobody copies it; None when there is none."""
-        return self._slots.lend(shape, dtype)
+        return self.black_box.lent(self._slots.lend(shape, dtype), shape, dtype)
 
     @property
     def ledger(self) -> Ledger:
@@ -192,9 +192,8 @@ class Bridge:
             self._slots,
             self.black_box.sampled,
         )
-        self.black_box.connect(
-            self._link, self._session, self._trust, serving=lambda: self._slots.active
-        )
+        serving = lambda: self._slots.active  # noqa: E731 (asked later)
+        self.black_box.connect(self._link, self._session, self._trust, serving, self._reporter)
 
     def _build_uplink(self) -> None:
         """What is written down and sent."""

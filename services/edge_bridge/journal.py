@@ -2,8 +2,8 @@
 
 One SQLite file (WAL, synchronous FULL) holds the memory and the facts not yet acknowledged. They
 change in one transaction, so no crash separates "v2 is mine" from "I report that v2 is mine".
-The outbox stays small by itself: a newer check-in replaces an older one that was never sent, and
-the other facts come at most twice per target.
+The outbox stays small by itself: a newer check-in, or list of refused recordings, replaces an older
+one that was never sent, and the other facts come at most twice per target.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from edge_bridge.errors import BridgeError
 from fleetward.contracts.codec import decode, encode
 from fleetward.contracts.event import Event
 from fleetward.contracts.receipts import SwapReceiptSigned
+from fleetward.contracts.recordings import RecordingsRefused
 from fleetward.contracts.robots import (
     ActivationFailed,
     ModelActivated,
@@ -38,10 +39,13 @@ REPORTED: dict[str, type[Event]] = {
         ModelFellBack,
         ModelShadowed,
         ModelStaged,
+        RecordingsRefused,
         RobotCheckedIn,
         SwapReceiptSigned,
     )
 }
+_NEWEST_COUNTS = (RecordingsRefused, RobotCheckedIn)
+"""Each says all that an older one said."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS memory (only INTEGER PRIMARY KEY CHECK (only = 1), body BLOB NOT NULL);
@@ -138,7 +142,7 @@ class Journal:
 
     def _append(self, fact: Event, traceparent: str) -> None:
         kind = type(fact).__name__
-        if isinstance(fact, RobotCheckedIn):
+        if isinstance(fact, _NEWEST_COUNTS):
             self._database.execute("DELETE FROM outbox WHERE kind = ?", (kind,))
         self._database.execute(
             "INSERT INTO outbox (message_id, kind, body, traceparent) VALUES (?, ?, ?, ?)",

@@ -89,6 +89,9 @@ OWN_CASES = {
     "groups: [{name: g, rules: [{alert: A, expr: x > 1, annotations: {s: '{{ query }}'}}]}]": (
         "{{ query }}"
     ),
+    "groups: [{name: g, rules: [{alert: A, expr: x > 1, annotations: {record_after_s: 30s}}]}]": (
+        "number of seconds from 0 to 600"
+    ),
 }
 
 

@@ -13,6 +13,7 @@ from fleetward.bus.last_values import last_value, last_values
 from fleetward.bus.publish import publish
 from fleetward.contracts.alerts import AlertBecameUnknown, AlertFired, AlertResolved, Severity
 from fleetward.contracts.ids import AlertName, RobotId
+from fleetward.contracts.recordings import asked_by
 
 _Key = tuple[RobotId, AlertName]
 
@@ -54,7 +55,10 @@ async def raise_alert(
     severity: Severity = Severity.WARNING,
     labels: Mapping[str, str] | None = None,
 ) -> AlertFired:
-    """Announce the next incident of a program's own alert; returns it once it is stored."""
+    """Announce the next incident of a program's own alert; returns it once it is stored.
+
+    As for any alert, the robot is asked for a recording of it.
+    """
     standing = await last_value(connection, AlertFired, robot_id=robot, alert=alert)
     now = datetime.now(timezone.utc)
     fired = AlertFired(
@@ -70,6 +74,8 @@ async def raise_alert(
         fired_at=now,
     )
     await publish(connection, fired, message_id=f"{alert}-{robot}-{fired.incident}")
+    asked = asked_by(fired)
+    await publish(connection, asked, message_id=f"recording-{asked.recording_id}")
     return fired
 
 

@@ -65,5 +65,9 @@ class NotRecordingError(ClientError):
     """The robot's flight recorder is off, or nobody heard of the robot."""
 
 
+class RecordingRefusedError(ClientError):
+    """The robot makes no such recording, and said why."""
+
+
 class RecordingTimeoutError(ClientError):
     """The recording did not arrive in time; it may yet."""

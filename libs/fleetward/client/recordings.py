@@ -14,7 +14,12 @@ from nats.aio.client import Client
 from fleetward.bus.last_values import last_value, last_values
 from fleetward.bus.publish import publish
 from fleetward.bus.requests import ask
-from fleetward.client.errors import DownloadError, NotRecordingError, RecordingTimeoutError
+from fleetward.client.errors import (
+    DownloadError,
+    NotRecordingError,
+    RecordingRefusedError,
+    RecordingTimeoutError,
+)
 from fleetward.contracts.ids import RecordingId, RobotId
 from fleetward.contracts.recordings import (
     AFTER_S,
@@ -23,6 +28,7 @@ from fleetward.contracts.recordings import (
     RecordingLinked,
     RecordingMade,
     RecordingRequested,
+    RecordingsRefused,
     RecordingStored,
 )
 from fleetward.contracts.robots import RobotCheckedIn
@@ -73,7 +79,7 @@ async def stored(connection: Client, robot: RobotId) -> list[RecordingStored]:
 async def arrived(
     connection: Client, requested: RecordingRequested, *, sending_s: float = SENDING_S
 ) -> RecordingStored:
-    """Wait until a recording is stored; raises RecordingTimeoutError."""
+    """Wait until a recording is stored; raises RecordingRefusedError, RecordingTimeoutError."""
     loop = asyncio.get_running_loop()
     until_s = loop.time() + requested.after_s + sending_s
     robot, recording = requested.robot_id, requested.recording_id
@@ -83,11 +89,21 @@ async def arrived(
         )
         if value is not None:
             return value.event
+        reason = await refusal_reason(connection, robot, recording)
+        if reason is not None:
+            raise RecordingRefusedError(f"{robot} sends no {recording}: {reason}.")
         await asyncio.sleep(LOOK_EVERY_S)
     raise RecordingTimeoutError(
         f"{recording} of {robot} did not arrive within {requested.after_s + sending_s:g} s. "
-        f"Look for recording.refused in the robot's log, or later at `fleetward robot recordings {robot}`."
+        f"Look later at `fleetward robot recordings {robot}`."
     )
+
+
+async def refusal_reason(connection: Client, robot: RobotId, recording: RecordingId) -> str | None:
+    """Why a robot sends no such recording, if it is one of the newest that it refused."""
+    value = await last_value(connection, RecordingsRefused, robot_id=robot)
+    refusals = () if value is None else value.event.refusals
+    return next((each.reason for each in refusals if each.recording_id == recording), None)
 
 
 async def fetch(

@@ -17,9 +17,13 @@ MAX_WINDOW_S = 600.0
 MAX_RECORDING_BYTES = 256 * 1024 * 1024
 PART_BYTES = 8 * 1024 * 1024
 """S3 takes no smaller part than 5 MiB but the last; a part that was cut off is sent whole again."""
+BEFORE_ANNOTATION, AFTER_ANNOTATION = "record_before_s", "record_after_s"
+"""Of an alerting rule: other seconds for its recordings, a plain number each."""
 RECORDINGS_PER_ROBOT = 64
 """The store keeps the newest of each robot."""
 RECORDINGS_PREFIX = "recordings/"
+REFUSALS_TOLD = 8
+"""The newest of a robot."""
 
 
 class RecordingRequested(Event, frozen=True, kw_only=True):
@@ -45,10 +49,21 @@ def asked_by(fired: AlertFired) -> RecordingRequested:
         robot_id=fired.robot_id,
         recording_id=RecordingId(f"alert-{hashlib.sha256(name.encode()).hexdigest()[:16]}"),
         at=fired.fired_at,
+        before_s=window_s(fired.annotations.get(BEFORE_ANNOTATION, ""), BEFORE_S),
+        after_s=window_s(fired.annotations.get(AFTER_ANNOTATION, ""), AFTER_S),
         reason=f"{fired.alert} {fired.severity.value}",
         alert=fired.alert,
         incident=fired.incident,
     )
+
+
+def window_s(text: str, otherwise_s: float) -> float:
+    """The seconds that an annotation says; ``otherwise_s`` when it says none from 0 to MAX_WINDOW_S."""
+    try:
+        said_s = float(text)
+    except ValueError:
+        return otherwise_s
+    return said_s if 0.0 <= said_s <= MAX_WINDOW_S else otherwise_s
 
 
 class RecordingMade(Struct, frozen=True, kw_only=True):
@@ -77,6 +92,21 @@ class RecordingStored(Event, frozen=True, kw_only=True):
     recording_id: RecordingId
     recording: RecordingMade
     stored_at: UtcTime
+
+
+class RecordingRefusal(Struct, frozen=True, kw_only=True):
+    """A recording that was asked for and will not come, and why."""
+
+    recording_id: RecordingId
+    reason: str
+
+
+class RecordingsRefused(Event, frozen=True, kw_only=True):
+    """A robot sends no recording of these requests: its newest ``REFUSALS_TOLD``, the last one last."""
+
+    robot_id: RobotId
+    refusals: tuple[RecordingRefusal, ...]
+    refused_at: UtcTime
 
 
 class GrantUpload(Event, frozen=True, kw_only=True):

@@ -18,20 +18,24 @@ from msgspec import Struct
 
 from edge_bridge.converging.swap_gate import boot_time_s
 from edge_bridge.converging.trust import Trust
-from edge_bridge.frames import Frame, FrameSink
+from edge_bridge.frames import FrameType
 from edge_bridge.hub_clock import reading
 from edge_bridge.link import Link
 from edge_bridge.recorder import messages
 from edge_bridge.recorder.cutting import Cutter
 from edge_bridge.recorder.file import Recorded
+from edge_bridge.recorder.frames import PassingFrames
 from edge_bridge.recorder.incidents import Incidents, Stage
 from edge_bridge.recorder.recorder import FlightRecorder, now_ns
+from edge_bridge.recorder.refusals import Refusals
 from edge_bridge.recorder.ring import SegmentRing
 from edge_bridge.recorder.sending import RecordingSender
 from edge_bridge.recorder.upload import Uploader
+from edge_bridge.reporting import Reporter
 from edge_bridge.settings import Settings
 from edge_bridge.sources.source import Source
 from edge_bridge.workers.inference_done import InferenceDone
+from edge_bridge.workers.pump import Loan
 from edge_bridge.workers.slot import StagedModel
 from fleetward.bus.logs import log
 from fleetward.contracts.event import Event
@@ -49,6 +53,7 @@ class BlackBox:
         self._settings = settings
         self._limits = settings.recorder
         self._recorder: FlightRecorder | None = None
+        self._frames: PassingFrames | None = None
         self._sender: RecordingSender | None = None
 
     @property
@@ -131,9 +136,13 @@ class BlackBox:
 
     def watched(self, source: Source) -> Source:
         """``source``, with every so many-th frame recorded."""
-        if self._recorder is None or self._limits.frame_every <= 0:
-            return source
-        return _Watched(source, self._recorder, self._limits.frame_every)
+        return source if self._frames is None else self._frames.of(source)
+
+    def lent(self, loan: Loan | None, shape: tuple[int, ...], dtype: FrameType) -> Loan | None:
+        """``loan``, whose frame is recorded as one of a source is."""
+        if loan is None or self._frames is None:
+            return loan
+        return self._frames.lent(loan, shape, dtype)
 
     def open(self) -> None:
         """Find what a bridge before left; a disk that refuses costs the recorder, not the robot."""
@@ -152,6 +161,8 @@ class BlackBox:
         )
         ring.wanted = bool(self._incidents.at(Stage.WAITING))
         self._recorder = FlightRecorder(ring, self._limits)
+        if self._limits.frame_every > 0:
+            self._frames = PassingFrames(self._recorder, self._limits.frame_every)
 
     def connect(
         self,
@@ -159,6 +170,7 @@ class BlackBox:
         session: aiohttp.ClientSession,
         trust: Trust,
         serving: Callable[[], StagedModel | None],
+        reporter: Reporter,
     ) -> None:
         """Who sends what is asked for."""
         if self._recorder is None:
@@ -178,6 +190,7 @@ class BlackBox:
                 limits,
                 self._settings.store.reserve_bytes,
             ),
+            refusals=Refusals(robot_id, lambda refused: reporter.report(None, [refused])),
             limits=limits,
             clock_set=trust.clock_set,
             hub_time=lambda: reading(trust.clock, boot_time_s()),
@@ -201,33 +214,3 @@ class BlackBox:
     def _hub_now(self) -> datetime:
         read = reading(self._trust.clock, boot_time_s())
         return read.hub_now if read is not None else datetime.now(timezone.utc)
-
-
-class _Watched:
-    """A source whose frames are recorded as they pass."""
-
-    def __init__(self, source: Source, recorder: FlightRecorder, every: int) -> None:
-        self._source = source
-        self._recorder = recorder
-        self._every = every
-        self._seen = 0
-
-    async def run(self, sink: FrameSink) -> None:
-        def taken(frame: Frame) -> int | None:
-            number = sink(frame)
-            self._seen += 1
-            if self._seen % self._every == 0:
-                self._record(frame)
-            return number
-
-        await self._source.run(taken)
-
-    def _record(self, frame: Frame) -> None:
-        """Copied here: the source may use its memory again."""
-        at_ns = now_ns()
-        if not self._recorder.has_room(frame.size_bytes):
-            return
-        content = bytes(frame.content)
-        self._recorder.later(
-            lambda: messages.image(content, frame.shape, frame.dtype, at_ns), len(content)
-        )

@@ -38,8 +38,11 @@ class Cutter:
         self._limits = limits
         self._reserve_bytes = reserve_bytes
 
-    def make(self, incident: Incident) -> None:
-        """In a thread: write the file of its messages, then that it is there. Raises DiskFullError, DiskFailedError."""
+    def make(self, incident: Incident) -> bool:
+        """In a thread: write the file of its messages, then that it is there; False: it would be empty.
+
+        Raises DiskFullError, DiskFailedError.
+        """
         path = self._incidents.file_of(incident)
         partial = path.with_name(f"{path.name}.partial")
         try:
@@ -51,20 +54,15 @@ class Cutter:
                     _metadata(self._robot_id, incident),
                 )
             if not messages:
-                log(
-                    _logger,
-                    "recording.empty",
-                    level=logging.WARNING,
-                    recording_id=incident.recording_id,
-                )
                 self._incidents.end(incident)
-                return
+                return False
             made = _made(incident, partial, messages)
             self._incidents.place(incident, partial)
         finally:
             partial.unlink(missing_ok=True)
         self._incidents.keep(replace(incident, stage=Stage.CUT, made=made))
         log(_logger, "recording.cut", recording_id=incident.recording_id, messages=messages)
+        return True
 
     def _limit_bytes(self, path: Path) -> int:
         """Room in the outbox and on the disk; a recording is cut shorter rather than not at all."""

@@ -18,6 +18,7 @@ from edge_bridge.recorder.cutting import Cutter
 from edge_bridge.recorder.incidents import Incident, Incidents, Stage
 from edge_bridge.recorder.limits import RecorderLimits
 from edge_bridge.recorder.recorder import FlightRecorder, now_ns
+from edge_bridge.recorder.refusals import Refusals
 from edge_bridge.recorder.requests import Asked, refusal_reason
 from edge_bridge.recorder.upload import ArrivedWrongError, RecordingRefusedError, Uploader
 from fleetward.bus.backoff import pause_s
@@ -46,6 +47,7 @@ class RecordingSender:
         link: Link,
         uploader: Uploader,
         cutter: Cutter,
+        refusals: Refusals,
         limits: RecorderLimits,
         clock_set: asyncio.Event,
         hub_time: Callable[[], Reading | None],
@@ -58,6 +60,7 @@ class RecordingSender:
         self._uploader = uploader
         self._limits = limits
         self._cutter = cutter
+        self._refusals = refusals
         self._clock_set = clock_set
         self._hub_time = hub_time
         self._serving = serving
@@ -121,8 +124,7 @@ class RecordingSender:
                     await self._begin(requested)
                 for incident in self._incidents.at(Stage.WAITING):
                     if now_ns() >= incident.between_ns[1]:
-                        await asyncio.to_thread(self._cutter.make, incident)
-                        self._cut.set()
+                        await self._cut_one(incident)
             except BridgeError as problem:
                 log(_logger, "recording.not_written", level=logging.ERROR, reason=str(problem))
                 self._heard = [*heard, *self._heard][-self._limits.outbox :]  # what began is known
@@ -130,6 +132,12 @@ class RecordingSender:
             waiting = self._incidents.at(Stage.WAITING)
             self._recorder.want(bool(waiting))
             await happens(self._fresh, self._until_due_s(waiting))
+
+    async def _cut_one(self, incident: Incident) -> None:
+        if await asyncio.to_thread(self._cutter.make, incident):
+            self._cut.set()
+        else:
+            await self._refusals.tell(incident.recording_id, "nothing was recorded then")
 
     def _until_due_s(self, waiting: list[Incident]) -> float:
         """The robot's clock may be set while it waits: look again in any case."""
@@ -159,13 +167,7 @@ class RecordingSender:
         )
         reason = refusal_reason(self._asked, incident, self._open(), self._limits, now_ns())
         if reason is not None:
-            log(
-                _logger,
-                "recording.refused",
-                level=logging.WARNING,
-                recording_id=incident.recording_id,
-                reason=reason,
-            )
+            await self._refusals.tell(incident.recording_id, reason)
             return
         self._recorder.want(True)
         await asyncio.to_thread(self._incidents.keep, incident)
@@ -227,11 +229,5 @@ class RecordingSender:
         log(_logger, "recording.stored", recording_id=made.recording_id, bytes=made.size_bytes)
 
     async def _give_up(self, incident: Incident, reason: str) -> None:
-        log(
-            _logger,
-            "recording.given_up",
-            level=logging.ERROR,
-            recording_id=incident.recording_id,
-            reason=reason,
-        )
         await asyncio.to_thread(self._incidents.end, incident)
+        await self._refusals.tell(incident.recording_id, reason)

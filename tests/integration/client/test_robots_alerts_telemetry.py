@@ -12,6 +12,7 @@ import pytest
 from msgspec import structs
 
 from fleetward.bus.errors import PublishError
+from fleetward.bus.last_values import last_value
 from fleetward.bus.publish import publish
 from fleetward.client import AlertState, Fleet, NoSystemError, samples_of
 from fleetward.client.access import Access
@@ -24,6 +25,7 @@ from fleetward.contracts.ids import (
     rollout_id,
     version,
 )
+from fleetward.contracts.recordings import RecordingRequested, asked_by
 from fleetward.contracts.robots import (
     ActivationFailed,
     ActivationStage,
@@ -190,7 +192,11 @@ async def test_an_own_alert_counts_its_incidents_and_resolves(
         second = await raise_hot(program, robot)
         assert await state_of(program, robot) is AlertState.FIRING
 
+        asked = await last_value(program.connection, RecordingRequested, robot_id=second.robot_id)
+
     assert (first.incident, second.incident) == (1, 2)
+    assert asked is not None
+    assert asked.event == asked_by(second)
     assert second.severity is Severity.CRITICAL
 
 

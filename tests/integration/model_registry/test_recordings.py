@@ -22,6 +22,7 @@ from fleetward.bus.publish import publish
 from fleetward.bus.requests import ask
 from fleetward.client import Fleet, recordings
 from fleetward.client.access import Access
+from fleetward.client.errors import RecordingRefusedError as RefusedByRobotError
 from fleetward.contracts.alerts import AlertFired, Severity
 from fleetward.contracts.ids import AlertName, RobotId
 from fleetward.contracts.recordings import (
@@ -32,9 +33,11 @@ from fleetward.contracts.recordings import (
     UploadGranted,
     asked_by,
 )
+from fleetward.contracts.robots import RobotEnrolled
 from fleetward.contracts.rows import Principal
 from testkit import command_line
 from testkit.servers import NatsSystem
+from tests.integration.alerting.rig import rig_on
 from tests.integration.model_registry.command_line import environment_of
 from tests.integration.model_registry.recording_robots import (
     LIMITS,
@@ -225,6 +228,49 @@ async def test_alert_about_the_robot_is_heard_after_a_restart_too(
 
     assert stored.recording.alert == "TooHot"
     assert stored.recording.recording_id == asked_by(fired).recording_id
+
+
+async def test_sample_over_its_budget_becomes_an_alert_and_that_a_stored_recording(
+    fleet: Fleet, robot: Recording, shared_nats_system: NatsSystem, tmp_path: Path
+) -> None:
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "own.yml").write_text(
+        "groups: [{name: own, rules: [{alert: LoopLate, annotations: {record_after_s: '0.3'},"
+        " expr: 'robot_control_loop_duration_seconds > 0.05'}]}]"
+    )
+    enroller = await shared_nats_system.connect(Principal.ENROLLER)
+    enrolled = RobotEnrolled(
+        robot_id=robot.id, labels={}, lease_s=3600.0, enrolled_at=datetime.now(timezone.utc)
+    )
+    await publish(enroller, enrolled)
+    async with rig_on(shared_nats_system, tmp_path) as rig:
+        await rig.alerting(tmp_path / "rules")
+        async with robot.bridge() as bridge:
+            bridge.black_box.log("/plan", {"step": "before"})
+            bridge.record("robot.control_loop.duration", 0.2)
+            await rig.receiver.count(1)
+            (fired,) = [each for each in await rig.told(AlertFired) if each.robot_id == robot.id]
+            stored = await recordings.arrived(fleet.connection, asked_by(fired), sending_s=WAIT_S)
+
+    assert (stored.recording.alert, stored.recording.reason) == ("LoopLate", "LoopLate warning")
+    await recordings.fetch(
+        fleet.connection, robot.id, stored.recording.recording_id, tmp_path / "got"
+    )
+    told = [each for each in messages_in(tmp_path / "got") if each.topic == "/plan"]
+    assert [each.content for each in told] == [b'{"step":"before"}']
+
+
+async def test_recording_that_the_robot_refuses_is_not_waited_for(
+    fleet: Fleet, robot: Recording, operator_access: Access
+) -> None:
+    robot.settings = replace(robot.settings, recorder=replace(LIMITS, outbox=0))
+    async with robot.bridge():
+        refused = await asked(fleet, robot, after_s=0.1)
+        with pytest.raises(RefusedByRobotError, match="0 recordings are not sent yet"):
+            await recordings.arrived(fleet.connection, refused, sending_s=WAIT_S)
+        words = ("robot", "record", robot.id, "--wait")
+        said = await command_line.run(environment_of(operator_access), *words)
+    assert (said.code, "not sent yet" in said.complaint) == (1, True)
 
 
 async def test_kill_9_while_it_waits_and_while_it_sends_costs_no_recording(

@@ -13,11 +13,13 @@ from mcap.reader import make_reader
 
 from edge_bridge.fetching.throttle import BURST_S, Throttle
 from edge_bridge.recorder.file import METADATA, Recorded, RecordingFile, cut, messages_in
+from edge_bridge.recorder.frames import PassingFrames
 from edge_bridge.recorder.incidents import Incident, Incidents, Stage
 from edge_bridge.recorder.limits import RecorderLimits
 from edge_bridge.recorder.recorder import FlightRecorder
 from edge_bridge.recorder.requests import Asked, refusal_reason
 from edge_bridge.recorder.ring import SegmentRing
+from edge_bridge.workers.pump import Loan
 from fleetward.contracts.ids import AlertName, RecordingId
 
 S = 1_000_000_000
@@ -194,6 +196,21 @@ def test_message_that_cannot_be_made_ends_nothing(tmp_path: Path) -> None:
 
     assert recorder.dropped == 1
     assert [number for path in tmp_path.iterdir() for number in numbers(path)] == [1]
+
+
+def test_frame_of_a_lent_place_is_recorded_when_it_is_given(tmp_path: Path) -> None:
+    recorder = FlightRecorder(ring_of(tmp_path, Clock()), RecorderLimits())
+    passing, place = PassingFrames(recorder, every=2), bytearray(4)
+    for number in range(4):
+        loan = passing.lent(Loan(memoryview(place), lambda: 7, lambda: None), (4,), "uint8")
+        loan.memory[:] = bytes([number]) * 4
+        assert loan.give() == 7
+        place[:] = b"next"
+    passing.lent(Loan(memoryview(place), lambda: 7, lambda: None), (4,), "uint8").return_it()
+    recorder.stop()
+
+    (path,) = tmp_path.iterdir()
+    assert [each.content for each in messages_in(path)] == [b"\1" * 4, b"\3" * 4]
 
 
 def incident(at_s: float, *, alert: str | None = None, name: str = "one") -> Incident:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fleetward.contracts.receipts import SwapReceiptSigned
+from fleetward.contracts.recordings import RecordingsRefused
 from fleetward.contracts.robots import (
     CHECK_IN_S,
     ActivationFailed,
@@ -99,5 +100,15 @@ EVENTS: tuple[EventRow, ...] = (
         readers=PEOPLE,
         listeners=PEOPLE,
         history=_S.HISTORY,
+    ),
+    EventRow(
+        event=RecordingsRefused,
+        subject="robot.recordings_refused.v1.{robot_id}",
+        producers=(_P.ROBOT,),
+        stream=_S.ROBOTS,
+        rate="rare",
+        size_limit_bytes=4 * 1024,
+        readers=PEOPLE,
+        listeners=PEOPLE,
     ),
 )
