@@ -119,7 +119,8 @@ class NatsSystem:
 
     async def revoke(self, robot: str) -> None:
         """Take a robot's credentials away, on the running server too."""
-        self.identities.revoke_robot(RobotId(robot))
+        self.identities.void(self.identities.held_public(RobotId(robot)))
+        self.identities.forget_robot(RobotId(robot))
         system = await nats.connect(
             self.url,
             user_credentials=str(self.identities.issue_system()),

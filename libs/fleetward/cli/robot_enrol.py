@@ -66,7 +66,10 @@ Settings = Annotated[
 ]
 Replace = Annotated[
     bool,
-    typer.Option("--replace", help="This machine takes the place of another that had this id."),
+    typer.Option(
+        "--replace",
+        help="This machine takes the place of another that had this id, whose key is void from then on.",
+    ),
 ]
 
 
@@ -101,12 +104,13 @@ def enrol(
 
     ROBOT alone, an id, issues credentials and what to trust into this machine's state directory and
     touches no other machine: for a robot that you set up yourself. A later run with USER@HOST and
-    --name puts those same credentials on it. Enrolling again sets labels and keeps credentials.
+    --name puts those same credentials on it. Enrolling again sets labels and keeps credentials, unless
+    --replace asks for a new key: that is also what to do when a robot or its key was stolen.
     """
     given = pairs_of("--label", labels or [])
     if not any("@" in robot for robot in robots):
         _check_here(robots, over_ssh=bool(dry or name or fingerprints or prefix or settings))
-        end_with(lambda: _enrol_here(robots[0], given, home, as_json=as_json))
+        end_with(lambda: _enrol_here(robots[0], given, home, new_key=replace, as_json=as_json))
     asks = asked_of(
         robots,
         name,
@@ -147,12 +151,12 @@ def _variables(settings: Sequence[str] | None, frames: str) -> Mapping[str, str]
 
 
 async def _enrol_here(
-    robot: str, labels: Mapping[str, str], home: Path, *, as_json: bool
+    robot: str, labels: Mapping[str, str], home: Path, *, new_key: bool, as_json: bool
 ) -> Exit | None:
     from fleetward.contracts.ids import robot_id
 
     name = robot_id(robot)
-    credentials = await _issued(home, name, labels)
+    credentials = await _issued(home, name, labels, new_key=new_key)
     trust = _trust_of(credentials)
     if as_json:
         issued = {"credentials": str(credentials), "trust": str(trust)}
@@ -188,28 +192,20 @@ async def _enrol_there(
     return show_results(results, as_json=as_json, dry=any(asked.dry for asked in asks))
 
 
-async def _issued(home: Path, name: RobotId, labels: Mapping[str, str]) -> Path:
+async def _issued(home: Path, name: RobotId, labels: Mapping[str, str], *, new_key: bool) -> Path:
     """Announce a robot and give the file of its credentials; the issuer's keys must lie in home."""
-    from fleetward.client import Fleet
-    from fleetward.client.anchors import current_anchor
-    from fleetward.contracts.rows import Principal
-    from fleetward.local.enrolment import enrol as announce
-    from fleetward.local.home import Home as HomePaths
-    from fleetward.local.programs import Robot
+    from fleetward.enrolment.hub import opened
     from fleetward.trust.anchors import write_anchor
-    from fleetward.trust.identities import Identities
     from fleetward.trust.private_files import make_private_dir
 
-    async with Fleet.connect(home, principal=Principal.ENROLLER) as fleet:
-        paths = HomePaths(home)
-        identities = Identities(paths.keys, paths.credentials)
-        credentials = identities.issue_robot(name)
-        told = [Robot(robot_id=name, labels=labels)]
-        await announce(fleet.connection, told, identities.robot_public)
-        anchor = await current_anchor(fleet.connection)
-        if anchor is not None:
-            make_private_dir(_trust_of(credentials))
-            write_anchor(_trust_of(credentials), anchor)
+    async with opened(home) as hub:
+        if new_key or (await hub.known(name)).has_stray_key:
+            await hub.void(name)
+        hub.issue(name)
+        await hub.announce(name, labels)
+        credentials = hub.credentials_path(name)
+        make_private_dir(_trust_of(credentials))
+        write_anchor(_trust_of(credentials), await hub.anchor())
     return credentials
 
 

@@ -22,14 +22,18 @@ from fleetward.cli.robot_hosts import (
     show_results,
     ssh_settings,
 )
-from fleetward.cli.session import DEFAULT_HOME, Home, Json, end_with
+from fleetward.cli.session import DEFAULT_HOME, Home, Json, end_with, show_json
 
 if TYPE_CHECKING:
     from fleetward.cli.exits import Exit
     from fleetward.enrolment.enrol import Asked
 
 Hosts = Annotated[
-    list[str], typer.Argument(metavar="USER@HOST...", help="As they were enrolled over SSH.")
+    list[str],
+    typer.Argument(
+        metavar="ROBOT...|USER@HOST...",
+        help="Ids; or logins, as they were enrolled over SSH.",
+    ),
 ]
 KeepState = Annotated[
     bool,
@@ -51,16 +55,45 @@ def remove(
     home: Home = DEFAULT_HOME,
     as_json: Json = False,
 ) -> None:
-    """Undo `robot enrol USER@HOST`: stop the bridge, remove all of it, revoke its credentials.
+    """Undo `robot enrol`: revoke its credentials; of USER@HOST also stop the bridge and remove all of it.
 
-    The robot's own programs are not touched. What is gone already is passed over, so a removal that
-    was cut off is finished by the same command; --name says which robot it was where the machine no
-    longer does.
+    ROBOT, an id, is for a machine that is lost, stolen or was set up by hand: its key is void at once, it
+    belongs to the fleet no more, and no machine is touched. With USER@HOST the robot's own programs are
+    not touched. What is gone already is passed over, so a removal that was cut off is finished by the
+    same command; --name says which robot it was where the machine no longer does.
     """
+    if not any("@" in host for host in hosts):
+        _check_unseen(hosts, over_ssh=bool(dry or name or fingerprints or prefix or keep_state))
+        end_with(lambda: _remove_unseen(hosts, home, as_json=as_json))
     asks = asked_of(hosts, name, fingerprints, prefix=prefix, trust_first=trust_first, dry=dry)
     end_with(
         lambda: _remove(asks, home, identities, at_once, keeps_state=keep_state, as_json=as_json)
     )
+
+
+def _check_unseen(robots: Sequence[str], *, over_ssh: bool) -> None:
+    if over_ssh:
+        raise typer.BadParameter(
+            f"{robots[0]!r} is an id, and the options given are for removing over SSH; write user@host.",
+            param_hint="ROBOT...|USER@HOST...",
+        )
+
+
+async def _remove_unseen(robots: Sequence[str], home: Path, *, as_json: bool) -> None:
+    from fleetward.contracts.ids import robot_id
+    from fleetward.enrolment.hub import opened
+    from fleetward.enrolment.remove import remove_unseen
+
+    names = [robot_id(robot) for robot in robots]
+    async with opened(home) as hub:
+        done = {name: await remove_unseen(hub, name) for name in names}
+    if as_json:
+        results = {True: "done", False: "unchanged"}
+        show_json([{"robot_id": name, "result": results[was]} for name, was in done.items()])
+        return
+    for name, was in done.items():
+        told = "its key is void and it is out of the fleet" if was else "was not in the fleet"
+        print(f"{name}  {told}")
 
 
 async def _remove(

@@ -20,6 +20,7 @@ from fleetward.enrolment.steps import (
     Revoke,
     RobotStep,
     Step,
+    VoidKey,
 )
 from fleetward.enrolment.wheelhouse import Wheelhouse
 
@@ -46,6 +47,8 @@ class Doing:
     async def do(self, step: Step) -> None:
         """Raises FleetwardError."""
         match step:
+            case VoidKey():
+                await self._hub.void(self._robot)
             case IssueCredentials():
                 self._hub.issue(self._robot)
             case Announce(labels=labels):

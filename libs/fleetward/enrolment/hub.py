@@ -23,6 +23,7 @@ from fleetward.client.owners import owners
 from fleetward.contracts.ids import BootId, RobotId, RolloutId
 from fleetward.contracts.robots import RobotCheckedIn
 from fleetward.contracts.rows import Principal
+from fleetward.enrolment.alone import alone_at
 from fleetward.enrolment.errors import EnrolmentError, NoCheckInError
 from fleetward.enrolment.plan import Known
 from fleetward.local.authority import root_of
@@ -33,6 +34,7 @@ from fleetward.trust.floors import Anchor
 from fleetward.trust.identities import SYSTEM, Identities
 from fleetward.trust.resolver import push_accounts
 
+ISSUING_LOCK = "issuing.lock"
 CHECK_IN_WAIT_S = 60.0
 SIGN_OF_LIFE_WAIT_S = 15.0
 
@@ -50,12 +52,21 @@ class Hub:
     async def known(self, robot: RobotId) -> Known:
         """What there is of this id."""
         enrolled = await enrolled_robot(self._operator, robot)
-        path = self._identities.robot_path(robot)
+        held = self._identities.held_public(robot)
+        is_good = bool(held) and not self._identities.is_void(held)
+        announced = enrolled.event.public_key if enrolled else ""
         return Known(
             labels=enrolled.event.labels if enrolled else None,
             was_heard=await self.last_boot(robot) is not None,
-            credentials=path.read_bytes() if path.exists() else None,
+            credentials=self._identities.robot_path(robot).read_bytes() if is_good else None,
+            is_announced=is_good and announced == held,
+            has_stray_key=(bool(held) and not is_good)
+            or (announced not in {"", held} and not self._identities.is_void(announced)),
         )
+
+    def credentials_path(self, robot: RobotId) -> Path:
+        """Where its credentials lie here, once they were issued."""
+        return self._identities.robot_path(robot)
 
     def issue(self, robot: RobotId) -> bytes:
         """Credentials as they go to the robot; the same again once they were issued."""
@@ -117,13 +128,27 @@ class Hub:
         held = (await owners(self._operator)).get(robot)
         return held.owner if held is not None else None
 
+    async def void(self, robot: RobotId) -> None:
+        """No key of this id gets in any more, on the running server too; the next issued is another.
+
+        What tells that there is something to void goes last, so one that was cut off is done again.
+        """
+        enrolled = await enrolled_robot(self._operator, robot)
+        announced = enrolled.event.public_key if enrolled else ""
+        async with alone_at(self._home.keys / ISSUING_LOCK):
+            for key in {self._identities.held_public(robot), announced} - {""}:
+                self._identities.void(key)
+            await self._tell_server()
+            self._identities.forget_robot(robot)
+
     async def revoke(self, robot: RobotId) -> None:
-        """Void its credentials, on the running server too, and take it out of the fleet."""
+        """Void its credentials, and then take it out of the fleet."""
+        await self.void(robot)
         held = await enrolled_robot(self._operator, robot)
         if held is not None:
             await publish(self._enroller, replace(held.event, retired_at=_now()))
-        if self._identities.robot_path(robot).exists():
-            self._identities.revoke_robot(robot)
+
+    async def _tell_server(self) -> None:
         system = await nats.connect(
             self.nats_url,
             user_credentials=str(self._identities.issue_system()),

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fleetward.enrolment.errors import IdentityTakenError
 from fleetward.enrolment.found import Found
@@ -29,6 +30,7 @@ from fleetward.enrolment.steps import (
     RemoveTree,
     RestartUnit,
     Step,
+    VoidKey,
 )
 from fleetward.enrolment.unit import robot_in, settings_text, unit_text
 from fleetward.enrolment.wheels import Wheel, release_of
@@ -44,7 +46,11 @@ class Known(Struct, frozen=True, kw_only=True):
     was_heard: bool = False
     """Some machine has checked in under this id."""
     credentials: bytes | None = None
-    """As they lie here; None: none were issued yet."""
+    """As they lie here; None: there are none that are good."""
+    is_announced: bool = False
+    """The fleet believes what these credentials sign."""
+    has_stray_key: bool = False
+    """A key of this id may still get in that is not the one in ``credentials``."""
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -69,37 +75,55 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
 def plan(wanted: Wanted, found: Found, known: Known) -> list[Step]:
     """Every step that changes something; none: all is as wanted. Raises IdentityTakenError."""
-    check_identity(wanted.robot, found, known, replaces=wanted.replaces)
+    check_identity(wanted, found, known)
+    voids = known.has_stray_key or (wanted.replaces and _is_elsewhere(wanted, found, known))
+    if voids:
+        known = replace(known, credentials=None, is_announced=False)
     files = [*_programs(wanted, found), *_files(wanted, found, known)]
     changed = any(map(_is_read_at_start, files))
     started = list(_service(wanted, found, changed=changed))
-    hub = list(_hub(wanted, known))
+    hub = [*([VoidKey(robot=wanted.robot)] if voids else []), *_hub(wanted, known)]
     proof = [AwaitCheckIn(robot=wanted.robot)] if started else []
     if changed and wanted.layout.started in found.entries:
         hub.append(RemoveTree(path=wanted.layout.started))
     return [*hub, *_places(wanted, found), *files, *started, *proof, *_leftovers(wanted, found)]
 
 
-def check_identity(robot: str, found: Found, known: Known, *, replaces: bool) -> None:
+def check_identity(wanted: Wanted, found: Found, known: Known) -> None:
     """A machine has one id and an id has one machine; raises IdentityTakenError."""
-    held = robot_in(found.settings)
+    robot, held = wanted.robot, robot_in(found.settings)
     if held and held != robot:
         raise IdentityTakenError(
             f"this machine is enrolled as {held}, not {robot}. Leave out --name, or take it out of the "
             "fleet first: fleetward robot remove"
         )
-    if not held and known.was_heard and not replaces:
+    if wanted.replaces:
+        return
+    if held and wanted.layout.credentials in found.entries and _is_elsewhere(wanted, found, known):
+        raise IdentityTakenError(
+            f"this machine holds another key than {robot} has now: another took its place, or the file was "
+            f"damaged. Pass --replace to make this one {robot}; the key issued last is then void."
+        )
+    if not held and known.was_heard:
         raise IdentityTakenError(
             f"{robot} is another machine, which has been heard before. Choose a --name for this one, or "
             "pass --replace if it took the other's place."
         )
 
 
+def _is_elsewhere(wanted: Wanted, found: Found, known: Known) -> bool:
+    """Whether the key was issued, and this machine does not hold it: then another may."""
+    if known.credentials is None:
+        return False
+    entry = found.entries.get(wanted.layout.credentials)
+    return entry is None or entry.sha256 != hashlib.sha256(known.credentials).hexdigest()
+
+
 def _hub(wanted: Wanted, known: Known) -> Iterator[Step]:
     if known.credentials is None:
         yield IssueCredentials(robot=wanted.robot)
     labels = {**(known.labels or {}), **wanted.labels}
-    if labels != known.labels:
+    if labels != known.labels or not known.is_announced:
         yield Announce(robot=wanted.robot, labels=labels)
 
 

@@ -35,7 +35,7 @@ class Remover:
             await take_rights(session, asked.host, asked.layout)
             found = await survey(session, asked)
             robot = _robot_of(asked, found)
-            await self._check_free(robot)
+            await check_free(self._hub, robot)
             steps = await self._steps(asked, robot, found)
             if steps and not asked.dry:
                 doing = Doing(session, self._hub, None, asked.host, robot or RobotId(""), None)
@@ -57,13 +57,28 @@ class Remover:
             steps.append(Revoke(robot=robot))
         return [*steps, *removal(asked.layout, found, keeps_state=self._keeps_state)]
 
-    async def _check_free(self, robot: RobotId | None) -> None:
-        owner = await self._hub.owner(robot) if robot is not None else None
-        if owner is not None:
-            raise RobotInUseError(
-                f"{robot} belongs to rollout {owner}, which counts on it. Wait for its end, or end it: "
-                f"fleetward rollout abort {owner}"
-            )
+
+async def remove_unseen(hub: Hub, robot: RobotId) -> bool:
+    """Void its key and take it out of the fleet without a word to its machine; False: it was out already.
+
+    Raises RobotInUseError.
+    """
+    await check_free(hub, robot)
+    is_known = _is_known(await hub.known(robot))
+    if is_known:
+        await hub.revoke(robot)
+    return is_known
+
+
+async def check_free(hub: Hub, robot: RobotId | None) -> None:
+    """No open rollout counts on it; raises RobotInUseError."""
+    owner = await hub.owner(robot) if robot is not None else None
+    if owner is not None:
+        raise RobotInUseError(
+            f"{robot} belongs to rollout {owner}, which counts on it. Wait for its end, or end it: "
+            f"fleetward rollout abort {owner}. To void its key at once and keep it in the fleet: "
+            f"fleetward robot enrol {robot} --replace"
+        )
 
 
 def _robot_of(asked: Asked, found: Found) -> RobotId | None:
@@ -75,4 +90,4 @@ def _robot_of(asked: Asked, found: Found) -> RobotId | None:
 
 
 def _is_known(known: Known) -> bool:
-    return known.credentials is not None or known.labels is not None
+    return known.credentials is not None or known.labels is not None or known.has_stray_key

@@ -18,6 +18,15 @@ class IssueCredentials(Struct, frozen=True, kw_only=True):
         return f"issue credentials of {self.robot}"
 
 
+class VoidKey(Struct, frozen=True, kw_only=True):
+    """Here and on the bus: no key that this robot had gets in any more, nor is anything it signs believed."""
+
+    robot: str
+
+    def __str__(self) -> str:
+        return f"void the key that {self.robot} had"
+
+
 class Announce(Struct, frozen=True, kw_only=True):
     """On the bus: this robot belongs to the fleet under these labels."""
 
@@ -177,7 +186,7 @@ class Revoke(Struct, frozen=True, kw_only=True):
         return f"revoke the credentials of {self.robot} and take it out of the fleet"
 
 
-HubStep = IssueCredentials | Announce | AwaitCheckIn | Revoke
+HubStep = VoidKey | IssueCredentials | Announce | AwaitCheckIn | Revoke
 """Done here or on the bus."""
 RobotStep = (
     MakeAccount

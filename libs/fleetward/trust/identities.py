@@ -104,16 +104,25 @@ class Identities:
 
     def robot_public(self, name: RobotId) -> str:
         """The public key in a robot's credentials, which are issued if they were not."""
-        token = nats_jwt.token_in(self.issue_robot(name).read_text(encoding="ascii"))
-        return str(nats_jwt.claims_of(token)["sub"])
+        return _public_in(self.issue_robot(name))
 
-    def revoke_robot(self, name: RobotId) -> None:
-        """Void a robot's credentials for good; the server learns it by ``resolver.push_accounts``."""
+    def held_public(self, name: RobotId) -> str:
+        """The public key in the robot's credentials that lie here, void or not; empty: none do."""
         path = self.robot_path(name)
-        token = nats_jwt.token_in(path.read_text(encoding="ascii"))
-        revoked = {**self._revoked(), nats_jwt.claims_of(token)["sub"]: self._seconds()}
+        return _public_in(path) if path.exists() else ""
+
+    def is_void(self, public: str) -> bool:
+        """Whether this key was taken away."""
+        return public in self._revoked()
+
+    def void(self, public: str) -> None:
+        """Void a key for good; the server learns it by ``resolver.push_accounts``."""
+        revoked = {**self._revoked(), public: self._seconds()}
         write_private(self._revoked_path, json.dumps(revoked).encode())
-        path.unlink()
+
+    def forget_robot(self, name: RobotId) -> None:
+        """The robot's credentials lie here no more; the next to be issued have a key of their own."""
+        self.robot_path(name).unlink(missing_ok=True)
 
     def user_token(
         self,
@@ -133,7 +142,7 @@ class Identities:
         return nats_jwt.signed(claims, self._role_key(role), self._seconds())
 
     def _issue(self, path: Path, role: str, account: KeyPair, name: str | None = None) -> Path:
-        if not _opens(path, account):
+        if not _opens(path, account) or self.is_void(_public_in(path)):
             user = KeyPair.create("user")
             token = self.user_token(user.public, name or role, role, account)
             write_private(path, nats_jwt.credentials(token, user))
@@ -219,6 +228,11 @@ def _opens(path: Path, account: KeyPair) -> bool:
         return False
     claims = nats_jwt.claims_of(nats_jwt.token_in(path.read_text(encoding="ascii")))
     return bool(claims["nats"].get("issuer_account") == account.public)
+
+
+def _public_in(path: Path) -> str:
+    claims = nats_jwt.claims_of(nats_jwt.token_in(path.read_text(encoding="ascii")))
+    return str(claims["sub"])
 
 
 def _export(door: Door) -> Claims:

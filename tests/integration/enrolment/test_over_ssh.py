@@ -6,22 +6,28 @@ The tests of this file follow each other: each finds the machine as the one befo
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-import nats
-import nats.errors
 import pytest
 
+from fleetward.bus.publish import publish
 from fleetward.cli.exits import Exit
+from fleetward.contracts.ids import RobotId
 from fleetward.enrolment.layout import UNIT
 from fleetward.local.ports import LOOPBACK, free_port
+from fleetward.trust.nats_jwt import key_in
+from fleetward.trust.receipts import signed_receipt
+from testkit import systemctl
 from tests.integration.enrolment.machines import NAME, Machines, machines
+from tests.integration.enrolment.robots_word import RECEIPT, cannot_connect, connect, connects
 
 SERVER_DISTRIBUTIONS = {"aioboto3", "asyncssh", "duckdb", "faststream", "pyarrow", "rich", "typer"}
 SECRET_MODE, OPEN_MODE = 0o600, 0o644
+CUT_WITHIN_S = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +194,41 @@ def test_a_changed_host_key_is_refused_even_with_its_fingerprint(
     assert made.logins() == logins
 
 
+def test_a_replaced_machine_is_cut_off_and_what_it_signed_is_believed_no_more(
+    made: Machines, enrolled: dict[str, Any], tmp_path: Path
+) -> None:
+    old = tmp_path / "old.creds"
+    old.write_bytes(made.path("etc/fleetward/robot.creds").read_bytes())
+    systemctl.Machine(made.root, UNIT).stop()
+    shutil.rmtree(made.path("etc/fleetward"))  # another machine, with the same host name
+
+    async def replace_while_connected() -> tuple[int, dict[str, Any]]:
+        closed = asyncio.Event()
+        held = await connect(made, old, closed)
+        await publish(held, signed_receipt(RECEIPT, key_in(old.read_text())))
+        shown = (await asyncio.to_thread(made.run, "show", NAME))[1]["receipt"]
+        assert (shown["signed"]["generation"], shown["refused"]) == (RECEIPT.generation, None)
+        replaced = await asyncio.to_thread(made.enrol, "--name", NAME, "--replace")
+        await asyncio.wait_for(closed.wait(), CUT_WITHIN_S)
+        return replaced
+
+    code, replaced = asyncio.run(replace_while_connected())
+
+    assert code == Exit.OK, replaced["reason"]
+    assert replaced["changes"][:3] == [
+        f"void the key that {NAME} had",
+        f"issue credentials of {NAME}",
+        f"announce {NAME} to the fleet with site=lab",
+    ]
+    cannot_connect(made, old)
+    shown = made.run("show", NAME)[1]
+    assert (shown["receipt"]["signed"], shown["silent"]) == (None, False)
+    assert f"is signed with {key_in(old.read_text()).public}" in shown["receipt"]["refused"]
+
+    code, again = made.enrol("--name", NAME, "--replace")
+    assert (code, again["result"]) == (Exit.OK, "unchanged"), again["reason"]
+
+
 def test_removal_undoes_all_of_it_and_the_key_is_void(
     made: Machines, enrolled: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -200,8 +241,7 @@ def test_removal_undoes_all_of_it_and_the_key_is_void(
     assert made.pid() == 0
     assert [path for path in made.root.rglob("*fleetward*") if path.exists()] == []
     assert robots(made) == []
-    with pytest.raises(nats.errors.Error, match="Authorization"):
-        asyncio.run(connect(made, stolen))
+    cannot_connect(made, stolen)
 
     code, (again,), _ = made.run("remove", made.server.destination, *made.reaching())
     assert (code, again["result"], again["changes"]) == (Exit.OK, "unchanged", [])
@@ -218,18 +258,32 @@ def test_an_id_alone_is_enrolled_here_and_no_machine_is_touched(made: Machines) 
     assert made.logins() == logins
 
 
+def test_an_id_alone_gets_another_key_and_is_removed_without_its_machine(made: Machines) -> None:
+    first, second = made.directory / "first.creds", made.directory / "second.creds"
+    logins, issued = made.logins(), made.home / "credentials/robots/arm-9.creds"
+    first.write_bytes(issued.read_bytes())
+
+    assert made.run("enrol", "arm-9", "--replace")[0] == Exit.OK
+
+    second.write_bytes(issued.read_bytes())
+    cannot_connect(made, first)
+    assert asyncio.run(connects(made, second))
+    assert [robot["labels"] for robot in robots(made)] == [{"site": "lab"}]
+
+    identities = made.system.identities
+    identities.void(identities.held_public(RobotId("arm-9")))
+    assert asyncio.run(connects(made, second)), "cut off before the server was told"
+
+    code, removed, complaints = made.run("remove", "arm-9")
+
+    assert (code, removed) == (Exit.OK, [{"robot_id": "arm-9", "result": "done"}]), complaints
+    cannot_connect(made, second)
+    assert robots(made) == []
+    assert made.run("remove", "arm-9")[1] == [{"robot_id": "arm-9", "result": "unchanged"}]
+    assert made.logins() == logins
+
+
 def robots(made: Machines) -> list[dict[str, Any]]:
     """Who is in the fleet."""
     listed: list[dict[str, Any]] = made.run("list")[1]
     return listed
-
-
-async def connect(made: Machines, credentials: Path) -> None:
-    """Try the bus once, with these credentials."""
-    connection = await nats.connect(
-        made.system.url,
-        user_credentials=str(credentials),
-        allow_reconnect=False,
-        reconnect_time_wait=0,
-    )
-    await connection.close()

@@ -27,6 +27,7 @@ from fleetward.enrolment.steps import (
     RestartUnit,
     Step,
     StopUnit,
+    VoidKey,
 )
 from fleetward.enrolment.wheels import Wheel
 
@@ -70,6 +71,7 @@ class Machine:
     def __init__(self, found: Found = BARE, known: Known = Known()) -> None:  # noqa: B008 (frozen)
         self.found = found
         self.known = known
+        self.issued = 0
         self.running: Mapping[str, Entry] = {}
         """What the bridge read when it was started."""
 
@@ -81,9 +83,15 @@ class Machine:
     def _do(self, step: Step) -> None:
         match step:
             case IssueCredentials():
-                self.known = replace(self.known, credentials=CREDENTIALS)
+                self.issued += 1
+                held = CREDENTIALS + str(self.issued).encode()
+                self.known = replace(self.known, credentials=held, is_announced=False)
+            case VoidKey():
+                self.known = replace(
+                    self.known, credentials=None, is_announced=False, has_stray_key=False
+                )
             case Announce(labels=labels):
-                self.known = replace(self.known, labels=labels)
+                self.known = replace(self.known, labels=labels, is_announced=True)
             case MakeDirectory(path=path, mode=mode, owner=owner):
                 self._put(path, Entry(kind="directory", mode=mode, owner=owner))
             case PutFile(path=path):

@@ -11,12 +11,15 @@ from fleetward.enrolment.layout import UNIT
 from fleetward.enrolment.plan import Wanted, plan
 from fleetward.enrolment.removal import removal
 from fleetward.enrolment.steps import (
+    Announce,
     AwaitCheckIn,
+    IssueCredentials,
     PutFile,
     ReloadUnits,
     RemoveTree,
     RestartUnit,
     Step,
+    VoidKey,
 )
 from tests.unit.enrolment.model_machine import LAYOUT, WANTED, Machine
 
@@ -147,6 +150,61 @@ def test_a_machine_keeps_its_id_and_an_id_its_machine() -> None:
     with pytest.raises(IdentityTakenError, match="arm-7 is another machine"):
         steps(another)
     assert steps(another, replace(WANTED, replaces=True)) != []
+
+
+def replacing(other: Machine) -> tuple[Machine, Wanted]:
+    """A new machine that is to take the place of ``other``, and what is wanted of it."""
+    taking = Machine(known=other.known)
+    taking.issued = other.issued
+    return taking, replace(WANTED, labels={}, replaces=True)
+
+
+def test_a_machine_that_takes_anothers_place_gets_a_key_that_the_other_never_had() -> None:
+    other = enrolled()
+    taking, wanted = replacing(other)
+
+    first, second, third, *_ = steps(taking, wanted)
+
+    assert (first, second) == (VoidKey(robot="arm-7"), IssueCredentials(robot="arm-7"))
+    assert third == Announce(robot="arm-7", labels=WANTED.labels), "labels stay with the id"
+    taking.do(steps(taking, wanted))
+    assert taking.known.credentials != other.known.credentials
+    assert steps(taking, wanted) == [], "it holds the key, so nobody else is replaced"
+
+
+def test_a_replacement_cut_off_after_any_step_never_leaves_the_old_key_in_force() -> None:
+    other = enrolled()
+    wanted = replacing(other)[1]
+    for done in range(1, len(steps(*replacing(other)))):
+        taking, _ = replacing(other)
+        taking.do(steps(taking, wanted)[:done])
+        assert taking.known.credentials != other.known.credentials, f"after {done} steps"
+        taking.do(steps(taking, wanted))
+        assert steps(taking, wanted) == [], f"after {done} steps"
+        assert taking.known.is_announced
+        assert taking.running == taking.read_at_start()
+
+
+def test_a_machine_that_was_replaced_is_not_handed_the_key_of_its_successor() -> None:
+    other = enrolled()
+    taking, wanted = replacing(other)
+    taking.do(steps(taking, wanted))
+    other.known, other.issued = taking.known, taking.issued
+
+    with pytest.raises(IdentityTakenError, match="holds another key than arm-7 has now"):
+        steps(other)
+
+    assert steps(other, wanted)[0] == VoidKey(robot="arm-7")
+
+
+def test_a_key_that_may_still_get_in_is_voided_whoever_enrols() -> None:
+    machine = enrolled()
+    machine.known = replace(machine.known, credentials=None, has_stray_key=True)
+
+    void, issue, *_ = steps(machine)
+
+    assert (void, issue) == (VoidKey(robot="arm-7"), IssueCredentials(robot="arm-7"))
+    assert steps(machine.do(steps(machine))) == []
 
 
 def test_credentials_issued_beforehand_are_the_ones_that_go_to_the_robot() -> None:

@@ -9,7 +9,6 @@ import pytest
 
 from fleetward.contracts.accounts import Account
 from fleetward.contracts.errors import FleetwardError, InvalidIdError
-from fleetward.contracts.ids import RobotId
 from fleetward.contracts.rows import Principal
 from fleetward.trust import nats_jwt
 from fleetward.trust.identities import Identities, RevokedError
@@ -83,7 +82,7 @@ def test_robot_is_not_issued_as_a_service(identities: Identities) -> None:
 
 def test_revoked_user_is_in_the_account_and_gets_no_new_token(identities: Identities) -> None:
     user = user_of(identities.issue_robot("robot-a"))
-    identities.revoke_robot(RobotId("robot-a"))
+    identities.void(user)
     assert account_claims(identities, Account.EDGE)["revocations"] == {user: NOW_S}
     with pytest.raises(RevokedError):
         identities.user_token(user, "robot-a", "robot", identities.accounts[Account.EDGE])
