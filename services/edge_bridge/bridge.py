@@ -17,20 +17,16 @@ from typing import Any
 import aiohttp
 
 from edge_bridge.check_in import Speaker
-from edge_bridge.converging.handlers import Converger
 from edge_bridge.converging.receipts import Receipts
 from edge_bridge.converging.registry import Registry
-from edge_bridge.converging.steps import Steps
-from edge_bridge.converging.swap_gate import SwapGate
 from edge_bridge.converging.targets import TargetWatch
 from edge_bridge.converging.trust import Trust
-from edge_bridge.converging.watch import InferenceWatch
 from edge_bridge.converging.withdrawals import WithdrawnDigests
 from edge_bridge.facts import Facts
-from edge_bridge.fetching.fetch import Fetcher
 from edge_bridge.frames import FrameType
 from edge_bridge.journal import Journal
 from edge_bridge.link import Link
+from edge_bridge.pipeline import Pipeline, Shared
 from edge_bridge.recorder.black_box import BlackBox
 from edge_bridge.reporting import CheckIns, Reporter
 from edge_bridge.settings import Settings
@@ -45,7 +41,7 @@ from edge_bridge.telemetry.surroundings import Surroundings
 from edge_bridge.telemetry.sysfs import POWER_SUPPLIES
 from edge_bridge.workers.ledger import Ledger
 from edge_bridge.workers.pump import Loan
-from edge_bridge.workers.slots import InferenceDone, Slots, StagedModel
+from edge_bridge.workers.slots import InferenceDone, StagedModel
 from fleetward.bus.logs import log
 from fleetward.contracts.ids import BootId
 
@@ -95,21 +91,21 @@ class Bridge:
     @property
     def active(self) -> StagedModel | None:
         """The model that serves, None before the first."""
-        return self._slots.active
+        return self._pipeline.slots.active
 
     @property
     def worker_pids(self) -> dict[str, int]:
         """The live workers' processes by their part, "active", "warm", "staged", "shadow"; for monitors."""
-        return self._slots.worker_pids
+        return self._pipeline.slots.worker_pids
 
     def lend(self, shape: tuple[int, ...], dtype: FrameType = "uint8") -> Loan | None:
         """A place to write the next frame into, so that nobody copies it; None when there is none."""
-        return self.black_box.lent(self._slots.lend(shape, dtype), shape, dtype)
+        return self.black_box.lent(self._pipeline.slots.lend(shape, dtype), shape, dtype)
 
     @property
     def ledger(self) -> Ledger:
         """How many frames ended how since this bridge started, and what became of each; to be read."""
-        return self._slots.ledger
+        return self._pipeline.slots.ledger
 
     @property
     def connected(self) -> bool:
@@ -151,7 +147,7 @@ class Bridge:
         for task in self._tasks:
             task.cancel()
         await asyncio.wait(self._tasks, timeout=self._settings.stop_timeout_s)
-        await self._slots.close()
+        await self._pipeline.close()
         await self._link.close(self._settings.stop_timeout_s / 3)
         await self._session.close()
         await self.black_box.stop()
@@ -179,9 +175,9 @@ class Bridge:
             look_spacing_s=self._settings.look_spacing_s,
             look_patience_s=self._settings.look_patience_s,
             withdrawn=self._withdrawn,
-            on_withdrawn=self._converger.withdrawn,
-            on_offered=self._converger.offer,
-            on_distrusted=self._converger.distrust,
+            on_withdrawn=self._pipeline.converger.withdrawn,
+            on_offered=self._pipeline.converger.offer,
+            on_distrusted=self._pipeline.converger.distrust,
         )
         self._measuring: Measuring = Measuring(
             self._settings,
@@ -189,10 +185,10 @@ class Bridge:
             self._spool,
             self._sender,
             self._link,
-            self._slots,
+            self._pipeline.slots,
             self.black_box.sampled,
         )
-        serving = lambda: self._slots.active  # noqa: E731 (asked later)
+        serving = lambda: self._pipeline.slots.active  # noqa: E731 (asked later)
         self.black_box.connect(self._link, self._session, self._trust, serving, self._reporter)
 
     def _build_uplink(self) -> None:
@@ -218,28 +214,25 @@ class Bridge:
             reserve_bytes=settings.store.reserve_bytes,
         )
         self._session = aiohttp.ClientSession(auto_decompress=False)
-        self._fetcher = Fetcher(
-            self._session, self._registry.grant, self._store, self._trust, settings.fetch
-        )
-        self._build_workers()
         self._withdrawn = WithdrawnDigests(settings.state_dir / "withdrawn.msgpack", self._trust)
-        self._gate = SwapGate(lambda: self._trust.clock, self._facts)
-        self._steps = Steps(
+        self._pipeline = Pipeline(
             settings,
-            slots=self._slots,
-            store=self._store,
-            fetcher=self._fetcher,
-            trust=self._trust,
-            watch=self._watch,
-            withdrawn=self._withdrawn,
-            gate=self._gate,
-            receipts=Receipts(settings.credentials, self.boot_id, Surroundings(settings.host_root)),
-        )
-        self._converger = Converger(
-            settings,
+            self.black_box.watched(self._source),
             self._journal.memory(),
-            steps=self._steps,
-            reporter=self._reporter,
+            Shared(
+                facts=self._facts,
+                receipts=Receipts(
+                    settings.credentials, self.boot_id, Surroundings(settings.host_root)
+                ),
+                registry=self._registry,
+                reporter=self._reporter,
+                session=self._session,
+                store=self._store,
+                trust=self._trust,
+                withdrawn=self._withdrawn,
+            ),
+            on_result=self._inferred,
+            on_shadowed=lambda done: self._measuring.shadowed(done),  # noqa: PLW0108 (made later)
             on_change=self._check_ins.changed,
         )
         self._build_speaker()
@@ -249,33 +242,20 @@ class Bridge:
         self._speaker: Speaker = Speaker(
             robot_id=self._settings.robot_id,
             boot_id=self.boot_id,
-            converger=self._converger,
-            slots=self._slots,
+            converger=self._pipeline.converger,
+            slots=self._pipeline.slots,
             store=self._store,
-            fetcher=self._fetcher,
+            fetcher=self._pipeline.fetcher,
             trust=self._trust,
             facts=self._facts,
             records=self.black_box.records,
         )
 
-    def _build_workers(self) -> None:
-        """Who infers, and who counts that."""
-        self._slots = Slots(
-            self._settings.slots,
-            self.black_box.watched(self._source),
-            on_result=self._inferred,
-            on_fallback=lambda fall: self._converger.fell_back(fall),  # noqa: PLW0108 (made later)
-            on_green_lost=lambda reason: self._converger.green_lost(reason),  # noqa: PLW0108 (made later)
-            on_shadowed=self._shadowed,
-        )
-        self._watch = InferenceWatch(self._settings.health)
-
     def _parts(self) -> dict[str, Coroutine[Any, Any, None]]:
         return {
             "link": self._link.open(),
             "watermarks": self._sender.hear_watermarks(self._settings.robot_id, self.boot_id),
-            "frames": self._slots.run(),
-            "converger": self._converger.run(),
+            **self._pipeline.parts(),
             "targets": self._targets.run(),
             "trust": self._trust.run(),
             "reporter": self._reporter.run(),
@@ -286,14 +266,7 @@ class Bridge:
         }
 
     def _inferred(self, done: InferenceDone) -> None:
-        self._watch.count(done.digest, done.latency_s, done.error)
-        self._steps.first_result(done.digest, done.frame)
         self._measuring.inferred(done)
         self.black_box.inferred(done)
         if self._on_result is not None:
             self._on_result(done)
-
-    def _shadowed(self, done: InferenceDone) -> None:
-        """What a shadow answers is measured and compared, and goes to nobody."""
-        self._watch.count(done.digest, done.latency_s, done.error)
-        self._measuring.shadowed(done)
