@@ -44,6 +44,7 @@ from edge_bridge.workers.pump import Loan
 from edge_bridge.workers.slots import InferenceDone, StagedModel
 from fleetward.bus.logs import log
 from fleetward.contracts.ids import BootId
+from fleetward.contracts.signals import CONTROL_LOOP_DURATION
 
 _logger = logging.getLogger(__name__)
 
@@ -79,6 +80,8 @@ class Bridge:
     ) -> None:
         """Report one sample of a signal (``contracts/signals.py``), now; from any thread."""
         self._recorder.record(signal, value, attributes or {})
+        if signal == CONTROL_LOOP_DURATION.name and self._tasks:
+            self._pipeline.brake.turned(value)
 
     def report_fact(self, name: str, value: bool | float) -> None:
         """Say what is so now, for interlocks and selectors: ``docked``, ``battery``; from any thread.
@@ -186,7 +189,9 @@ class Bridge:
             self._sender,
             self._link,
             self._pipeline.slots,
-            self.black_box.sampled,
+            self._pipeline.brake,
+            on_samples=self.black_box.sampled,
+            on_turn=self.record,
         )
         serving = lambda: self._pipeline.slots.active  # noqa: E731 (asked later)
         self.black_box.connect(self._link, self._session, self._trust, serving, self._reporter)

@@ -99,6 +99,20 @@ class ShadowFailedError(ActivationError):
     stage = ActivationStage.SHADOW
 
 
+class DisturbedError(ActivationError):
+    """Preparing the model would disturb what the robot does, for longer than it may wait."""
+
+    def __init__(
+        self, stage: ActivationStage, model: str, disturbed: str, patience_s: float
+    ) -> None:
+        """``disturbed`` says what is too much."""
+        super().__init__(
+            f"preparing {model} paused for more than {patience_s:g} s in all: {disturbed}. Roll it out "
+            "again when the robot has less to do, or raise its FLEETWARD_DISTURBANCE_ limits."
+        )
+        self.stage = stage
+
+
 class ProofFailedError(ActivationError):
     """The model was swapped in and did not serve enough good inferences."""
 

@@ -17,6 +17,7 @@ from edge_bridge.converging.swap_gate import SwapGate
 from edge_bridge.converging.trust import Trust
 from edge_bridge.converging.watch import InferenceWatch
 from edge_bridge.converging.withdrawals import WithdrawnDigests
+from edge_bridge.disturbance.brake import Brake
 from edge_bridge.facts import Facts
 from edge_bridge.fetching.fetch import Fetcher
 from edge_bridge.reporting import Reporter
@@ -63,29 +64,45 @@ class Pipeline:
         self._on_result = on_result
         self._on_shadowed = on_shadowed
         self._watch = InferenceWatch(settings.health)
+        self.brake = Brake(settings.disturbance, lambda: self.converger.braked())  # noqa: PLW0108 (made later)
         self.fetcher = Fetcher(
-            shared.session, shared.registry.grant, shared.store, shared.trust, settings.fetch
+            shared.session,
+            shared.registry.grant,
+            shared.store,
+            shared.trust,
+            settings.fetch,
+            self.brake.released,
         )
-        self.slots = Slots(
-            settings.slots,
+        self.slots = self._made_slots(source)
+        self._steps = self._made_steps()
+        self.converger = Converger(
+            settings,
+            memory,
+            steps=self._steps,
+            brake=self.brake,
+            reporter=shared.reporter,
+            on_change=on_change,
+        )
+
+    def parts(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """What runs beside the rest of the bridge, by name."""
+        parts = {"frames": self.slots.run(), "converger": self.converger.run()}
+        return {**parts, "brake": self.brake.run()} if self.brake.limited else parts
+
+    async def close(self) -> None:
+        """End every worker."""
+        await self.slots.close()
+
+    def _made_slots(self, source: Source) -> Slots:
+        return Slots(
+            self._settings.slots,
             source,
             on_result=self._inferred,
             on_fallback=lambda fall: self.converger.fell_back(fall),  # noqa: PLW0108 (made later)
             on_green_lost=lambda reason: self.converger.green_lost(reason),  # noqa: PLW0108 (made later)
             on_shadowed=self._shadowed,
+            brake=self.brake,
         )
-        self._steps = self._made_steps()
-        self.converger = Converger(
-            settings, memory, steps=self._steps, reporter=shared.reporter, on_change=on_change
-        )
-
-    def parts(self) -> dict[str, Coroutine[Any, Any, None]]:
-        """What runs beside the rest of the bridge, by name."""
-        return {"frames": self.slots.run(), "converger": self.converger.run()}
-
-    async def close(self) -> None:
-        """End every worker."""
-        await self.slots.close()
 
     def _made_steps(self) -> Steps:
         shared = self._shared
@@ -103,6 +120,8 @@ class Pipeline:
 
     def _inferred(self, done: InferenceDone) -> None:
         self._watch.count(done.digest, done.latency_s, done.error)
+        if done.error is None:
+            self.brake.inferred(done.digest, done.latency_s)
         self._steps.first_result(done.digest, done.frame)
         self._on_result(done)
 

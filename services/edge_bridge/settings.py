@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from edge_bridge.backends.choice import CHOICES
 from edge_bridge.converging.health import HealthBounds
+from edge_bridge.disturbance.limits import DisturbanceLimits
 from edge_bridge.fetching.transfer import FetchLimits
 from edge_bridge.recorder.limits import RecorderLimits
 from edge_bridge.telemetry.columns import FrameLimits
@@ -98,6 +99,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     retry_wait_limit_s: float = 30.0
     slots: SlotSettings = SlotSettings()
     health: HealthBounds = HealthBounds()
+    disturbance: DisturbanceLimits = DisturbanceLimits()
     fetch: FetchLimits = FetchLimits()
     frames: FrameLimits = FrameLimits()
     store: StoreLimits = StoreLimits()
@@ -156,6 +158,22 @@ def _recorder(environment: Environment) -> RecorderLimits:
     )
 
 
+def _disturbance(environment: Environment) -> DisturbanceLimits:
+    """No limit unless one is set."""
+    limits = DisturbanceLimits()
+    return replace(
+        limits,
+        inference_p99_s=_seconds(environment, "FLEETWARD_DISTURBANCE_INFERENCE_MS"),
+        control_loop_p99_s=_seconds(environment, "FLEETWARD_DISTURBANCE_CONTROL_LOOP_MS"),
+        patience_s=environment.number("FLEETWARD_DISTURBANCE_PATIENCE_S", limits.patience_s),
+    )
+
+
+def _seconds(environment: Environment, name: str) -> float | None:
+    milliseconds = environment.optional_number(name)
+    return None if milliseconds is None else milliseconds / 1e3
+
+
 def settings_from(variables: Mapping[str, str]) -> Settings:
     """Settings from FLEETWARD_ variables; raises SettingsError or InvalidIdError."""
     environment = Environment(variables)
@@ -189,6 +207,7 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
             site_cache=environment.optional_text("FLEETWARD_SITE_CACHE"),
         ),
         recorder=_recorder(environment),
+        disturbance=_disturbance(environment),
         fact_max_age_s=environment.number("FLEETWARD_FACT_MAX_AGE_S", settings.fact_max_age_s),
         check_in_s=environment.number("FLEETWARD_CHECK_IN_S", settings.check_in_s),
         ready_offline_after_s=environment.number(

@@ -217,7 +217,8 @@ class RobotCheckedIn(Event, frozen=True, kw_only=True):
     modes: tuple[TargetMode, ...] = ()
     """What its bridge understands beside ``serve``; empty from bridges that know no modes."""
     held_back: str = ""
-    """Why the robot does not swap although it could: the interlocks that do not hold."""
+    """Why the robot does not swap although it could: interlocks that do not hold, or that preparing the
+    model would disturb what the robot does."""
     facts: dict[str, bool | float | str] = {}
     """What its own program says of it, as ``battery`` or ``docked``; for selectors."""
     records: bool = False

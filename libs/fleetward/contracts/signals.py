@@ -42,6 +42,12 @@ PERCEPTION_DURATION = Signal(
 CONTROL_LOOP_DURATION = Signal(
     "robot.control_loop.duration", "s", "uptime", "one turn of the control loop beyond its period"
 )
+PREPARATION_PAUSED = Signal(
+    "robot.preparation.paused",
+    "1",
+    "uptime",
+    "1 while a model's preparation would disturb the robot",
+)
 CLOUD_ROUND_TRIP = Signal("link.rtt", "s", "network", "robot to hub and back")
 SYSTEM_UPTIME = Signal("system.uptime", "s", "uptime", "seconds since the machine started")
 PROCESS_UPTIME = Signal("process.uptime", "s", "uptime", "seconds since the bridge started")
@@ -86,6 +92,7 @@ SIGNALS: tuple[Signal, ...] = (
     OUTPUT_MEAN,
     PERCEPTION_DURATION,
     CONTROL_LOOP_DURATION,
+    PREPARATION_PAUSED,
     CLOUD_ROUND_TRIP,
     SYSTEM_UPTIME,
     PROCESS_UPTIME,
@@ -126,7 +133,7 @@ NOT_SUMMARIZED = frozenset(
     for signal in (
         *(SYSTEM_UPTIME, PROCESS_UPTIME, SENSOR_RATE_TARGET),
         *(SENSOR_DROPPED, LINK_RECONNECTS, BUFFER_OLDEST_AGE),
-        *(THROTTLED, POWER_MODE),
+        *(THROTTLED, POWER_MODE, PREPARATION_PAUSED),
     )
 )
 """Counters since boot, and what is set or says how things lay before: a mean of it judges no model."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from fleetward.contracts.robots import ActivationStage
+
 
 class Rest(Struct, frozen=True):
     """Nothing to do until something changes."""
@@ -77,3 +79,11 @@ Action = (
     | SwapBack
     | Prove
 )
+
+PREPARES: dict[type[Action], ActivationStage] = {
+    Fetch: ActivationStage.FETCH,
+    Stage: ActivationStage.LOAD,
+    StartShadow: ActivationStage.SHADOW,
+    Compare: ActivationStage.SHADOW,
+}
+"""What happens beside the robot's work, and where on the way it stands with it."""

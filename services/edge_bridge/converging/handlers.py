@@ -7,26 +7,30 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
+from functools import partial
 
 from edge_bridge.converging import actions, converge, outcome
 from edge_bridge.converging.actions import Action
+from edge_bridge.converging.attempts import attempt
 from edge_bridge.converging.converge import Memory, next_action, refusal_reason
 from edge_bridge.converging.health_window import HealthWindow
 from edge_bridge.converging.interrupting import unless
-from edge_bridge.converging.own_model import start_own_model
+from edge_bridge.converging.own_model import fallen_to, start_own_model
 from edge_bridge.converging.remembering import Remembered
+from edge_bridge.converging.sparing import sparing
 from edge_bridge.converging.steps import Steps
 from edge_bridge.converging.targets import Distrusted, Offered
+from edge_bridge.converging.trust_state import is_held
 from edge_bridge.converging.unasked import Unasked
-from edge_bridge.errors import ActivationError, TransientError
+from edge_bridge.converging.under_way import UnderWay
+from edge_bridge.disturbance.brake import Brake
+from edge_bridge.errors import ActivationError
 from edge_bridge.journal import JournalError
 from edge_bridge.reporting import Reporter
 from edge_bridge.settings import Settings
 from edge_bridge.workers.slots import FellBack
-from fleetward.bus.backoff import pause_s
 from fleetward.bus.logs import log
 from fleetward.bus.tracing import span
-from fleetward.bus.waiting import happens
 from fleetward.contracts.robots import RobotTarget
 
 _logger = logging.getLogger(__name__)
@@ -41,16 +45,16 @@ class Converger:
         memory: Memory,
         *,
         steps: Steps,
+        brake: Brake,
         reporter: Reporter,
         on_change: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._steps = steps
+        self._brake = brake
         self._on_change = on_change
         self._remembered = Remembered(memory, reporter, on_change)
-        self.held_back = ""
-        """Why the robot does not swap although it could, as of the newest look."""
-        self._last_step: tuple[str, int, str] | None = None
+        self._under_way = UnderWay(on_change)
         self._changed = asyncio.Event()
         self._superseded = asyncio.Event()
         self._offered: Offered | None = None
@@ -66,6 +70,11 @@ class Converger:
     def memory(self) -> Memory:
         """What the robot remembers, as it is on its disk."""
         return self._remembered.memory
+
+    @property
+    def held_back(self) -> str:
+        """Why the robot does not go on although it could, as of the newest look."""
+        return self._under_way.held_back
 
     def offer(self, offered: Offered) -> None:
         """A signed target was read; an older or foreign one is refused here."""
@@ -105,38 +114,16 @@ class Converger:
             await self._start_own_model()
             failures = 0
             while not reporting.done():
-                failures = await self._attempt(failures)
+                failures = await attempt(self._converge, self._changed, self._settings, failures)
             await reporting
         finally:
             reporting.cancel()
             self._window.stop()
 
-    async def _attempt(self, failures: int) -> int:
-        """Converge once and wait for a reason to do it again; return how often it failed in a row."""
-        self._changed.clear()
-        wait_s: float | None = None
-        try:
-            await self._converge()
-            failures = 0
-        except (TransientError, JournalError) as problem:
-            failures += 1
-            wait_s = pause_s(
-                failures, self._settings.retry_wait_s, self._settings.retry_wait_limit_s
-            )
-            log(
-                _logger,
-                "converge.delayed",
-                level=logging.WARNING,
-                reason=str(problem),
-                wait_s=wait_s,
-            )
-        await happens(self._changed, wait_s)
-        return failures
-
     async def _converge(self) -> None:
         await self._take_offer()
         if isinstance(self._next(), actions.Rest):
-            self._hold_back("")
+            self._under_way.holds_back("")
             return
         target = self.memory.target
         with span(
@@ -167,16 +154,12 @@ class Converger:
         target, reason = self.memory.target, ""
         if isinstance(action, actions.AwaitSwap) and target is not None:
             reason = self._steps.gate.held_back(target)
-        step = (type(action).__name__.lower(), self.memory.generation, reason)
-        if step != self._last_step:
-            self._last_step = step
-            log(_logger, f"bridge.{step[0]}", generation=step[1], held_back=reason)
-        self._hold_back(reason)
+        self._under_way.begins(action, self.memory.generation, reason)
 
-    def _hold_back(self, reason: str) -> None:
-        if reason != self.held_back:
-            self.held_back = reason
-            self._on_change()
+    def braked(self) -> None:
+        """The preparation under way pauses now, or goes on."""
+        paused = self._brake.paused
+        self._under_way.holds_back(paused and f"its preparation pauses: {paused}")
 
     async def _perform(self, action: Action) -> None:
         target = self.memory.target
@@ -200,7 +183,15 @@ class Converger:
         elif isinstance(action, actions.ReportStaged):
             await self._report_staged(target)
         else:
-            await unless(self._superseded, self._long_step(action, target))
+            await unless(self._superseded, self._spared(action, target))
+
+    async def _spared(self, action: Action, target: RobotTarget) -> None:
+        """A preparation pauses for the robot's work, but none that brings a model back, or the only one."""
+        stage, step = actions.PREPARES.get(type(action)), partial(self._long_step, action, target)
+        if stage is None or self._steps.slots.active is None or is_held(target, self.memory):
+            await step()
+        else:
+            await sparing(self._brake, target, stage, step)
 
     async def _long_step(self, action: Action, target: RobotTarget) -> None:
         """What takes its time, and is given up at any moment for something newer."""
@@ -277,7 +268,7 @@ class Converger:
                 await self._remembered.change(converge.forget_own)
             return
         if started.placed != own:
-            self.fell_back(_fall(own, started.placed, f"it could not be started: {started.reason}"))
+            self.fell_back(fallen_to(started.placed, own, started.reason))
         self._on_change()
 
     def _next(self) -> Action:
@@ -288,12 +279,6 @@ class Converger:
         self._steps.store.collect(converge.pinned(self.memory), keep)
         self._changed.set()  # what was warm may be what a target wants held
         self._on_change()
-
-
-def _fall(own: converge.Placed, placed: converge.Placed, reason: str) -> FellBack:
-    return FellBack(
-        from_digest=own.digest, to_digest=placed.digest, reason=reason, frames_reissued=0
-    )
 
 
 def _now() -> datetime:

@@ -7,8 +7,8 @@ from collections.abc import Coroutine
 from typing import Any
 
 
-async def unless(interrupted: asyncio.Event, step: Coroutine[Any, Any, None]) -> None:
-    """Run ``step`` to its end, or cancel it as soon as ``interrupted`` is set."""
+async def unless(interrupted: asyncio.Event, step: Coroutine[Any, Any, None]) -> bool:
+    """Run ``step``, or cancel it as soon as ``interrupted`` is set; return whether it came to its end."""
     working = asyncio.ensure_future(step)
     newer = asyncio.ensure_future(interrupted.wait())
     try:
@@ -18,8 +18,10 @@ async def unless(interrupted: asyncio.Event, step: Coroutine[Any, Any, None]) ->
         if not working.done():
             working.cancel()
             await asyncio.wait({working})
-    if not working.cancelled():
-        working.result()
+    if working.cancelled():
+        return False
+    working.result()
+    return True
 
 
 async def to_its_end(step: Coroutine[Any, Any, None]) -> None:

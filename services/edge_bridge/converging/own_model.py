@@ -11,6 +11,7 @@ from msgspec import Struct
 from edge_bridge.converging.converge import Memory, Placed
 from edge_bridge.converging.steps import Steps
 from edge_bridge.errors import ActivationError, DigestMismatchError
+from edge_bridge.workers.slots import FellBack
 from fleetward.bus.logs import log
 
 _logger = logging.getLogger(__name__)
@@ -41,3 +42,13 @@ async def start_own_model(memory: Memory, steps: Steps) -> Started:
             continue
         return Started(placed=placed, reason=reason)
     return Started(placed=None, reason=reason)
+
+
+def fallen_to(placed: Placed, own: Placed, reason: str) -> FellBack:
+    """That ``placed`` serves because ``own`` could not be started."""
+    return FellBack(
+        from_digest=own.digest,
+        to_digest=placed.digest,
+        reason=f"it could not be started: {reason}",
+        frames_reissued=0,
+    )

@@ -32,6 +32,11 @@ from fleetward.contracts.robots import Fetching, RobotTarget
 
 _logger = logging.getLogger(__name__)
 
+
+async def _at_once() -> None:
+    """Nothing holds a fetch up."""
+
+
 Grant = Callable[[Digest, tuple[Digest, ...]], Awaitable[FetchGranted]]
 """Asks the registry for URLs of a digest, given what is held; raises TransientError or
 FetchRefusedError."""
@@ -47,7 +52,10 @@ class Fetcher:
         store: ModelStore,
         listings: Listings,
         limits: FetchLimits,
+        released: Callable[[], Awaitable[None]] = _at_once,
     ) -> None:
+        """``released`` is waited for before every range and every block of it."""
+        self._released = released
         self._session = session
         self._grant = grant
         self._store = store
@@ -96,6 +104,7 @@ class Fetcher:
             spending=await asyncio.to_thread(spending.open),
             limits=self._limits,
             received=self._count,
+            released=self._released,
         )
         await self._arrive(Wanted(manifest, manifest.chunks, granted.signed), transfer)
         return Cost(

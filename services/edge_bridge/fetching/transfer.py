@@ -66,7 +66,9 @@ class Transfer:
         spending: Spending,
         limits: FetchLimits,
         received: Callable[[int], None],
+        released: Callable[[], Awaitable[None]],
     ) -> None:
+        self._released = released
         self.granted = granted
         self.spending = spending
         self.route = Route(limits.site_cache, limits.cache_patience_s)
@@ -101,6 +103,7 @@ class Transfer:
 
     async def get(self, need: Need, take: Take) -> None:
         """One attempt at a range of a stored object. Raises as ``read_range``, and ByteCapError."""
+        await self._released()
         await self._refresh_if_expired()
         self.refuse_above_cap(need.length)
         is_capped = self._budget.cap_bytes is not None
@@ -109,6 +112,7 @@ class Transfer:
 
         async def count(block: bytes) -> None:
             nonlocal came
+            await self._released()
             came += len(block)
             self._received(len(block))
             await take(block)

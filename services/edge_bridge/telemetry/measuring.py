@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from edge_bridge.disturbance.brake import Brake
 from edge_bridge.link import Link
 from edge_bridge.settings import Settings
 from edge_bridge.telemetry.columns import Recorder
+from edge_bridge.telemetry.machine import Record
 from edge_bridge.telemetry.sending import FrameSender
 from edge_bridge.telemetry.spool import Spool, SpoolError
 from edge_bridge.telemetry.vitals import ControlLoopProbe, Vitals
@@ -33,9 +35,15 @@ class Measuring:
         sender: FrameSender,
         link: Link,
         slots: Slots,
+        brake: Brake,
+        *,
         on_samples: Callable[[TelemetryFrame], None],
+        on_turn: Record,
     ) -> None:
-        """``on_samples`` sees every frame of samples, and must not block."""
+        """``on_samples`` sees every frame of samples, and must not block.
+
+        ``on_turn`` takes what the probe measures, as it takes what the robot's own loop reports.
+        """
         self._on_samples = on_samples
         self._settings = settings
         self._recorder = recorder
@@ -43,10 +51,11 @@ class Measuring:
         self._sender = sender
         self._link = link
         self._slots = slots
+        self._brake = brake
         self._vitals = Vitals(settings.state_dir, settings.host_root)
         self._probe: ControlLoopProbe | None = None
         if settings.control_probe_hz > 0:
-            self._probe = ControlLoopProbe(recorder.record, settings.control_probe_hz)
+            self._probe = ControlLoopProbe(on_turn, settings.control_probe_hz)
 
     def start(self) -> None:
         """Start the control loop probe, where there is one."""
@@ -112,6 +121,9 @@ class Measuring:
             await asyncio.to_thread(self._vitals.read, self._recorder.record)
             self._record_sensor(rate_hz)
             self._record_buffer()
+            if self._brake.limited:
+                paused = 1.0 if self._brake.paused else 0.0
+                self._recorder.record(signals.PREPARATION_PAUSED.name, paused)
 
     def _record_sensor(self, rate_hz: float) -> None:
         record, ledger = self._recorder.record, self._slots.ledger

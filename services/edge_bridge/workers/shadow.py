@@ -1,7 +1,7 @@
 """A model that sees live frames beside the one that serves, and answers nobody.
 
 It reads the same places of the ring and skips whatever comes while it is busy: latest wins, by its own
-pace. It infers under SCHED_IDLE, one thread, so that it only has what nobody else wants. When it dies
+pace, and sees none while the robot's work suffers. It infers under SCHED_IDLE, one thread, so that it only has what nobody else wants. When it dies
 or hangs, its worker ends and the frames of the one that serves are as they were.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from msgspec import Struct
 from msgspec.structs import replace
 
+from edge_bridge.disturbance.brake import Brake
 from edge_bridge.workers.comparison import Comparison
 from edge_bridge.workers.inference_done import InferenceDone, done_by
 from edge_bridge.workers.protocol import Inferred, Ready
@@ -37,6 +38,7 @@ class Shadow:
         self,
         settings: SlotSettings,
         ring: FrameRing,
+        brake: Brake,
         *,
         on_inferred: Callable[[InferenceDone], None],
         on_lost: Callable[[str], None],
@@ -44,6 +46,7 @@ class Shadow:
         self.comparison = Comparison()
         self._settings = replace(settings, frame_deadline_s=settings.shadow_deadline_s)
         self._ring = ring
+        self._brake = brake
         self._on_inferred = on_inferred
         self._on_lost = on_lost
         self._slot: WorkerSlot | None = None
@@ -65,7 +68,7 @@ class Shadow:
         await self.stop()
         slot = self._loading = WorkerSlot(model, self._settings, self._ring, self)
         try:
-            ready = await slot.load(gentle=True, idle=True)
+            ready = await slot.load(brake=self._brake, idle=True)
         finally:
             self._loading = None
         self._slot = slot
@@ -88,8 +91,10 @@ class Shadow:
     # What the pump tells.
 
     def wants(self, ticket: Ticket) -> bool:
-        """Whether it is idle; a frame that was tried before is never shown again."""
-        return self._slot is not None and self._slot.has_room and ticket.reissues == 0
+        """Whether it is idle and disturbs nothing; a frame tried before is never shown again."""
+        if self._slot is None or self._brake.disturbed:
+            return False
+        return self._slot.has_room and ticket.reissues == 0
 
     def show(self, ticket: Ticket) -> None:
         """The serving model was just given this frame, which lies in the ring until both are done."""

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-import subprocess
-import sys
+import signal
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 from msgspec import Struct
 
+from edge_bridge.disturbance.brake import Brake
 from edge_bridge.errors import LoadFailedError, WarmUpFailedError
 from edge_bridge.frames import FrameType
 from edge_bridge.workers import protocol
@@ -32,10 +32,10 @@ from edge_bridge.workers.protocol import (
     Preparing,
     Ready,
     Refused,
-    WorkerArguments,
 )
 from edge_bridge.workers.ring import FrameRing
 from edge_bridge.workers.slot_settings import SlotSettings
+from edge_bridge.workers.spawning import spawn
 from fleetward.contracts.ids import Digest, ModelRef
 
 
@@ -91,7 +91,7 @@ class WorkerSlot:
         self._empty.set()
         self._exited = asyncio.Event()
         self._deadline = FrameDeadline(settings.frame_deadline_s, self._answered_nothing)
-        self._connection, self._process = _spawn(settings, ring)
+        self._connection, self._process = spawn(settings, ring)
         self._connected = True
         self._watch: LoadWatch | None = None
         self._loop.add_reader(self._connection, self._readable)
@@ -111,16 +111,19 @@ class WorkerSlot:
     def has_room(self) -> bool:
         return self.alive and len(self.in_flight) < self._settings.in_flight_limit
 
-    async def load(self, *, gentle: bool, idle: bool = False) -> Ready:
+    async def load(self, *, brake: Brake | None, idle: bool = False) -> Ready:
         """Load and warm up; raises LoadFailedError, WarmUpFailedError, and is then stopped.
 
-        gentle: without competing for the processor. idle: so for as long as it lives.
+        brake: without competing for the processor, and standing still while it pauses; None: at full
+        speed. idle: infer without competing for as long as it lives.
         """
+        gentle = brake is not None
         path, digest, engines = str(self.staged.path), self.staged.digest, self._settings.engines
         self._send(Load(path=path, digest=digest, gentle=gentle, idle=idle, engines=engines))
         self._watch = LoadWatch(self._settings, lambda: self._send(Hasten()), self._late)
         try:
-            return self._watch.told(await self._ready, str(self.staged.model))
+            with brake.over(self) if brake else nullcontext():
+                return self._watch.told(await self._ready, str(self.staged.model))
         finally:
             self._watch.stop()
             if not self._is_ready():
@@ -154,6 +157,18 @@ class WorkerSlot:
         self._empty.set()
         self._deadline.disarm()
         return tickets
+
+    def pause(self) -> None:
+        """Stand still while it loads; the time it has for that does so too."""
+        if self._watch is not None:
+            self._watch.pause()
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Go on."""
+        self._process.send_signal(signal.SIGCONT)
+        if self._watch is not None:
+            self._watch.resume()
 
     def kill(self) -> None:
         """End the process now; its owner is told nothing."""
@@ -269,27 +284,3 @@ class WorkerSlot:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
         self._exited.set()
-
-
-def _spawn(
-    settings: SlotSettings, ring: FrameRing
-) -> tuple[socket.socket, subprocess.Popen[bytes]]:
-    """Start a worker; it inherits its end of the socket and a read-only view of the ring."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.setblocking(False)
-    arguments = WorkerArguments(
-        backend=settings.backend,
-        socket_fd=theirs.fileno(),
-        ring_fd=ring.read_only,
-        ring_bytes=ring.size_bytes,
-        warm_up_runs=settings.warm_up_runs,
-        inline_output_limit_bytes=settings.inline_output_limit_bytes,
-    )
-    with theirs:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "edge_bridge.workers.worker", *arguments.argv()],
-            stdin=subprocess.DEVNULL,
-            cwd="/",  # weights beside a model given as bytes are looked for here: there are none
-            pass_fds=(theirs.fileno(), ring.read_only),
-        )
-    return ours, process

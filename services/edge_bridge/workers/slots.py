@@ -13,6 +13,8 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from edge_bridge.disturbance.brake import Brake
+from edge_bridge.disturbance.limits import DisturbanceLimits
 from edge_bridge.errors import (
     LoadFailedError,
     NothingStagedError,
@@ -70,16 +72,20 @@ class Slots:
         on_fallback: Callable[[FellBack], None],
         on_green_lost: Callable[[str], None] = lambda reason: None,
         on_shadowed: Callable[[InferenceDone], None] = lambda done: None,
+        brake: Brake | None = None,
     ) -> None:
         self.ledger = Ledger()
         self.restarts = 0
         """How often the active model's worker was started again because it died."""
         self._settings = settings
+        self._brake = brake or Brake(DisturbanceLimits())
         self._source = source
         self._on_fallback = on_fallback
         self._on_green_lost = on_green_lost
         self._ring = FrameRing(places_for(settings), settings.frame_limit_bytes)
-        self.shadow = Shadow(settings, self._ring, on_inferred=on_shadowed, on_lost=on_green_lost)
+        self.shadow = Shadow(
+            settings, self._ring, self._brake, on_inferred=on_shadowed, on_lost=on_green_lost
+        )
         """What sees the frames too and serves nobody: ``on_shadowed`` hears of each of its answers."""
         self._pump = FramePump(settings, self._ring, self.ledger, on_result, self.shadow)
         self._active: WorkerSlot | None = None
@@ -135,7 +141,7 @@ class Slots:
         await self.discard_staged()
         green = self._loading = self._start(model)
         try:
-            ready = await green.load(gentle=self.serving)
+            ready = await green.load(brake=self._brake if self.serving else None)
         finally:
             self._loading = None
         self._staged = green
@@ -249,7 +255,7 @@ class Slots:
             self._restart_delay_s = self._longer(self._restart_delay_s)
             fresh = self._start(dead.staged)
             try:
-                await fresh.load(gentle=False)
+                await fresh.load(brake=None)
             except (LoadFailedError, WarmUpFailedError) as error:
                 reason = str(error)
                 log(_logger, "slots.restart_failed", level=logging.WARNING, reason=reason)

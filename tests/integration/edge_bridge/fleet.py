@@ -144,6 +144,7 @@ class Fleet:
         mode: TargetMode = TargetMode.SERVE,
         switch_at: datetime | None = None,
         interlocks: tuple[str, ...] = (),
+        fallback: StagedModel | None = None,
     ) -> RobotTarget:
         """Write the robot's target and nudge it."""
         target = RobotTarget(
@@ -152,6 +153,8 @@ class Fleet:
             rollout_id=RolloutId("ro1"),
             model=model.model,
             digest=model.digest,
+            fallback=fallback.model if fallback else None,
+            fallback_digest=fallback.digest if fallback else None,
             proof_inferences=10,
             health_window_s=health_window_s,
             mode=mode,
@@ -159,18 +162,20 @@ class Fleet:
             interlocks=interlocks,
             issued_at=NOW,
         )
+        await publish(self.coordinator, self._signed(target, key, traceparent))
+        await publish(self.coordinator, RobotNudged(robot_id=ROBOT))
+        return target
+
+    def _signed(self, target: RobotTarget, key: str, traceparent: str) -> SignedTarget:
         payload = encode(target)
         signature = self._keys[key].sign(TARGET, payload)
-        signed = SignedTarget(
+        return SignedTarget(
             robot_id=ROBOT,
             payload=payload,
             key_id=signature.key_id,
             signature=signature.signature,
             traceparent=traceparent,
         )
-        await publish(self.coordinator, signed)
-        await publish(self.coordinator, RobotNudged(robot_id=ROBOT))
-        return target
 
     async def hears(
         self, kind: type[_Fact], matching: Callable[[_Fact], bool] = lambda _: True

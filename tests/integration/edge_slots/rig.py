@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import psutil
 
+from edge_bridge.disturbance.brake import Brake
 from edge_bridge.frames import Frame
 from edge_bridge.sources.source import PushSource
 from edge_bridge.workers.slot_settings import SlotSettings
@@ -21,7 +22,7 @@ SETTINGS = SlotSettings(frame_limit_bytes=SIDE_PX * SIDE_PX * 3, restart_delay_s
 class Rig:
     """One robot's slots. ``results`` and ``fallbacks`` are in the order they came."""
 
-    def __init__(self, settings: SlotSettings) -> None:
+    def __init__(self, settings: SlotSettings, brake: Brake | None = None) -> None:
         self.source = PushSource()
         self.results: list[InferenceDone] = []
         self.fallbacks: list[FellBack] = []
@@ -37,6 +38,7 @@ class Rig:
             on_fallback=self._fallback,
             on_green_lost=self._green_lost,
             on_shadowed=self._shadowed,
+            brake=brake,
         )
 
     def workers(self) -> set[psutil.Process]:
@@ -108,9 +110,11 @@ class Rig:
 
 
 @asynccontextmanager
-async def running(settings: SlotSettings = SETTINGS) -> AsyncIterator[Rig]:
+async def running(
+    settings: SlotSettings = SETTINGS, brake: Brake | None = None
+) -> AsyncIterator[Rig]:
     """Slots that run, closed afterwards."""
-    rig = Rig(settings)
+    rig = Rig(settings, brake)
     pump = asyncio.create_task(rig.slots.run())
     await asyncio.sleep(0)  # the source listens from the pump's first turn on
     try:

@@ -33,3 +33,17 @@ async def test_a_build_may_take_longer_than_a_load_and_stays_gentle_for_longer()
     watch.stop()
     assert watch._hasten.cancelled()
     assert watch._late.cancelled()
+
+
+async def test_a_load_that_stands_still_loses_no_time() -> None:
+    loop = asyncio.get_running_loop()
+    watch = LoadWatch(SETTINGS, lambda: None, lambda limit_s: None)
+    first = watch._hasten, watch._late
+    watch.pause()
+    assert all(timer.cancelled() for timer in first)
+    watch.preparing(Preparing(phase="Building engine", step=1, steps=2))
+    assert watch._late is first[1], "what it said before it stood still starts no timer"
+    watch.resume()
+    assert watch._hasten.when() - loop.time() == pytest.approx(1_000, abs=5)
+    assert watch._late.when() - loop.time() == pytest.approx(10_100, abs=5)
+    watch.stop()

@@ -1,0 +1,1 @@
+"""How much the preparation of a model may disturb what the robot does meanwhile."""
