@@ -8,7 +8,7 @@ from datetime import datetime
 from msgspec.structs import replace
 from nats.aio.client import Client
 
-from fleetward.bus.batch import Write, write_atomically
+from fleetward.bus.batch import Write
 from fleetward.bus.errors import ConflictError
 from fleetward.bus.last_values import last_value, last_values
 from fleetward.bus.publish import publish
@@ -30,7 +30,7 @@ from fleetward.trust.signing import TARGET, SigningKey, TrustedKeys
 from rollout_coordinator.decision_log import logged
 from rollout_coordinator.known_digests import KnownDigests
 from rollout_coordinator.opened import NOTHING_GIVEN, Opened, Other
-from rollout_coordinator.signed_targets import signed
+from rollout_coordinator.signed_targets import write_signed
 from rollout_coordinator.step import RobotTaken, Step, TargetOrder
 from rollout_coordinator.stored_targets import Known, StoredTargets
 from rollout_coordinator.target_of import target_of
@@ -216,15 +216,14 @@ class RolloutLedger:
         decision = logged(before, on, now, step, digests)
         writes = [*_writes_of(stored, decision, step, current), *beside]
         targets = [target_of(rollout, order, now) for order in step.targets]
-        first_target = len(writes)
-        for target in await signed(self._key, targets, rollout.traceparent):
-            sequence = known[target.robot_id].sequence if target.robot_id in known else 0
-            writes.append(Write(target, sequence))
+        over = {robot: last.sequence for robot, last in known.items()}
         self._targets.doubt(robots)  # until it is known how the write ended
-        first = await write_atomically(self._connection, writes) - len(writes) + 1
+        first = await write_signed(
+            self._connection, self._key, writes, targets, over, rollout.traceparent
+        )
         self._remembered(KeptRollout(stored.whole, first))
         self._digests.remember(rollout, digests[1])
-        self._targets.wrote(targets, first + first_target)
+        self._targets.wrote(targets, first + len(writes))
         if not is_open(rollout):
             self._targets.doubt(rollout.robots)
         self._to_nudge.setdefault(rollout.rollout_id, []).extend(robots)

@@ -47,26 +47,51 @@ class Write(Struct, frozen=True):
 async def write_atomically(
     connection: Client, writes: Sequence[Write], *, timeout_s: float = BATCH_TIMEOUT_S
 ) -> int:
-    """Store every write or none; return the last one's stream sequence.
+    """Store every write or none; return the last one's stream sequence. Raises as ``AtomicBatch``."""
+    batch = AtomicBatch(connection, len(writes), timeout_s=timeout_s)
+    for write in writes:
+        await batch.add(write)
+    return batch.last_sequence
 
-    Raises ConflictError when an expectation does not hold, PublishError when the outcome is
-    unknown (load and decide again: the compare-and-set tells), BusError when refused.
+
+class AtomicBatch:
+    """A batch whose writes are made while those before are on their way: all are stored or none.
+
+    The one that completes its size commits it; a batch that is left before stores nothing.
     """
-    if not 0 < len(writes) <= MAX_BATCH_MESSAGES:
-        raise BusError(f"a batch has 1 to {MAX_BATCH_MESSAGES} messages, not {len(writes)}.")
-    batch_id = token_hex(16)
-    trace = headers_of_span()
-    last = len(writes)
-    for position, write in enumerate(writes, 1):
+
+    def __init__(
+        self, connection: Client, size: int, *, timeout_s: float = BATCH_TIMEOUT_S
+    ) -> None:
+        """Raises BusError for a size that no batch may have."""
+        if not 0 < size <= MAX_BATCH_MESSAGES:
+            raise BusError(f"a batch has 1 to {MAX_BATCH_MESSAGES} messages, not {size}.")
+        self._connection = connection
+        self._size = size
+        self._timeout_s = timeout_s
+        self._id = token_hex(16)
+        self._trace = headers_of_span()
+        self._added = 0
+        self.last_sequence = 0
+        """Of the last write in its stream, once all are stored."""
+
+    async def add(self, write: Write) -> None:
+        """The next write.
+
+        Raises ConflictError when an expectation does not hold, PublishError when the outcome is
+        unknown (load and decide again: the compare-and-set tells), BusError when refused.
+        """
+        self._added += 1
         row = row_of(type(write.event))
         subject = row.subject_of(write.event)
         payload = encode_within(write.event, row.size_limit_bytes)
-        headers = {**trace, **_headers(batch_id, position, last, write)}
-        if position in {1, last}:
-            sequence = await _acknowledged(connection, subject, payload, headers, timeout_s)
+        headers = {**self._trace, **_headers(self._id, self._added, self._size, write)}
+        if self._added in {1, self._size}:
+            self.last_sequence = await _acknowledged(
+                self._connection, subject, payload, headers, self._timeout_s
+            )
         else:
-            await publish_core(connection, subject, payload, headers)
-    return sequence
+            await publish_core(self._connection, subject, payload, headers)
 
 
 def _headers(batch_id: str, position: int, last: int, write: Write) -> dict[str, str]:

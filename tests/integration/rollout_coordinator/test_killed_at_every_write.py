@@ -58,7 +58,7 @@ DECIDING = (
 
 WRITERS: Mapping[str, Sequence[str]] = MappingProxyType(
     {
-        "write_atomically": (FIRST, MIDDLE, COMMIT),
+        "AtomicBatch": (FIRST, MIDDLE, COMMIT),
         "publish": ("RobotNudged", "RolloutRefused", "GateAnswered"),
         "bury": ("DeadLettered", NEVER),
         "answer": (ANSWER,),
