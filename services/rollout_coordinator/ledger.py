@@ -12,7 +12,7 @@ from fleetward.bus.batch import Write
 from fleetward.bus.errors import ConflictError
 from fleetward.bus.last_values import last_value, last_values
 from fleetward.bus.publish import publish
-from fleetward.bus.stored_rollouts import KeptRollout, completed, read_rollouts, read_row
+from fleetward.bus.stored_rollouts import KeptRollout, completed, read_row, read_rows
 from fleetward.contracts.codec import decode
 from fleetward.contracts.curation import SignedWithdrawals, Withdrawals
 from fleetward.contracts.decisions import Given, RolloutDecided
@@ -55,9 +55,10 @@ class RolloutLedger:
     async def load(self, rollout_id: RolloutId) -> KeptRollout | None:
         """The rollout as it stands; the shards of one that did not move are not read again."""
         row = await read_row(self._connection, rollout_id)
-        if row is None:
-            return None
-        kept = self._whole.get(rollout_id)
+        return None if row is None else await self._completed(row)
+
+    async def _completed(self, row: KeptRollout) -> KeptRollout:
+        kept = self._whole.get(row.event.rollout_id)
         if kept is not None and kept.sequence == row.sequence:
             return kept
         return self._remembered(await completed(self._connection, row))
@@ -96,7 +97,7 @@ class RolloutLedger:
     async def opened(self) -> Opened:
         """Every rollout that is not final, as the index of them stands."""
         ids, sequence = await self._index()
-        kept = await read_rollouts(self._connection, ids)
+        kept = [await self._completed(row) for row in await read_rows(self._connection, ids)]
         return Opened(tuple(each for each in kept if is_open(each.event)), sequence)
 
     async def open_rollouts(self) -> tuple[Rollout, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -24,14 +25,13 @@ from rollout_coordinator.admission import admitted_back
 from rollout_coordinator.step import Step, TargetOrder, with_robots
 from rollout_coordinator.waves import with_withheld
 
-_TO_REVERT = frozenset(
-    {
-        RobotPhase.TARGETED,
-        RobotPhase.STAGED,
-        RobotPhase.PROVED,
-        RobotPhase.FAILED,
-        RobotPhase.UNKNOWN,
-    }
+_PHASE = attrgetter("phase")
+_TO_REVERT = (
+    RobotPhase.TARGETED,
+    RobotPhase.STAGED,
+    RobotPhase.PROVED,
+    RobotPhase.FAILED,
+    RobotPhase.UNKNOWN,
 )
 
 
@@ -81,7 +81,7 @@ def reverted_further(rollout: Rollout, now: datetime, around: Surroundings) -> S
     moved = with_robots(rollout, changed) if changed else rollout
     moved = with_withheld(moved, who.withheld, now)
     step = Step(rollout=moved, targets=tuple(_order(moved, robot) for robot in ordered))
-    waits = any(progress.phase is RobotPhase.REVERTING for progress in moved.robots.values())
+    waits = RobotPhase.REVERTING in map(_PHASE, moved.robots.values())
     return step if waits or len(due) > len(ordered) else step.then(ended(moved, moved.ends_as, now))
 
 

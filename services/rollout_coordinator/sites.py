@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
 from functools import reduce
+from operator import attrgetter
 
 from msgspec import Struct
 from nats.aio.client import Client
@@ -44,6 +45,7 @@ from rollout_coordinator.capacity import LastSign, SiteRobots, occupied, occupie
 from rollout_coordinator.settings import Settings
 
 NO_SEQUENCE = 0
+_SITE = attrgetter("site")
 STORED_S = 0.25
 """Long after it was heard the stream holds a policy, if it took it."""
 
@@ -122,7 +124,7 @@ class Sites:
         """What binds a decision on ``rollout`` now; raises BusError."""
         if rollout.state in FINAL_STATES and rollout.state is not RolloutState.SUCCEEDED:
             return Around()
-        sites = sorted({progress.site for progress in rollout.robots.values()})
+        sites = sorted(set(map(_SITE, rollout.robots.values())))
         known = await self._known([SiteName(site) for site in sites if re.match(ID_PATTERN, site)])
         bound = {site: held for site, held in known.items() if held.policy or held.fault}
         if not bound:

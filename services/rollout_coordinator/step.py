@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from itertools import chain
+from operator import attrgetter
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,6 +15,8 @@ from fleetward.contracts.ids import Digest, ModelRef, RobotId, RolloutId
 from fleetward.contracts.robots import TargetMode
 from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout, Strategy
 from rollout_coordinator.written_down import WriteDown, in_a_copy
+
+_PHASE = attrgetter("phase")
 
 
 class TargetOrder(Struct, frozen=True, kw_only=True):
@@ -90,15 +93,11 @@ def counted(rollout: Rollout, robots: tuple[RobotId, ...]) -> tuple[RobotId, ...
 
     Once a blue-green rollout switches, only those that hold green: the others counted at staging.
     """
-    held = rollout.robots
-    ours = [robot for robot in robots if held[robot].phase is not RobotPhase.SUPERSEDED]
+    held, superseded, staged = rollout.robots, RobotPhase.SUPERSEDED, RobotPhase.STAGED
+    ours = [robot for robot in robots if held[robot].phase is not superseded]
     if rollout.strategy is Strategy.BLUE_GREEN and not rollout.staging:
-        ours = [robot for robot in ours if _holds_green(held[robot])]
+        ours = [robot for robot in ours if held[robot].is_to_switch or held[robot].phase is staged]
     return tuple(ours)
-
-
-def _holds_green(progress: RobotProgress) -> bool:
-    return progress.is_to_switch or progress.phase is RobotPhase.STAGED
 
 
 def due_phase(rollout: Rollout) -> RobotPhase:
@@ -125,8 +124,7 @@ def count(rollout: Rollout, robots: tuple[RobotId, ...], *phases: RobotPhase) ->
 
 def phases_of(rollout: Rollout, robots: tuple[RobotId, ...]) -> list[RobotPhase]:
     """Where each of ``robots`` stands."""
-    held = rollout.robots
-    return [held[robot].phase for robot in robots]
+    return list(map(_PHASE, map(rollout.robots.__getitem__, robots)))
 
 
 def waiting_reason(progress: RobotProgress, silent_after_s: float) -> str:

@@ -58,10 +58,16 @@ async def read_rollouts(
     """Several rollouts as they stand, or every one there is; raises as ``read_rollout``."""
     if rollout_ids is None:
         values = await last_values(connection, Rollout)
+        rows = [KeptRollout(value.event, value.sequence) for value in values]
     else:
-        values = await last_values_of(connection, Rollout, "rollout_id", rollout_ids)
-    rows = [KeptRollout(value.event, value.sequence) for value in values]
+        rows = await read_rows(connection, rollout_ids)
     return [await completed(connection, row) for row in rows]
+
+
+async def read_rows(connection: Client, rollout_ids: Sequence[RolloutId]) -> list[KeptRollout]:
+    """The rows of several rollouts, as ``read_row``."""
+    values = await last_values_of(connection, Rollout, "rollout_id", rollout_ids)
+    return [KeptRollout(value.event, value.sequence) for value in values]
 
 
 async def completed(connection: Client, row: KeptRollout) -> KeptRollout:

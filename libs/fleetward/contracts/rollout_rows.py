@@ -9,6 +9,7 @@ of robots, which is larger and changes rarely.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import is_not
 from typing import TypeVar
 
 from msgspec import Struct
@@ -143,7 +144,7 @@ def _changed(
     return [
         number
         for number, robots in enumerate(parts)
-        if any(now.get(robot) is not before.get(robot) for robot in robots)
+        if any(map(is_not, map(now.get, robots), map(before.get, robots)))
     ]
 
 
@@ -188,8 +189,8 @@ def _counted(rollout: Rollout, number: int, robots: Sequence[RobotId]) -> Rollou
         rollout_id=rollout.rollout_id,
         shard=number,
         revision=rollout.revision,
-        counted_until=tuple(evidence.counted_until.get(robot) for robot in robots),
-        observed=tuple(evidence.observed.get(robot) for robot in robots),
+        counted_until=tuple(map(evidence.counted_until.get, robots)),
+        observed=tuple(map(evidence.observed.get, robots)),
     )
 
 

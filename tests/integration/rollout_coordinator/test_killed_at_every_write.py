@@ -75,7 +75,7 @@ WRITERS: Mapping[str, Sequence[str]] = MappingProxyType(
 READERS = frozenset(
     {
         *("close", "completed", "history", "last_stored_before", "last_stored_of", "last_value"),
-        *("enrolled_robots", "last_values", "last_values_of", "read_rollouts", "read_row"),
+        *("enrolled_robots", "last_values", "last_values_of", "read_row", "read_rows"),
     }
 )
 WAYS_OUT = frozenset({"connection", "broker"})
