@@ -56,6 +56,10 @@ check: setup ## style, types, imports, subjects, sizes: all that needs no server
 bench: models ## measure (ONLY=core for one area)
 	@.venv/bin/python -m tests.bench --only "$(ONLY)"
 
+.PHONY: power-cut
+power-cut: setup ## cut a robot's power around every operation on its files (needs root)
+	@FLEETWARD_TEST_EVERY_CUT=1 .venv/bin/python -m pytest tests/faults/test_dead_at_every_step.py
+
 .PHONY: wheelhouse
 wheelhouse: setup ## wheels for robots that have no internet (FOR=aarch64 PYTHON_VERSION=3.10)
 	@sh tools/wheelhouse.sh "$(FOR)" "$(PYTHON_VERSION)" "$(HOUSE)"

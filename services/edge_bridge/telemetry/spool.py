@@ -2,8 +2,8 @@
 
 A frame is numbered when it is first sent, not when it is made. So frames may be thinned while
 they wait and the numbers that leave the robot still have no gap, which is what the watermark of
-telemetry-ingest counts on. SQLite in WAL mode, synchronous NORMAL: a killed process loses
-nothing; a power cut may lose the newest second of samples.
+telemetry-ingest counts on. SQLite in WAL mode, synchronous FULL: neither a kill nor a power cut loses a
+frame that was appended, and a number that was sent never comes to name another frame.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Spool:
         try:
             self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute("PRAGMA synchronous=NORMAL")
+            self._database.execute("PRAGMA synchronous=FULL")
             self._database.executescript(_SCHEMA)
             self._database.execute(
                 "DELETE FROM boots WHERE boot NOT IN (SELECT DISTINCT boot FROM frames)"
