@@ -24,7 +24,10 @@ async def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; raises what broke a part of the bridge."""
     stopping = stop_signal()
     frames = frames_of(settings)
-    async with Bridge(settings, source=frames.source, on_result=frames.on_result) as bridge:
+    bridge = Bridge(
+        settings, source=frames.source, on_result=frames.on_result, sources=frames.sources
+    )
+    async with bridge:
         await bridge.ready()
         _tell_supervisor()
         calming = asyncio.create_task(keep_watchdog_calm())

@@ -17,16 +17,19 @@ from typing import Any
 import aiohttp
 
 from edge_bridge.check_in import Speaker
+from edge_bridge.converging.needs import Needs
 from edge_bridge.converging.receipts import Receipts
 from edge_bridge.converging.registry import Registry
 from edge_bridge.converging.targets import TargetWatch
 from edge_bridge.converging.trust import Trust
 from edge_bridge.converging.withdrawals import WithdrawnDigests
+from edge_bridge.disturbance.work import Work
 from edge_bridge.facts import Facts
 from edge_bridge.frames import FrameType
 from edge_bridge.journal import Journal
 from edge_bridge.link import Link
-from edge_bridge.pipeline import Pipeline, Shared
+from edge_bridge.pipeline import Heard, Pipeline, Shared
+from edge_bridge.pipelines import Pipelines
 from edge_bridge.recorder.black_box import BlackBox
 from edge_bridge.reporting import CheckIns, Reporter
 from edge_bridge.settings import Settings
@@ -43,7 +46,7 @@ from edge_bridge.workers.ledger import Ledger
 from edge_bridge.workers.pump import Loan
 from edge_bridge.workers.slots import InferenceDone, StagedModel
 from fleetward.bus.logs import log
-from fleetward.contracts.ids import BootId
+from fleetward.contracts.ids import BootId, ModelName
 from fleetward.contracts.signals import CONTROL_LOOP_DURATION
 
 _logger = logging.getLogger(__name__)
@@ -52,8 +55,9 @@ _logger = logging.getLogger(__name__)
 class Bridge:
     """One robot's bridge. Enter it on the event loop; leaving it stops everything within 2 s.
 
-    ``on_result`` is called for every inference, on the event loop, and must not block. ``black_box`` is
-    the flight recorder: ``bridge.black_box.log("/plan", plan)``.
+    ``on_result`` is called for every inference, on the event loop, and must not block; of several models,
+    ``done.pipeline`` says which. ``sources``: the frames of those that see others than ``source``'s.
+    ``black_box`` is the flight recorder: ``bridge.black_box.log("/plan", plan)``.
     """
 
     def __init__(
@@ -62,17 +66,20 @@ class Bridge:
         *,
         source: Source,
         on_result: Callable[[InferenceDone], None] | None = None,
+        sources: Mapping[ModelName, Source] | None = None,
     ) -> None:
         settings = with_whole_paths(settings)
         settings.state_dir.mkdir(parents=True, exist_ok=True)
         self._settings = settings
         self._source = source
+        self._sources = sources or {}
         self._on_result = on_result
         self.boot_id = BootId(token_hex(12))
         self._recorder = Recorder(settings.robot_id, self.boot_id, settings.frames)
         supplies = settings.host_root / POWER_SUPPLIES
         self._facts = Facts(settings.facts_path, settings.fact_max_age_s, supplies)
         self.black_box = BlackBox(settings)
+        self._work = Work(settings.disturbance)
         self._tasks: list[asyncio.Task[None]] = []
 
     def record(
@@ -80,8 +87,8 @@ class Bridge:
     ) -> None:
         """Report one sample of a signal (``contracts/signals.py``), now; from any thread."""
         self._recorder.record(signal, value, attributes or {})
-        if signal == CONTROL_LOOP_DURATION.name and self._tasks:
-            self._pipeline.brake.turned(value)
+        if signal == CONTROL_LOOP_DURATION.name:
+            self._work.turned(value)
 
     def report_fact(self, name: str, value: bool | float) -> None:
         """Say what is so now, for interlocks and selectors: ``docked``, ``battery``; from any thread.
@@ -91,24 +98,31 @@ class Bridge:
         """
         self._facts.report(name, value)
 
+    def pipeline(self, name: ModelName) -> Pipeline:
+        """That of one of ``settings.pipelines``; what the bridge says itself is of the robot's own.
+
+        Raises NoPipelineError.
+        """
+        return self._pipelines[name]
+
     @property
     def active(self) -> StagedModel | None:
         """The model that serves, None before the first."""
-        return self._pipeline.slots.active
+        return self._pipelines.own.slots.active
 
     @property
     def worker_pids(self) -> dict[str, int]:
         """The live workers' processes by their part, "active", "warm", "staged", "shadow"; for monitors."""
-        return self._pipeline.slots.worker_pids
+        return self._pipelines.own.slots.worker_pids
 
     def lend(self, shape: tuple[int, ...], dtype: FrameType = "uint8") -> Loan | None:
         """A place to write the next frame into, so that nobody copies it; None when there is none."""
-        return self.black_box.lent(self._pipeline.slots.lend(shape, dtype), shape, dtype)
+        return self.black_box.lent(self._pipelines.own.slots.lend(shape, dtype), shape, dtype)
 
     @property
     def ledger(self) -> Ledger:
         """How many frames ended how since this bridge started, and what became of each; to be read."""
-        return self._pipeline.slots.ledger
+        return self._pipelines.own.slots.ledger
 
     @property
     def connected(self) -> bool:
@@ -150,7 +164,7 @@ class Bridge:
         for task in self._tasks:
             task.cancel()
         await asyncio.wait(self._tasks, timeout=self._settings.stop_timeout_s)
-        await self._pipeline.close()
+        await self._pipelines.close()
         await self._link.close(self._settings.stop_timeout_s / 3)
         await self._session.close()
         await self.black_box.stop()
@@ -178,9 +192,9 @@ class Bridge:
             look_spacing_s=self._settings.look_spacing_s,
             look_patience_s=self._settings.look_patience_s,
             withdrawn=self._withdrawn,
-            on_withdrawn=self._pipeline.converger.withdrawn,
-            on_offered=self._pipeline.converger.offer,
-            on_distrusted=self._pipeline.converger.distrust,
+            on_withdrawn=self._pipelines.withdrawn,
+            on_offered=self._pipelines.offer,
+            on_distrusted=self._pipelines.distrust,
         )
         self._measuring: Measuring = Measuring(
             self._settings,
@@ -188,12 +202,11 @@ class Bridge:
             self._spool,
             self._sender,
             self._link,
-            self._pipeline.slots,
-            self._pipeline.brake,
+            self._pipelines,
             on_samples=self.black_box.sampled,
             on_turn=self.record,
         )
-        serving = lambda: self._pipeline.slots.active  # noqa: E731 (asked later)
+        serving = lambda: self._pipelines.own.slots.active  # noqa: E731 (asked later)
         self.black_box.connect(self._link, self._session, self._trust, serving, self._reporter)
 
     def _build_uplink(self) -> None:
@@ -220,37 +233,42 @@ class Bridge:
         )
         self._session = aiohttp.ClientSession(auto_decompress=False)
         self._withdrawn = WithdrawnDigests(settings.state_dir / "withdrawn.msgpack", self._trust)
-        self._pipeline = Pipeline(
+        self._pipelines = Pipelines(
             settings,
             self.black_box.watched(self._source),
-            self._journal.memory(),
-            Shared(
-                facts=self._facts,
-                receipts=Receipts(
-                    settings.credentials, self.boot_id, Surroundings(settings.host_root)
-                ),
-                registry=self._registry,
-                reporter=self._reporter,
-                session=self._session,
-                store=self._store,
-                trust=self._trust,
-                withdrawn=self._withdrawn,
+            self._sources,
+            self._journal,
+            self._shared(),
+            Heard(
+                on_result=self._inferred,
+                on_shadowed=lambda done: self._measuring.shadowed(done),  # noqa: PLW0108 (made later)
+                on_change=self._check_ins.changed,
             ),
-            on_result=self._inferred,
-            on_shadowed=lambda done: self._measuring.shadowed(done),  # noqa: PLW0108 (made later)
-            on_change=self._check_ins.changed,
         )
         self._build_speaker()
+
+    def _shared(self) -> Shared:
+        settings = self._settings
+        return Shared(
+            facts=self._facts,
+            needs=Needs(),
+            receipts=Receipts(settings.credentials, self.boot_id, Surroundings(settings.host_root)),
+            registry=self._registry,
+            reporter=self._reporter,
+            session=self._session,
+            store=self._store,
+            trust=self._trust,
+            withdrawn=self._withdrawn,
+            work=self._work,
+        )
 
     def _build_speaker(self) -> None:
         """Who says what is so."""
         self._speaker: Speaker = Speaker(
             robot_id=self._settings.robot_id,
             boot_id=self.boot_id,
-            converger=self._pipeline.converger,
-            slots=self._pipeline.slots,
+            pipelines=self._pipelines,
             store=self._store,
-            fetcher=self._pipeline.fetcher,
             trust=self._trust,
             facts=self._facts,
             records=self.black_box.records,
@@ -260,7 +278,7 @@ class Bridge:
         return {
             "link": self._link.open(),
             "watermarks": self._sender.hear_watermarks(self._settings.robot_id, self.boot_id),
-            **self._pipeline.parts(),
+            **self._pipelines.parts(),
             "targets": self._targets.run(),
             "trust": self._trust.run(),
             "reporter": self._reporter.run(),

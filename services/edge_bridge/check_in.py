@@ -7,14 +7,13 @@ from datetime import datetime, timezone
 
 from msgspec import Struct
 
-from edge_bridge.converging.handlers import Converger
 from edge_bridge.converging.trust import Trust
 from edge_bridge.facts import Facts
-from edge_bridge.fetching.fetch import Fetcher
+from edge_bridge.pipeline import Pipeline
+from edge_bridge.pipelines import Pipelines
 from edge_bridge.store import ModelStore
-from edge_bridge.workers.slots import Slots
 from fleetward.contracts.ids import BootId, RobotId
-from fleetward.contracts.robots import RobotCheckedIn, TargetMode
+from fleetward.contracts.robots import PipelineStanding, RobotCheckedIn, TargetMode
 
 MODES = (TargetMode.STAGE, TargetMode.SHADOW)
 """What this bridge can do with a model beside serving it."""
@@ -25,22 +24,21 @@ class Speaker(Struct, frozen=True, kw_only=True):
 
     robot_id: RobotId
     boot_id: BootId
-    converger: Converger
-    slots: Slots
+    pipelines: Pipelines
     store: ModelStore
-    fetcher: Fetcher
     trust: Trust
     facts: Facts
     records: bool
 
     def check_in(self, sequence: int) -> RobotCheckedIn:
         """The truth of this moment."""
-        slots, ledger = self.slots, self.slots.ledger
+        own = self.pipelines.own
+        slots, ledger = own.slots, own.slots.ledger
         return RobotCheckedIn(
             robot_id=self.robot_id,
             boot_id=self.boot_id,
             sequence=sequence,
-            generation=self.converger.memory.generation,
+            generation=own.converger.memory.generation,
             active_model=slots.active.model if slots.active else None,
             active_digest=slots.active.digest if slots.active else None,
             warm_digest=slots.warm.digest if slots.warm else None,
@@ -52,12 +50,35 @@ class Speaker(Struct, frozen=True, kw_only=True):
             frames_failed=ledger.frames_failed,
             frames_dropped=ledger.frames_dropped,
             frames_reissued=ledger.frames_reissued,
-            bytes_fetched=self.fetcher.received_bytes,
-            fetching=self.fetcher.progress,
+            bytes_fetched=own.fetcher.received_bytes,
+            fetching=own.fetcher.progress,
             modes=MODES,
-            held_back=self.converger.held_back,
+            held_back=own.converger.held_back,
+            pipelines=tuple(map(_standing, self.pipelines.beside.values())),
             facts={**self.facts.told()},
             records=self.records,
             trust_version=self.trust.version,
             checked_in_at=datetime.fromtimestamp(time.time(), timezone.utc),
         )
+
+
+def _standing(pipeline: Pipeline) -> PipelineStanding:
+    assert pipeline.name is not None, "the robot's own is the rest of the check-in"
+    slots, ledger = pipeline.slots, pipeline.slots.ledger
+    return PipelineStanding(
+        name=pipeline.name,
+        generation=pipeline.converger.memory.generation,
+        active_model=slots.active.model if slots.active else None,
+        active_digest=slots.active.digest if slots.active else None,
+        warm_digest=slots.warm.digest if slots.warm else None,
+        staged_model=slots.staged.model if slots.staged else None,
+        shadow_model=slots.shadow.model.model if slots.shadow.model else None,
+        frames_captured=ledger.frames_captured,
+        frames_served=ledger.frames_served,
+        frames_failed=ledger.frames_failed,
+        frames_dropped=ledger.frames_dropped,
+        frames_reissued=ledger.frames_reissued,
+        bytes_fetched=pipeline.fetcher.received_bytes,
+        fetching=pipeline.fetcher.progress,
+        held_back=pipeline.converger.held_back,
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from fleetward.contracts.errors import FleetwardError
 from fleetward.contracts.robots import ActivationStage
 
@@ -117,6 +119,16 @@ class ProofFailedError(ActivationError):
     """The model was swapped in and did not serve enough good inferences."""
 
     stage = ActivationStage.PROOF
+
+
+class NoPipelineError(BridgeError):
+    """A model was named that has no pipeline of its own on this robot."""
+
+    def __init__(self, name: str, known: Collection[str]) -> None:
+        super().__init__(
+            f"{name} has no pipeline of its own here; {', '.join(sorted(known)) or 'no model'} has. "
+            "Name it in FLEETWARD_PIPELINES, or in Settings.pipelines."
+        )
 
 
 class NothingStagedError(BridgeError):

@@ -20,6 +20,7 @@ from edge_bridge.converging.converge import Memory
 from edge_bridge.errors import BridgeError
 from fleetward.contracts.codec import decode, encode
 from fleetward.contracts.event import Event
+from fleetward.contracts.ids import ModelName
 from fleetward.contracts.receipts import SwapReceiptSigned
 from fleetward.contracts.recordings import RecordingsRefused
 from fleetward.contracts.robots import (
@@ -49,6 +50,7 @@ _NEWEST_COUNTS = (RecordingsRefused, RobotCheckedIn)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS memory (only INTEGER PRIMARY KEY CHECK (only = 1), body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS pipelines (name TEXT PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS outbox (
     place INTEGER PRIMARY KEY AUTOINCREMENT,
     message_id TEXT NOT NULL UNIQUE,
@@ -88,23 +90,31 @@ class Journal:
                 "file is damaged, move it away and the robot takes its target afresh."
             ) from problem
 
-    def memory(self) -> Memory:
-        """What the robot remembers; an empty Memory on a new robot."""
+    def memory(self, pipeline: ModelName | None = None) -> Memory:
+        """What the robot remembers of one pipeline; an empty Memory on a new robot."""
         with self._lock:
-            row = self._database.execute("SELECT body FROM memory").fetchone()
+            row = (
+                self._database.execute("SELECT body FROM memory")
+                if pipeline is None
+                else self._database.execute(
+                    "SELECT body FROM pipelines WHERE name = ?", (pipeline,)
+                )
+            ).fetchone()
         return decode(row[0], Memory) if row else Memory()
 
     def write(
-        self, memory: Memory | None = None, facts: Sequence[Event] = (), traceparent: str = ""
+        self,
+        memory: Memory | None = None,
+        facts: Sequence[Event] = (),
+        traceparent: str = "",
+        pipeline: ModelName | None = None,
     ) -> None:
         """Remember and report, both or neither. Durable when this returns; raises JournalError."""
         with self._lock:
             try:
                 with self._transaction():
                     if memory is not None:
-                        self._database.execute(
-                            "INSERT OR REPLACE INTO memory VALUES (1, ?)", (encode(memory),)
-                        )
+                        self._remember(memory, pipeline)
                     for fact in facts:
                         self._append(fact, traceparent)
             except sqlite3.Error as problem:
@@ -139,6 +149,14 @@ class Journal:
         """Close the file; what was written is durable already."""
         with self._lock:
             self._database.close()
+
+    def _remember(self, memory: Memory, pipeline: ModelName | None) -> None:
+        if pipeline is None:
+            self._database.execute("INSERT OR REPLACE INTO memory VALUES (1, ?)", (encode(memory),))
+        else:
+            self._database.execute(
+                "INSERT OR REPLACE INTO pipelines VALUES (?, ?)", (pipeline, encode(memory))
+            )
 
     def _append(self, fact: Event, traceparent: str) -> None:
         kind = type(fact).__name__

@@ -7,9 +7,11 @@ from typing import Any
 
 import aiohttp
 from msgspec import Struct
+from msgspec.structs import replace
 
 from edge_bridge.converging.converge import Memory
 from edge_bridge.converging.handlers import Converger
+from edge_bridge.converging.needs import Needs
 from edge_bridge.converging.receipts import Receipts
 from edge_bridge.converging.registry import Registry
 from edge_bridge.converging.steps import Steps
@@ -18,20 +20,26 @@ from edge_bridge.converging.trust import Trust
 from edge_bridge.converging.watch import InferenceWatch
 from edge_bridge.converging.withdrawals import WithdrawnDigests
 from edge_bridge.disturbance.brake import Brake
+from edge_bridge.disturbance.work import Work
 from edge_bridge.facts import Facts
 from edge_bridge.fetching.fetch import Fetcher
+from edge_bridge.frames import FrameType
 from edge_bridge.reporting import Reporter
 from edge_bridge.settings import Settings
 from edge_bridge.sources.source import Source
 from edge_bridge.store import ModelStore
 from edge_bridge.workers.inference_done import InferenceDone
-from edge_bridge.workers.slots import Slots
+from edge_bridge.workers.ledger import Ledger
+from edge_bridge.workers.pump import Loan
+from edge_bridge.workers.slots import Slots, StagedModel
+from fleetward.contracts.ids import ModelName
 
 
 class Shared(Struct, frozen=True, kw_only=True):
     """What a robot has once, whatever it serves."""
 
     facts: Facts
+    needs: Needs
     receipts: Receipts
     registry: Registry
     reporter: Reporter
@@ -39,40 +47,50 @@ class Shared(Struct, frozen=True, kw_only=True):
     store: ModelStore
     trust: Trust
     withdrawn: WithdrawnDigests
+    work: Work
+
+
+class Heard(Struct, frozen=True, kw_only=True):
+    """Who hears what pipelines do; nobody may block.
+
+    on_result: every inference. on_shadowed: those that nobody gets. on_change: what a check-in would say
+    is different now.
+    """
+
+    on_result: Callable[[InferenceDone], None]
+    on_shadowed: Callable[[InferenceDone], None]
+    on_change: Callable[[], None]
 
 
 class Pipeline:
     """Frames in, results out, and one target at a time.
 
-    ``on_result`` hears of every inference, ``on_shadowed`` of those that nobody gets; neither may
-    block. ``on_change``: what a check-in would say is different now.
+    ``name``: the only model that it takes, in all its versions; None: whichever comes.
     """
 
     def __init__(
         self,
+        name: ModelName | None,
         settings: Settings,
         source: Source,
         memory: Memory,
         shared: Shared,
-        *,
-        on_result: Callable[[InferenceDone], None],
-        on_shadowed: Callable[[InferenceDone], None],
-        on_change: Callable[[], None],
+        heard: Heard,
     ) -> None:
+        self.name = name
         self._settings = settings
         self._shared = shared
-        self._on_result = on_result
-        self._on_shadowed = on_shadowed
+        self._heard = heard
         self._watch = InferenceWatch(settings.health)
-        self.brake = Brake(settings.disturbance, lambda: self.converger.braked())  # noqa: PLW0108 (made later)
-        self.fetcher = Fetcher(
-            shared.session,
-            shared.registry.grant,
-            shared.store,
-            shared.trust,
-            settings.fetch,
-            self.brake.released,
+        self._serving = shared.work.serving(
+            f"{name or 'the robot'}'s inference", settings.disturbance.inference_p99_s
         )
+        self.brake = Brake(
+            settings.disturbance,
+            shared.work,
+            lambda: self.converger.braked(),  # noqa: PLW0108 (made later)
+        )
+        self.fetcher = self._made_fetcher()
         self.slots = self._made_slots(source)
         self._steps = self._made_steps()
         self.converger = Converger(
@@ -81,17 +99,58 @@ class Pipeline:
             steps=self._steps,
             brake=self.brake,
             reporter=shared.reporter,
-            on_change=on_change,
+            on_change=heard.on_change,
+            pipeline=name,
         )
+        shared.needs.add(lambda: self.converger.memory)
 
     def parts(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What runs beside the rest of the bridge, by name."""
         parts = {"frames": self.slots.run(), "converger": self.converger.run()}
-        return {**parts, "brake": self.brake.run()} if self.brake.limited else parts
+        if self.limited:
+            parts["brake"] = self.brake.run()
+        return (
+            parts if self.name is None else {f"{each}:{self.name}": parts[each] for each in parts}
+        )
+
+    @property
+    def limited(self) -> bool:
+        """Whether a preparation here may have to pause."""
+        return self._shared.work.limited
+
+    @property
+    def active(self) -> StagedModel | None:
+        """The model that serves, None before the first."""
+        return self.slots.active
+
+    @property
+    def worker_pids(self) -> dict[str, int]:
+        """The live workers' processes by their part, "active", "warm", "staged", "shadow"; for monitors."""
+        return self.slots.worker_pids
+
+    @property
+    def ledger(self) -> Ledger:
+        """How many frames ended how since this bridge started, and what became of each; to be read."""
+        return self.slots.ledger
+
+    def lend(self, shape: tuple[int, ...], dtype: FrameType = "uint8") -> Loan | None:
+        """A place to write the next frame into, so that nobody copies it; None when there is none."""
+        return self.slots.lend(shape, dtype)
 
     async def close(self) -> None:
         """End every worker."""
         await self.slots.close()
+
+    def _made_fetcher(self) -> Fetcher:
+        shared = self._shared
+        return Fetcher(
+            shared.session,
+            shared.registry.grant,
+            shared.store,
+            shared.trust,
+            self._settings.fetch,
+            self.brake.released,
+        )
 
     def _made_slots(self, source: Source) -> Slots:
         return Slots(
@@ -116,16 +175,20 @@ class Pipeline:
             withdrawn=shared.withdrawn,
             gate=SwapGate(lambda: shared.trust.clock, shared.facts),
             receipts=shared.receipts,
+            needs=shared.needs,
         )
 
     def _inferred(self, done: InferenceDone) -> None:
         self._watch.count(done.digest, done.latency_s, done.error)
-        if done.error is None:
-            self.brake.inferred(done.digest, done.latency_s)
+        if done.error is None and self._serving is not None:
+            self._serving.inferred(done.digest, done.latency_s)
         self._steps.first_result(done.digest, done.frame)
-        self._on_result(done)
+        self._heard.on_result(self._named(done))
 
     def _shadowed(self, done: InferenceDone) -> None:
         """What a shadow answers is measured and compared, and goes to nobody."""
         self._watch.count(done.digest, done.latency_s, done.error)
-        self._on_shadowed(done)
+        self._heard.on_shadowed(self._named(done))
+
+    def _named(self, done: InferenceDone) -> InferenceDone:
+        return done if self.name is None else replace(done, pipeline=self.name)

@@ -20,6 +20,7 @@ from fleetward.bus.tracing import context_of, current_traceparent
 from fleetward.bus.waiting import happens
 from fleetward.contracts.codec import MessageTooLargeError
 from fleetward.contracts.event import Event
+from fleetward.contracts.ids import ModelName
 from fleetward.contracts.robots import RobotCheckedIn
 
 _logger = logging.getLogger(__name__)
@@ -43,9 +44,14 @@ class Reporter:
         self._limits = limits
         self._fresh = asyncio.Event()
 
-    async def report(self, memory: Memory | None, facts: Sequence[Event] = ()) -> None:
-        """Remember and report in one transaction; raises JournalError."""
-        await asyncio.to_thread(self._journal.write, memory, facts, current_traceparent())
+    async def report(
+        self,
+        memory: Memory | None,
+        facts: Sequence[Event] = (),
+        pipeline: ModelName | None = None,
+    ) -> None:
+        """Remember of ``pipeline`` and report, in one transaction; raises JournalError."""
+        await asyncio.to_thread(self._journal.write, memory, facts, current_traceparent(), pipeline)
         self._fresh.set()
         for fact in facts:
             self._on_fact(fact)

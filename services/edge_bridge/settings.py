@@ -12,12 +12,13 @@ from edge_bridge.backends.choice import CHOICES
 from edge_bridge.converging.health import HealthBounds
 from edge_bridge.disturbance.limits import DisturbanceLimits
 from edge_bridge.fetching.transfer import FetchLimits
+from edge_bridge.pipeline_variables import names_in, refuse_unknown, variables_of
 from edge_bridge.recorder.limits import RecorderLimits
 from edge_bridge.telemetry.columns import FrameLimits
 from edge_bridge.workers.slot_settings import SlotSettings
 from fleetward.bus.connection import BusSettings
 from fleetward.bus.environment import Environment
-from fleetward.contracts.ids import RobotId, robot_id
+from fleetward.contracts.ids import ModelName, RobotId, robot_id
 from fleetward.contracts.robots import CHECK_IN_S
 
 MIB = 1024 * 1024
@@ -105,6 +106,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     store: StoreLimits = StoreLimits()
     uplink: UplinkLimits = UplinkLimits()
     recorder: RecorderLimits = RecorderLimits()
+    pipelines: dict[ModelName, Settings] = {}
+    """The models that have a pipeline of their own beside the robot's, and what is said of each: its
+    slots, health, disturbance and frames. The rest a robot has once."""
 
     @property
     def bus(self) -> BusSettings:
@@ -176,6 +180,13 @@ def _seconds(environment: Environment, name: str) -> float | None:
 
 def settings_from(variables: Mapping[str, str]) -> Settings:
     """Settings from FLEETWARD_ variables; raises SettingsError or InvalidIdError."""
+    names = names_in(variables)
+    refuse_unknown(variables, names)
+    pipelines = {name: _of_one(variables_of(variables, name)) for name in names}
+    return replace(_of_one(variables), pipelines=pipelines)
+
+
+def _of_one(variables: Mapping[str, str]) -> Settings:
     environment = Environment(variables)
     settings = Settings(
         state_dir=environment.path("FLEETWARD_STATE_DIR"),

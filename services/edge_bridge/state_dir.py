@@ -28,6 +28,7 @@ def with_whole_paths(settings: Settings) -> Settings:
         slots=replace(slots, engines=replace(slots.engines, directory=engines_dir)),
         trust_dir=settings.trust_dir.absolute(),
         credentials=settings.credentials.absolute(),
+        pipelines={name: with_whole_paths(each) for name, each in settings.pipelines.items()},
     )
 
 

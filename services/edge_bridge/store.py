@@ -161,7 +161,7 @@ class ModelStore:
     def make_room(self, digest: Digest, size_bytes: int, pinned: Iterable[Digest]) -> None:
         """Free what ``size_bytes`` more need, oldest unpinned models first; raises DiskFullError."""
         kept = {*pinned, digest}
-        self._forget_partials({digest})
+        self._forget_partials(kept)
         here_bytes = self._arriving_bytes(digest)
         removable = [old for old in self._oldest_first() if old not in kept]
         while not self._fits(size_bytes - here_bytes):

@@ -26,10 +26,11 @@ def model_granted(signed: SignedTarget | None, request: GrantFetch) -> ModelRef:
         raise FetchNotGrantedError(
             f"{request.robot_id} has no target, so nothing is granted. Start a rollout to it."
         )
-    if request.digest == target.digest:
-        return target.model
-    if target.fallback is not None and request.digest == target.fallback_digest:
-        return target.fallback
+    for entry in target.entries:
+        if request.digest == entry.digest:
+            return entry.model
+        if entry.fallback is not None and request.digest == entry.fallback_digest:
+            return entry.fallback
     raise FetchNotGrantedError(
         f"{request.robot_id}'s target (generation {target.generation}) does not name "
         f"{request.digest}. Look at the newest target and ask for what it names."

@@ -42,8 +42,8 @@ def needed_digests(
 ) -> frozenset[Digest]:
     """What any robot serves, holds warm or on its disk, is to serve, or could fall back to."""
     needed: set[Digest | None] = set()
-    for target in targets:
-        needed |= {target.digest, target.fallback_digest}
+    for entry in (entry for target in targets for entry in target.entries):
+        needed |= {entry.digest, entry.fallback_digest}
     for robot in checked_in:
         needed |= {robot.active_digest, robot.warm_digest, *robot.cached_digests}
     return frozenset(digest for digest in needed if digest is not None)

@@ -14,6 +14,7 @@ from fleetward.contracts.ids import DIGEST_PATTERN
 from fleetward.contracts.telemetry import (
     DIGEST_ATTRIBUTE,
     MAX_SUMMARY_SIGNALS,
+    MODEL_ATTRIBUTE,
     Series,
     SignalMoments,
 )
@@ -23,7 +24,7 @@ WINDOW_NS = 1_000_000_000
 NO_MODEL = ""
 """The digest of a robot's own signals, until their second is over and its model known."""
 _MS_PER_S = 1_000.0
-_DIGEST = frozenset({DIGEST_ATTRIBUTE})
+_OF_A_MODEL = frozenset({DIGEST_ATTRIBUTE, MODEL_ATTRIBUTE})
 _SILENCE = SignalMoments()
 _MEANINGFUL = (
     signals.INFERENCE_DURATION.name,
@@ -103,12 +104,14 @@ def moments_of(columns: Columns) -> FrameMoments:
 
 
 def _counts(series: Series, digest: str) -> bool:
-    """What tells of an inference names its model; further signals have no attribute but that."""
+    """What tells of an inference names its model; further signals at most that one, and its name."""
     if digest != NO_MODEL and re.match(DIGEST_PATTERN, digest) is None:
         return False
     if series.signal in _MEANINGFUL:
         return digest != NO_MODEL
-    return series.signal not in signals.NOT_SUMMARIZED and not series.attributes.keys() - _DIGEST
+    return (
+        series.signal not in signals.NOT_SUMMARIZED and not series.attributes.keys() - _OF_A_MODEL
+    )
 
 
 def _merged(

@@ -19,7 +19,7 @@ from fleetward.contracts.registry import (
     TensorSpec,
     Variant,
 )
-from fleetward.contracts.robots import Fetching
+from fleetward.contracts.robots import Fetching, PipelineStanding
 from fleetward.contracts.rollouts import RobotProgress, Rollout
 from fleetward.contracts.telemetry import Sample
 from fleetward.contracts.variants import wanted
@@ -121,6 +121,19 @@ def _gate(held: GateState) -> Plain:
     }
 
 
+def _pipeline(standing: PipelineStanding) -> Plain:
+    """What a robot says of one more model that it serves."""
+    return {
+        "name": standing.name,
+        "active_model": str(standing.active_model) if standing.active_model else None,
+        "active_digest": standing.active_digest,
+        "generation": standing.generation,
+        "frames_served": standing.frames_served,
+        "frames_dropped": standing.frames_dropped,
+        "held_back": standing.held_back or None,
+    }
+
+
 def robot(status: RobotStatus, now: datetime, held: Ownership | None = None) -> Plain:
     """One robot, what it last said, and which open rollout owns it since which generation."""
     last = status.last
@@ -136,6 +149,7 @@ def robot(status: RobotStatus, now: datetime, held: Ownership | None = None) -> 
         "staged_model": str(last.staged_model) if last and last.staged_model else None,
         "shadow_model": str(last.shadow_model) if last and last.shadow_model else None,
         "held_back": (last.held_back or None) if last else None,
+        "pipelines": [_pipeline(each) for each in last.pipelines] if last else [],
         "generation": last.generation if last else 0,
         "frames_captured": last.frames_captured if last else 0,
         "frames_served": last.frames_served if last else 0,

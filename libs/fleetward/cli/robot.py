@@ -148,6 +148,8 @@ def serving(last: RobotCheckedIn) -> str:
         active = f"{active} (staged {last.staged_model})".lstrip()
     if last.shadow_model is not None:
         active = f"{active} (shadow {last.shadow_model})".lstrip()
+    for pipeline in last.pipelines:
+        active = f"{active} + {pipeline.active_model or pipeline.name}".lstrip(" +")
     if last.fetching is None:
         return active
     return f"{active} ← {last.fetching.model} {fetched_so_far(last.fetching)}".lstrip()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import enum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from fleetward.contracts.event import Event, UtcTime
-from fleetward.contracts.ids import BootId, Digest, ModelRef, RobotId, RolloutId
+from fleetward.contracts.ids import BootId, Digest, ModelName, ModelRef, RobotId, RolloutId
 
+MAX_PIPELINES = 7
+"""Models beside the robot's own one that it may serve at once: a target names them all."""
 CHECK_IN_S = 5.0
 """A robot checks in at least so often, unless it is told otherwise."""
 
@@ -64,7 +67,15 @@ class RobotTarget(Struct, frozen=True, kw_only=True):
     """Swap at this instant of the hub's clock; at once when it has passed or is not given."""
     interlocks: tuple[str, ...] = ()
     """What must hold at the instant of the swap; a robot that cannot tell does not swap."""
+    beside: tuple[RobotTarget, ...] = ()
+    """What it shall serve beside, one entry for each further model, with generations of their own and
+    nothing beside them. A model that is named no more is left as it is."""
     issued_at: UtcTime
+
+    @property
+    def entries(self) -> tuple[RobotTarget, ...]:
+        """What it says of each model: this one's, and those beside."""
+        return (replace(self, beside=()), *(replace(each, beside=()) for each in self.beside))
 
 
 class SignedTarget(Event, frozen=True, kw_only=True):
@@ -190,6 +201,26 @@ class Fetching(Struct, frozen=True, kw_only=True):
     bytes_total: int
 
 
+class PipelineStanding(Struct, frozen=True, kw_only=True):
+    """What the pipeline of one model does beside the robot's own: as in the check-in, for that model."""
+
+    name: ModelName
+    generation: int = 0
+    active_model: ModelRef | None = None
+    active_digest: Digest | None = None
+    warm_digest: Digest | None = None
+    staged_model: ModelRef | None = None
+    shadow_model: ModelRef | None = None
+    frames_captured: int = 0
+    frames_served: int = 0
+    frames_failed: int = 0
+    frames_dropped: int = 0
+    frames_reissued: int = 0
+    bytes_fetched: int = 0
+    fetching: Fetching | None = None
+    held_back: str = ""
+
+
 class RobotCheckedIn(Event, frozen=True, kw_only=True):
     """The truth: what this robot serves right now, counted since boot."""
 
@@ -219,6 +250,8 @@ class RobotCheckedIn(Event, frozen=True, kw_only=True):
     held_back: str = ""
     """Why the robot does not swap although it could: interlocks that do not hold, or that preparing the
     model would disturb what the robot does."""
+    pipelines: tuple[PipelineStanding, ...] = ()
+    """The models that have a pipeline of their own, beside the one that all else here tells of."""
     facts: dict[str, bool | float | str] = {}
     """What its own program says of it, as ``battery`` or ``docked``; for selectors."""
     records: bool = False

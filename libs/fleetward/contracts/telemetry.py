@@ -19,7 +19,8 @@ MAX_ATTRIBUTE_CHARACTERS = 256
 
 DIGEST_ATTRIBUTE = "digest"
 """The attribute that says which model a sample is about."""
-
+MODEL_ATTRIBUTE = "model"
+"""The name of the model whose pipeline a sample is about, on a robot that has several."""
 
 MAX_SUMMARY_SIGNALS = 16
 """Further signals that one summary carries."""

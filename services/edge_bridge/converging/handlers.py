@@ -31,6 +31,7 @@ from edge_bridge.settings import Settings
 from edge_bridge.workers.slots import FellBack
 from fleetward.bus.logs import log
 from fleetward.bus.tracing import span
+from fleetward.contracts.ids import ModelName
 from fleetward.contracts.robots import RobotTarget
 
 _logger = logging.getLogger(__name__)
@@ -48,12 +49,13 @@ class Converger:
         brake: Brake,
         reporter: Reporter,
         on_change: Callable[[], None],
+        pipeline: ModelName | None = None,
     ) -> None:
         self._settings = settings
         self._steps = steps
         self._brake = brake
         self._on_change = on_change
-        self._remembered = Remembered(memory, reporter, on_change)
+        self._remembered = Remembered(memory, reporter, on_change, pipeline)
         self._under_way = UnderWay(on_change)
         self._changed = asyncio.Event()
         self._superseded = asyncio.Event()
@@ -275,8 +277,7 @@ class Converger:
         return next_action(self.memory, self._steps.slotted(self.memory.target))
 
     def _window_over(self) -> None:
-        keep = self._settings.store.models_unpinned
-        self._steps.store.collect(converge.pinned(self.memory), keep)
+        self._steps.collect()
         self._changed.set()  # what was warm may be what a target wants held
         self._on_change()
 

@@ -9,13 +9,21 @@ from edge_bridge.converging.converge import Memory
 from edge_bridge.converging.interrupting import to_its_end
 from edge_bridge.reporting import Reporter
 from fleetward.contracts.event import Event
+from fleetward.contracts.ids import ModelName
 
 
 class Remembered:
     """The memory as it is on the robot's disk."""
 
-    def __init__(self, memory: Memory, reporter: Reporter, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        reporter: Reporter,
+        on_change: Callable[[], None],
+        pipeline: ModelName | None = None,
+    ) -> None:
         self.memory = memory
+        self._pipeline = pipeline
         self._reporter = reporter
         self._on_change = on_change
         self._turn = asyncio.Lock()
@@ -30,6 +38,6 @@ class Remembered:
 
     async def _change(self, memory: Memory, facts: Sequence[Event]) -> None:
         if memory != self.memory or facts:
-            await self._reporter.report(memory, facts)
+            await self._reporter.report(memory, facts, self._pipeline)
         self.memory = memory
         self._on_change()

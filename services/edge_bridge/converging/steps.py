@@ -6,7 +6,8 @@ import asyncio
 import time
 from datetime import datetime
 
-from edge_bridge.converging.converge import Cost, Memory, Placed, Slotted, pinned
+from edge_bridge.converging.converge import Cost, Memory, Placed, Slotted
+from edge_bridge.converging.needs import Needs
 from edge_bridge.converging.outcome import Proof, activated
 from edge_bridge.converging.receipts import Receipts
 from edge_bridge.converging.swap_gate import SwapGate
@@ -52,6 +53,7 @@ class Steps:
         withdrawn: WithdrawnDigests,
         gate: SwapGate,
         receipts: Receipts,
+        needs: Needs,
     ) -> None:
         self.robot_id = settings.robot_id
         self.gate = gate
@@ -63,6 +65,7 @@ class Steps:
         self._fetcher = fetcher
         self._trust = trust
         self._receipts = receipts
+        self._needs = needs
         self._warm_up: Ready | None = None
         """Of the model that was loaded last; None when the one that serves was warm already."""
         self._swap_ms = 0.0
@@ -90,7 +93,12 @@ class Steps:
         """Bring the bytes into the store; return what that cost."""
         with span("bridge.fetch", **self._attributes(target)):
             await self._trust.permit(target, memory)
-            return await self._fetcher.fetch(target, pinned(memory), memory.bytes_fetched)
+            async with self._needs.fetching:
+                return await self._fetcher.fetch(target, self._needs.pinned(), memory.bytes_fetched)
+
+    def collect(self) -> None:
+        """Remove what nothing on this robot needs, but for some."""
+        self.store.collect(self._needs.pinned(), self._settings.store.models_unpinned)
 
     async def stage(self, target: RobotTarget, memory: Memory) -> None:
         """Verify what is stored and warm a green worker up with it."""

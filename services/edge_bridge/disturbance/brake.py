@@ -14,9 +14,8 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from edge_bridge.disturbance.limits import DisturbanceLimits
-from edge_bridge.disturbance.window import Window
+from edge_bridge.disturbance.work import Work
 from fleetward.bus.logs import log
-from fleetward.contracts.ids import Digest
 
 _logger = logging.getLogger(__name__)
 
@@ -30,15 +29,16 @@ class Braked(Protocol):
 
 
 class Brake:
-    """One pipeline's. All but ``turned`` is for the event loop."""
+    """One pipeline's. Everything runs on the event loop."""
 
     def __init__(
         self,
         limits: DisturbanceLimits,
+        work: Work,
         on_change: Callable[[], None] = lambda: None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``on_change``: ``paused`` is another now."""
+        """``work`` is all that the robot does. ``on_change``: ``paused`` is another now."""
         self.disturbed = ""
         """What is too much just now, prepared or not; empty when nothing is."""
         self.exhausted = asyncio.Event()
@@ -47,9 +47,7 @@ class Brake:
         self._limits = limits
         self._on_change = on_change
         self._now_s = now_s
-        self._inference = self._window("the serving model's inference", limits.inference_p99_s)
-        self._control_loop = self._window("the control loop", limits.control_loop_p99_s)
-        self._serving: Digest | None = None
+        self._work = work
         self._free = asyncio.Event()
         self._free.set()
         self._braked: list[Braked] = []
@@ -62,25 +60,6 @@ class Brake:
     def paused(self) -> str:
         """Why the preparation under way stands still; empty when it does not, or there is none."""
         return self.disturbed if self._applied else ""
-
-    @property
-    def limited(self) -> bool:
-        """Whether there is any limit."""
-        return self._inference is not None or self._control_loop is not None
-
-    def turned(self, duration_s: float) -> None:
-        """A turn of the control loop, beyond its period; from any thread."""
-        if self._control_loop is not None:
-            self._control_loop.add(self._now_s(), duration_s)
-
-    def inferred(self, digest: Digest, latency_s: float) -> None:
-        """An answer of the model that serves."""
-        if self._inference is None:
-            return
-        if digest != self._serving:
-            self._serving = digest
-            self._inference.forget()
-        self._inference.add(self._now_s(), latency_s)
 
     @contextmanager
     def applied(self, generation: int) -> Iterator[None]:
@@ -139,9 +118,7 @@ class Brake:
         if self.disturbed and now_s - self._changed_at_s < looks_back_s:
             return self.disturbed
         since_s = max(self._changed_at_s, now_s - looks_back_s)
-        windows = (self._control_loop, self._inference)
-        reasons = [window.reason(since_s) for window in windows if window is not None]
-        return "; ".join(reason for reason in reasons if reason)
+        return self._work.reason(since_s)
 
     def _set(self) -> None:
         """Let go or hold, whatever is under way."""
@@ -156,6 +133,3 @@ class Brake:
             (braked.resume if free else braked.pause)()
         log(_logger, "preparation.resumed" if free else "preparation.paused", reason=self.paused)
         self._on_change()
-
-    def _window(self, name: str, limit_s: float | None) -> Window | None:
-        return None if limit_s is None else Window(name, limit_s, self._limits.window_s)

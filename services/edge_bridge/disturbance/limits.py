@@ -20,3 +20,6 @@ class DisturbanceLimits(Struct, frozen=True, kw_only=True):
     """How often that is looked at."""
     patience_s: float = 600.0
     """The longest that one target's preparation pauses in all."""
+
+
+NO_LIMITS = DisturbanceLimits()

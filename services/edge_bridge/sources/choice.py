@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
@@ -15,6 +15,7 @@ from edge_bridge.sources.video import video_source
 from edge_bridge.workers.inference_done import InferenceDone
 from fleetward.bus.environment import SettingsError
 from fleetward.bus.logs import log
+from fleetward.contracts.ids import ModelName
 
 _logger = logging.getLogger(__name__)
 
@@ -24,20 +25,48 @@ class Frames(Struct, frozen=True):
 
     source: Source
     on_result: Callable[[InferenceDone], None] | None = None
+    sources: dict[ModelName, Source] = {}
+    """Of the pipelines that see other frames."""
 
 
 def frames_of(settings: Settings) -> Frames:
-    """The one source that the settings name; raises SettingsError when they name several.
+    """The one source that the settings name, and one for each pipeline of which they name another.
 
-    None: a robot without a camera yet still fetches and reports.
+    A robot without a camera yet still fetches and reports. Raises SettingsError when several are named
+    for one pipeline.
     """
-    named = {
-        "FLEETWARD_FRAMES_DIR": settings.frames_dir,
-        "FLEETWARD_FRAME_SOCKET": settings.frame_socket,
-        "FLEETWARD_VIDEO": settings.video,
-        "FLEETWARD_RECORDING": settings.recording,
-    }
-    given = [name for name, path in named.items() if path is not None]
+    own = _of_one(settings)
+    if own is None:
+        log(_logger, "bridge.without_frames", level=logging.WARNING, set=" or ".join(_VARIABLES))
+        own = Frames(PushSource())
+    beside = {name: _of_one(each) for name, each in settings.pipelines.items()}
+    sources = {name: each.source for name, each in beside.items() if each is not None}
+    return Frames(own.source, answering(own, beside), sources)
+
+
+def answering(
+    own: Frames, beside: Mapping[ModelName, Frames | None]
+) -> Callable[[InferenceDone], None]:
+    """Gives each pipeline's results to whoever hears of those of its own source; others go to nobody."""
+
+    def answer(done: InferenceDone) -> None:
+        asked = own if done.pipeline is None else beside[done.pipeline]
+        if asked is not None and asked.on_result is not None:
+            asked.on_result(done)
+
+    return answer
+
+
+_VARIABLES = {
+    "FLEETWARD_FRAMES_DIR": "frames_dir",
+    "FLEETWARD_FRAME_SOCKET": "frame_socket",
+    "FLEETWARD_VIDEO": "video",
+    "FLEETWARD_RECORDING": "recording",
+}
+
+
+def _of_one(settings: Settings) -> Frames | None:
+    given = [name for name, field in _VARIABLES.items() if getattr(settings, field) is not None]
     if len(given) > 1:
         raise SettingsError(
             f"{' and '.join(given)} are set: frames come from one source. Keep one of them."
@@ -46,9 +75,7 @@ def frames_of(settings: Settings) -> Frames:
         served = SocketSource(settings.frame_socket, settings.slots.frame_limit_bytes)
         return Frames(served, served.answer)
     source = _played(settings)
-    if source is None:
-        log(_logger, "bridge.without_frames", level=logging.WARNING, set=" or ".join(named))
-    return Frames(source or PushSource())
+    return None if source is None else Frames(source)
 
 
 def _played(settings: Settings) -> Source | None:

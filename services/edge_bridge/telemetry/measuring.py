@@ -8,18 +8,19 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from edge_bridge.disturbance.brake import Brake
 from edge_bridge.link import Link
+from edge_bridge.pipelines import Pipelines
 from edge_bridge.settings import Settings
 from edge_bridge.telemetry.columns import Recorder
 from edge_bridge.telemetry.machine import Record
 from edge_bridge.telemetry.sending import FrameSender
 from edge_bridge.telemetry.spool import Spool, SpoolError
 from edge_bridge.telemetry.vitals import ControlLoopProbe, Vitals
-from edge_bridge.workers.slots import InferenceDone, Slots
+from edge_bridge.workers.inference_done import InferenceDone
 from fleetward.bus.logs import log
 from fleetward.contracts import signals
-from fleetward.contracts.telemetry import DIGEST_ATTRIBUTE, TelemetryFrame
+from fleetward.contracts.ids import ModelName
+from fleetward.contracts.telemetry import DIGEST_ATTRIBUTE, MODEL_ATTRIBUTE, TelemetryFrame
 
 _logger = logging.getLogger(__name__)
 
@@ -34,8 +35,7 @@ class Measuring:
         spool: Spool,
         sender: FrameSender,
         link: Link,
-        slots: Slots,
-        brake: Brake,
+        pipelines: Pipelines,
         *,
         on_samples: Callable[[TelemetryFrame], None],
         on_turn: Record,
@@ -50,8 +50,8 @@ class Measuring:
         self._spool = spool
         self._sender = sender
         self._link = link
-        self._slots = slots
-        self._brake = brake
+        self._pipelines = pipelines
+        self._slots = pipelines.own.slots
         self._vitals = Vitals(settings.state_dir, settings.host_root)
         self._probe: ControlLoopProbe | None = None
         if settings.control_probe_hz > 0:
@@ -77,12 +77,13 @@ class Measuring:
 
     def inferred(self, done: InferenceDone) -> None:
         """Samples of one inference, with the digest of the model that made it."""
-        self._recorder.record(signals.PERCEPTION_DURATION.name, done.perception_s)
+        attributes = _of_pipeline(done.pipeline)
+        self._recorder.record(signals.PERCEPTION_DURATION.name, done.perception_s, attributes)
         self.shadowed(done)
 
     def shadowed(self, done: InferenceDone) -> None:
         """The same of an inference that nobody gets: what it says of the model, and nothing else."""
-        of_model = {DIGEST_ATTRIBUTE: done.digest}
+        of_model = {DIGEST_ATTRIBUTE: done.digest, **_of_pipeline(done.pipeline)}
         record = self._recorder.record
         if done.error is not None:
             record(signals.INFERENCE_ERRORS.name, 1.0, of_model)
@@ -121,17 +122,24 @@ class Measuring:
             await asyncio.to_thread(self._vitals.read, self._recorder.record)
             self._record_sensor(rate_hz)
             self._record_buffer()
-            if self._brake.limited:
-                paused = 1.0 if self._brake.paused else 0.0
-                self._recorder.record(signals.PREPARATION_PAUSED.name, paused)
+            self._record_pipelines()
 
     def _record_sensor(self, rate_hz: float) -> None:
-        record, ledger = self._recorder.record, self._slots.ledger
+        record = self._recorder.record
         record(signals.SENSOR_RATE_TARGET.name, self._settings.frame_rate_hz)
-        record(signals.SENSOR_DROPPED.name, float(ledger.frames_dropped))
         record(signals.LINK_RECONNECTS.name, float(self._link.reconnects))
         if self._slots.active is not None:  # the ledger begins with the first model
             record(signals.SENSOR_RATE.name, rate_hz)
+
+    def _record_pipelines(self) -> None:
+        record = self._recorder.record
+        for pipeline in self._pipelines:
+            of_pipeline = _of_pipeline(pipeline.name)
+            dropped = pipeline.slots.ledger.frames_dropped
+            record(signals.SENSOR_DROPPED.name, float(dropped), of_pipeline)
+            if pipeline.limited:
+                paused = 1.0 if pipeline.brake.paused else 0.0
+                record(signals.PREPARATION_PAUSED.name, paused, of_pipeline)
 
     def _record_buffer(self) -> None:
         try:
@@ -148,3 +156,8 @@ class Measuring:
             if round_trip_s is not None:
                 self._recorder.record(signals.CLOUD_ROUND_TRIP.name, round_trip_s)
             await asyncio.sleep(self._settings.round_trip_s)
+
+
+def _of_pipeline(name: ModelName | None) -> dict[str, str]:
+    """What tells its samples from those of the robot's own pipeline."""
+    return {} if name is None else {MODEL_ATTRIBUTE: name}

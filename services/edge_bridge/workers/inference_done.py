@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from edge_bridge.workers.protocol import Inferred, Output
 from edge_bridge.workers.slot import Ticket, WorkerSlot
-from fleetward.contracts.ids import Digest
+from fleetward.contracts.ids import Digest, ModelName
 
 
 class InferenceDone(Struct, frozen=True, kw_only=True):
@@ -24,6 +24,8 @@ class InferenceDone(Struct, frozen=True, kw_only=True):
     confidence: float | None
     error: str | None
     outputs_summary: dict[str, Output]
+    pipeline: ModelName | None = None
+    """Whose model it is; None: the robot's own pipeline."""
 
 
 def done_by(slot: WorkerSlot, ticket: Ticket, inferred: Inferred) -> InferenceDone:

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from edge_bridge.disturbance.brake import Brake
-from edge_bridge.disturbance.limits import DisturbanceLimits
+from edge_bridge.disturbance.limits import NO_LIMITS
+from edge_bridge.disturbance.work import Work
 from edge_bridge.errors import (
     LoadFailedError,
     NothingStagedError,
@@ -78,7 +79,7 @@ class Slots:
         self.restarts = 0
         """How often the active model's worker was started again because it died."""
         self._settings = settings
-        self._brake = brake or Brake(DisturbanceLimits())
+        self._brake = brake or Brake(NO_LIMITS, Work(NO_LIMITS))
         self._source = source
         self._on_fallback = on_fallback
         self._on_green_lost = on_green_lost

@@ -25,7 +25,7 @@ from fleetward.contracts.event import Event
 from fleetward.contracts.ids import RobotId, RolloutId
 from fleetward.contracts.receipts import SwapReceipt, SwapReceiptSigned
 from fleetward.contracts.registry import FetchGranted, GrantFetch
-from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget, TargetMode
+from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
 from fleetward.contracts.rows import Principal
 from fleetward.contracts.telemetry import TelemetryFrame, TelemetryStored
 from fleetward.contracts.trust import RefreshTrust, TrustRefreshed
@@ -132,6 +132,20 @@ class Fleet:
         for pull in self._pulls:
             await pull.stop()
 
+    def target(self, model: StagedModel, generation: int, **said: object) -> RobotTarget:
+        """What the robot shall do with a model; ``said`` replaces what is usual."""
+        usual = {
+            "robot_id": ROBOT,
+            "generation": generation,
+            "rollout_id": RolloutId("ro1"),
+            "model": model.model,
+            "digest": model.digest,
+            "proof_inferences": 10,
+            "health_window_s": 1.0,
+            "issued_at": NOW,
+        }
+        return RobotTarget(**{**usual, **said})  # type: ignore[arg-type]  # a test names its own
+
     async def aim(
         self,
         model: StagedModel,
@@ -140,28 +154,13 @@ class Fleet:
         robot: RobotId = ROBOT,
         key: str = TARGET,
         traceparent: str = "",
-        health_window_s: float = 1.0,
-        mode: TargetMode = TargetMode.SERVE,
-        switch_at: datetime | None = None,
-        interlocks: tuple[str, ...] = (),
         fallback: StagedModel | None = None,
+        **said: object,
     ) -> RobotTarget:
-        """Write the robot's target and nudge it."""
-        target = RobotTarget(
-            robot_id=robot,
-            generation=generation,
-            rollout_id=RolloutId("ro1"),
-            model=model.model,
-            digest=model.digest,
-            fallback=fallback.model if fallback else None,
-            fallback_digest=fallback.digest if fallback else None,
-            proof_inferences=10,
-            health_window_s=health_window_s,
-            mode=mode,
-            switch_at=switch_at,
-            interlocks=interlocks,
-            issued_at=NOW,
-        )
+        """Write the robot's target and nudge it; ``said`` as in ``target``."""
+        if fallback is not None:
+            said |= {"fallback": fallback.model, "fallback_digest": fallback.digest}
+        target = self.target(model, generation, robot_id=robot, **said)
         await publish(self.coordinator, self._signed(target, key, traceparent))
         await publish(self.coordinator, RobotNudged(robot_id=ROBOT))
         return target

@@ -9,26 +9,28 @@ import psutil
 
 from edge_bridge.disturbance.brake import Brake
 from edge_bridge.disturbance.limits import DisturbanceLimits
+from edge_bridge.disturbance.work import Work
 from tests.integration.edge_slots import tiny_models
 from tests.integration.edge_slots.rig import SETTINGS, running
 
 LIMITS = DisturbanceLimits(control_loop_p99_s=0.01, calm_s=0.0)
 
 
-def disturb(brake: Brake) -> None:
+def disturb(work: Work, brake: Brake) -> None:
     """Its loop is late, twice."""
     for _ in range(2):
-        brake.turned(1.0)
+        work.turned(1.0)
     brake.look()
 
 
 async def test_a_worker_that_loads_is_stopped_and_goes_on_where_it_stood(tmp_path: Path) -> None:
-    brake = Brake(LIMITS)
+    work = Work(LIMITS)
+    brake = Brake(LIMITS, work)
     async with running(SETTINGS, brake) as rig:
         await rig.serve(tiny_models.brightness(tmp_path, "v1"))
         (serving,) = rig.workers()
         with brake.applied(1):
-            disturb(brake)
+            disturb(work, brake)
             staging = asyncio.ensure_future(
                 rig.slots.stage(tiny_models.brightness(tmp_path, "v2", gain=0.5))
             )
@@ -49,12 +51,13 @@ async def test_a_worker_that_loads_is_stopped_and_goes_on_where_it_stood(tmp_pat
 
 
 async def test_a_shadow_sees_no_frame_meanwhile(tmp_path: Path) -> None:
-    brake = Brake(LIMITS)
+    work = Work(LIMITS)
+    brake = Brake(LIMITS, work)
     async with running(SETTINGS, brake) as rig:
         await rig.serve(tiny_models.brightness(tmp_path, "v1"))
         await rig.slots.shadow.start(tiny_models.brightness(tmp_path, "v2"))
         await rig.show()
-        disturb(brake)
+        disturb(work, brake)
         rig.push()
         await rig.until_results(2)
         assert len(rig.shadowed) == 1

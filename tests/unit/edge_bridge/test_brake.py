@@ -9,6 +9,7 @@ import pytest
 from edge_bridge.converging.sparing import sparing
 from edge_bridge.disturbance.brake import Brake
 from edge_bridge.disturbance.limits import DisturbanceLimits
+from edge_bridge.disturbance.work import Work
 from edge_bridge.errors import DisturbedError
 from fleetward.contracts.ids import Digest
 from fleetward.contracts.robots import ActivationStage
@@ -27,7 +28,9 @@ class Robot:
         self.now_s = 100.0
         self.told: list[str] = []
         self.changes = 0
-        self.brake = Brake(limits, self._changed, lambda: self.now_s)
+        self.work = Work(limits, lambda: self.now_s)
+        self.serving = self.work.serving("inference", limits.inference_p99_s)
+        self.brake = Brake(limits, self.work, self._changed, lambda: self.now_s)
 
     def pause(self) -> None:
         self.told.append("pause")
@@ -39,7 +42,7 @@ class Robot:
         """The control loop turns at 10 Hz for a while, each turn so late, and the brake looks."""
         for _ in range(round(seconds * 10)):
             self.now_s += 0.1
-            self.brake.turned(late_s)
+            self.work.turned(late_s)
             self.brake.look()
 
     def _changed(self) -> None:
@@ -67,22 +70,23 @@ def test_few_late_turns_among_many_do_not_stop_it() -> None:
     with robot.brake.applied(7), robot.brake.over(robot):
         for at in range(1000):
             robot.now_s += 0.01
-            robot.brake.turned(0.05 if at % 100 == 99 else 0.001)
+            robot.work.turned(0.05 if at % 100 == 99 else 0.001)
         robot.brake.look()
         assert robot.told == []
 
 
 def test_the_model_that_serves_is_judged_by_its_own_answers_only() -> None:
     robot = Robot()
+    assert robot.serving
     for _ in range(2):
-        robot.brake.inferred(BLUE, 0.2)
-    robot.brake.inferred(GREEN, 0.02)
+        robot.serving.inferred(BLUE, 0.2)
+    robot.serving.inferred(GREEN, 0.02)
     robot.brake.look()
     assert robot.brake.disturbed == ""
     for _ in range(2):
-        robot.brake.inferred(GREEN, 0.15)
+        robot.serving.inferred(GREEN, 0.15)
     robot.brake.look()
-    assert robot.brake.disturbed.startswith("the p99 of the serving model's inference is 150.0 ms")
+    assert robot.brake.disturbed.startswith("the p99 of inference is 150.0 ms")
     assert robot.brake.paused == "", "nothing is prepared"
 
 
@@ -141,5 +145,4 @@ def test_without_limits_nothing_is_measured() -> None:
     robot = Robot(DisturbanceLimits())
     with robot.brake.applied(7), robot.brake.over(robot):
         robot.turns(9.0)
-        robot.brake.inferred(BLUE, 9.0)
-        assert (robot.told, robot.brake.limited) == ([], False)
+        assert (robot.told, robot.serving, robot.work.limited) == ([], None, False)

@@ -18,6 +18,7 @@ from edge_bridge.link import Link
 from edge_bridge.reporting import Reporter
 from edge_bridge.settings import UplinkLimits
 from fleetward.contracts.event import Event
+from fleetward.contracts.ids import ModelName
 
 
 class SlowDisk(Journal):
@@ -30,13 +31,17 @@ class SlowDisk(Journal):
         self.is_full = False
 
     def write(
-        self, memory: Memory | None = None, facts: Sequence[Event] = (), traceparent: str = ""
+        self,
+        memory: Memory | None = None,
+        facts: Sequence[Event] = (),
+        traceparent: str = "",
+        pipeline: ModelName | None = None,
     ) -> None:
         self.asked.set()
         assert self.goes_on.wait(10)
         if self.is_full:
             raise JournalError("the disk is full.")
-        super().write(memory, facts, traceparent)
+        super().write(memory, facts, traceparent, pipeline)
 
 
 def settled(generation: int) -> Memory:

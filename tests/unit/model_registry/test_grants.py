@@ -30,7 +30,7 @@ ARM_1 = robot_id("arm-1")
 NEW, OLD = (ModelRef(model_name("detector"), version(text)) for text in ("2.0", "1.0"))
 
 
-def target(robot: str = "arm-1") -> SignedTarget:
+def target(robot: str = "arm-1", beside: tuple[RobotTarget, ...] = ()) -> SignedTarget:
     named = RobotTarget(
         robot_id=robot_id(robot),
         generation=4,
@@ -39,6 +39,7 @@ def target(robot: str = "arm-1") -> SignedTarget:
         digest=digest_of("new"),
         fallback=OLD,
         fallback_digest=digest_of("old"),
+        beside=beside,
         issued_at=NOW,
     )
     return SignedTarget(robot_id=ARM_1, payload=encode(named), key_id="k", signature=b"s" * 64)
@@ -54,6 +55,20 @@ def test_the_targets_own_digest_is_granted() -> None:
 
 def test_the_fallbacks_digest_is_granted() -> None:
     assert model_granted(target(), asks_for(digest_of("old"))) == OLD
+
+
+def test_a_model_that_the_target_names_beside_is_granted() -> None:
+    segmenter = ModelRef(model_name("segmenter"), version("1.0"))
+    entry = RobotTarget(
+        robot_id=ARM_1,
+        generation=2,
+        rollout_id=rollout_id("r-2"),
+        model=segmenter,
+        digest=digest_of("segmenter"),
+        issued_at=NOW,
+    )
+    assert model_granted(target(beside=(entry,)), asks_for(digest_of("segmenter"))) == segmenter
+    assert model_granted(target(beside=(entry,)), asks_for(digest_of("old"))) == OLD
 
 
 def test_any_other_digest_is_refused() -> None:

@@ -101,6 +101,9 @@ def test_everything_on_a_robot_or_meant_for_it_is_needed() -> None:
         fallback_digest=digest_of("fallback"),
         issued_at=NOW,
     )
+    beside = structs.replace(
+        target, digest=digest_of("beside"), fallback=None, fallback_digest=None
+    )
     robot = RobotCheckedIn(
         robot_id=RobotId("arm-2"),
         boot_id=BootId("b-1"),
@@ -114,8 +117,8 @@ def test_everything_on_a_robot_or_meant_for_it_is_needed() -> None:
         robot_id=RobotId("arm-3"), boot_id=BootId("b-1"), sequence=1, checked_in_at=NOW
     )
 
-    assert needed_digests([target], [robot, silent]) == {
-        digest_of(each) for each in ("target", "fallback", "active", "warm", "cached")
+    assert needed_digests([structs.replace(target, beside=(beside,))], [robot, silent]) == {
+        digest_of(each) for each in ("target", "fallback", "beside", "active", "warm", "cached")
     }
 
 

@@ -1,0 +1,94 @@
+"""All that one robot serves at once: its own pipeline, and those of the models that have one each."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterator, Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from edge_bridge.converging.routing import routed
+from edge_bridge.converging.targets import Distrusted, Offered
+from edge_bridge.errors import NoPipelineError
+from edge_bridge.journal import Journal
+from edge_bridge.pipeline import Heard, Pipeline, Shared
+from edge_bridge.settings import Settings
+from edge_bridge.sources.shared import SharedSource
+from edge_bridge.sources.source import Source
+from fleetward.contracts.ids import ModelName
+
+
+class Pipelines:
+    """``own`` takes every model that has no pipeline of its own.
+
+    ``sources``: where those get their frames from whose frames are not the own one's.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        source: Source,
+        sources: Mapping[ModelName, Source],
+        journal: Journal,
+        shared: Shared,
+        heard: Heard,
+    ) -> None:
+        """Raises NoPipelineError for a source of no pipeline."""
+        for name in sources:
+            if name not in settings.pipelines:
+                raise NoPipelineError(name, settings.pipelines)
+
+        def made(name: ModelName | None, settings: Settings, source: Source) -> Pipeline:
+            return Pipeline(
+                name,
+                settings,
+                source,
+                journal.memory(name),
+                shared,
+                heard,
+            )
+
+        frames = SharedSource(source)
+        self.beside = {
+            name: made(name, each, sources.get(name) or frames.tap())
+            for name, each in settings.pipelines.items()
+        }
+        self.own = made(None, settings, frames if self.beside else source)
+
+    def __iter__(self) -> Iterator[Pipeline]:
+        """The own one first."""
+        yield self.own
+        yield from self.beside.values()
+
+    def __getitem__(self, name: ModelName) -> Pipeline:
+        """That of a model; raises NoPipelineError."""
+        if name not in self.beside:
+            raise NoPipelineError(name, self.beside)
+        return self.beside[name]
+
+    def offer(self, offered: Offered) -> None:
+        """Hand each model of a target to its pipeline; one without a place is reported."""
+        found = routed(offered.target, self.beside)
+        for name, target in found.targets.items():
+            pipeline = self.own if name is None else self.beside[name]
+            pipeline.converger.offer(replace(offered, target=target))
+        for target, reason in found.refused:
+            self.distrust(Distrusted(target, reason))
+
+    def distrust(self, distrusted: Distrusted) -> None:
+        """Report a target that nothing is done about."""
+        self.own.converger.distrust(distrusted)
+
+    def withdrawn(self) -> None:
+        """A newer list of withdrawn digests was read."""
+        for pipeline in self:
+            pipeline.converger.withdrawn()
+
+    def parts(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """What runs beside the rest of the bridge, by name."""
+        return {name: part for pipeline in self for name, part in pipeline.parts().items()}
+
+    async def close(self) -> None:
+        """End every worker."""
+        for pipeline in self:
+            await pipeline.close()
