@@ -37,6 +37,7 @@ class StoreLimits(Struct, frozen=True, kw_only=True):
     models_unpinned: int = 2
     """Models nothing needs that stay anyway: a later target may want them again."""
     spool_bytes: int = 64 * MIB
+    """Telemetry that waits; its file takes up to half as much again, and 4 MiB for SQLite's log."""
 
 
 class UplinkLimits(Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bench import edge_frames, edge_rest, edge_swap
+from tests.bench import edge_frames, edge_outage, edge_rest, edge_swap
 from tests.bench.measurement import Measurement
 
 
@@ -12,4 +12,5 @@ async def measure() -> list[Measurement]:
         *await edge_frames.measure(),
         *await edge_swap.measure(),
         *await edge_rest.measure(),
+        *await edge_outage.measure(),
     ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,6 +33,9 @@ CREATE TABLE IF NOT EXISTS frames (
 CREATE UNIQUE INDEX IF NOT EXISTS numbered ON frames (boot, sequence) WHERE sequence IS NOT NULL;
 CREATE TABLE IF NOT EXISTS boots (boot TEXT PRIMARY KEY, last_sequence INTEGER NOT NULL);
 """
+_DROPPED_AT_ONCE = 256
+_LOG_BYTES = 4 * 1024 * 1024
+"""What SQLite's log ever grew to is given back down to this."""
 _UNNUMBERED = "sequence IS NULL"
 
 
@@ -59,6 +62,7 @@ class Spool:
             self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
+            self._database.execute(f"PRAGMA journal_size_limit={_LOG_BYTES}")
             self._database.executescript(_SCHEMA)
             self._database.execute(
                 "DELETE FROM boots WHERE boot NOT IN (SELECT DISTINCT boot FROM frames)"
@@ -144,6 +148,13 @@ class Spool:
                     f"the telemetry spool failed: {problem}. Free space on the robot's disk."
                 ) from problem
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """One write to the disk, whole or not at all; ``_locked`` takes back what failed."""
+        self._database.execute("BEGIN IMMEDIATE")
+        yield
+        self._database.execute("COMMIT")
+
     def _number(self, limit: int) -> None:
         (numbered,) = self._database.execute(
             f"SELECT count(*) FROM frames WHERE NOT {_UNNUMBERED}"  # noqa: S608 (a constant)
@@ -154,17 +165,16 @@ class Spool:
         ).fetchall()
         if not fresh:
             return
-        self._database.execute("BEGIN IMMEDIATE")
-        for place, boot in fresh:
-            (sequence,) = self._database.execute(
-                "INSERT INTO boots VALUES (?, 1) ON CONFLICT (boot) "
-                "DO UPDATE SET last_sequence = last_sequence + 1 RETURNING last_sequence",
-                (boot,),
-            ).fetchone()
-            self._database.execute(
-                "UPDATE frames SET sequence = ? WHERE place = ?", (sequence, place)
-            )
-        self._database.execute("COMMIT")
+        with self._transaction():
+            for place, boot in fresh:
+                (sequence,) = self._database.execute(
+                    "INSERT INTO boots VALUES (?, 1) ON CONFLICT (boot) "
+                    "DO UPDATE SET last_sequence = last_sequence + 1 RETURNING last_sequence",
+                    (boot,),
+                ).fetchone()
+                self._database.execute(
+                    "UPDATE frames SET sequence = ? WHERE place = ?", (sequence, place)
+                )
 
     def _make_room(self, wanted_bytes: int) -> int:
         """Drop every second frame of the oldest half that has no number yet, as often as needed."""
@@ -179,13 +189,20 @@ class Spool:
             doomed = places[1 : len(places) // 2 : 2] or places[:1]
             if not doomed:
                 break
-            self._database.executemany(
-                "DELETE FROM frames WHERE place = ?", [(place,) for place in doomed]
-            )
-            self.size_bytes = self._measured_bytes()
+            self._drop(doomed)
             thinned += len(doomed)
         self.frames_thinned += thinned
         return thinned
+
+    def _drop(self, places: Sequence[int]) -> None:
+        """Some at a time, so that SQLite's log stays small; each of them synced once."""
+        for start in range(0, len(places), _DROPPED_AT_ONCE):
+            some = places[start : start + _DROPPED_AT_ONCE]
+            with self._transaction():
+                self._database.executemany(
+                    "DELETE FROM frames WHERE place = ?", [(place,) for place in some]
+                )
+        self.size_bytes = self._measured_bytes()
 
     def _measured_bytes(self) -> int:
         (size_bytes,) = self._database.execute(

@@ -53,6 +53,8 @@ class Fleet:
         self.heard: list[Event] = []
         self.traceparents: dict[type[Event], str] = {}
         self.frames: dict[tuple[str, int], TelemetryFrame] = {}
+        self.renumbered: list[tuple[str, int]] = []
+        """Numbers under which another frame came once more."""
         self.stores_telemetry = True
         self.ahead = timedelta()
         """How far the hub's clock is ahead of the robot's."""
@@ -219,7 +221,9 @@ class Fleet:
         """As telemetry-ingest does: the watermark is the end of the run from frame 1."""
         for delivery in deliveries:
             frame = delivery.decode()
-            self.frames[(frame.boot_id, frame.sequence)] = frame
+            key = (frame.boot_id, frame.sequence)
+            if self.frames.setdefault(key, frame) != frame:
+                self.renumbered.append(key)
             await delivery.ack()
             if self.stores_telemetry:
                 sequence = 1
