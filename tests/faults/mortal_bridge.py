@@ -23,6 +23,7 @@ from edge_bridge.journal import Journal
 from fleetward.bus.logs import Said
 from fleetward.contracts.codec import encode
 from fleetward.contracts.event import Event
+from fleetward.contracts.ids import ModelName
 from testkit.disk_image import DiskImage
 
 STEP = "bridge."
@@ -82,10 +83,11 @@ def cut_around_memory(cuts: PowerCuts) -> None:
         memory: Memory | None = None,
         facts: Sequence[Event] = (),
         traceparent: str = "",
+        pipeline: ModelName | None = None,
     ) -> None:
         if memory is not None:
             cuts.cut(BEFORE, memory)
-        write(journal, memory, facts, traceparent)
+        write(journal, memory, facts, traceparent, pipeline)
         if memory is not None:
             cuts.cut(AFTER, memory)
 
