@@ -13,7 +13,7 @@ from pathlib import Path
 
 from typing_extensions import Buffer, Self
 
-from edge_bridge.frames import frame_of
+from edge_bridge.frames import Frame, frame_of
 from edge_bridge.sources.frame_wire import (
     LENGTH,
     MAX_ANSWER_BYTES,
@@ -28,19 +28,28 @@ from edge_bridge.sources.frame_wire import (
 class FrameClient:
     """One connection; blocking, and for one thread that sends and one that reads."""
 
-    def __init__(self, path: Path, timeout_s: float | None = None) -> None:
-        """Connect; raises OSError when no bridge listens. timeout_s: of each send and read."""
+    def __init__(self, bridge: Path | socket.socket, timeout_s: float | None = None) -> None:
+        """bridge: where it listens, or a socket that is connected to it. timeout_s: of a send or read.
+
+        Raises OSError when no bridge listens.
+        """
+        if isinstance(bridge, socket.socket):
+            self._socket = bridge
+            return
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(timeout_s)
         try:
-            self._socket.connect(os.fspath(path))
+            self._socket.connect(os.fspath(bridge))
         except OSError:
             self._socket.close()
             raise
 
     def send(self, array: Buffer, tag: int = 0) -> None:
         """Hand over a frame that was captured now; raises FrameRefusedError or OSError."""
-        frame = frame_of(array)
+        self.send_frame(frame_of(array), tag)
+
+    def send_frame(self, frame: Frame, tag: int = 0) -> None:
+        """The same of a frame; raises OSError."""
         header = FrameHeader(shape=frame.shape, dtype=frame.dtype, tag=tag)
         self._socket.sendall(packed(header))
         self._socket.sendall(frame.content)

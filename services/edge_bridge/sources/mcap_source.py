@@ -1,33 +1,21 @@
 """Frames of a recorded robot: an MCAP file's image topic, played back at the pace it was recorded.
 
-Images are ROS 2's ``sensor_msgs/msg/Image`` (rgb8, bgr8, rgba8, bgra8, mono8) and ``CompressedImage``.
-Needs the extra ``edge-bridge[mcap]``. A file that was cut off is played as far as it goes.
+Images are ROS 2's, as ``ros_image`` reads them. Needs the extra ``edge-bridge[mcap]``. A file that was
+cut off is played as far as it goes.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Generator, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edge_bridge.errors import BridgeError
-from edge_bridge.frames import Frame
 from edge_bridge.sources.played import PlayedSource, SourceLostError, Timed
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from edge_bridge.sources.ros_image import frame_of_image
 
 IMAGES = frozenset({"sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"})
-RAW_MODES = {
-    "rgb8": ("RGB", "RGB"),
-    "bgr8": ("RGB", "BGR"),
-    "rgba8": ("RGBA", "RGBA"),
-    "bgra8": ("RGBA", "BGRA"),
-    "mono8": ("L", "L"),
-}
-"""ROS encoding -> Pillow's mode, and the order of the bytes."""
 _NS_PER_S = 1e9
 
 
@@ -61,8 +49,7 @@ def _frames(
     began_ns, shown = 0, 0
     try:
         for logged_ns, message in _messages(recording, topic):
-            picture = _image(message).convert("RGB").resize((width_px, height_px))
-            frame = Frame(picture.tobytes(), (height_px, width_px, 3))
+            frame = frame_of_image(message, height_px, width_px)
             began_ns = began_ns if shown else logged_ns
             yield Timed(frame, (logged_ns - began_ns) / _NS_PER_S)
             shown += 1
@@ -93,17 +80,3 @@ def _messages(
             chosen = chosen or channel.topic
             if channel.topic == chosen:
                 yield message.log_time, decoded
-
-
-def _image(message: Any) -> Image:  # noqa: ANN401 (a class made of the schema in the file)
-    """The picture; raises ValueError for an encoding that is no picture of colours."""
-    from PIL import Image
-
-    if hasattr(message, "format"):
-        return Image.open(io.BytesIO(message.data))
-    if message.encoding not in RAW_MODES:
-        raise ValueError(f"encoding {message.encoding!r} is none of {', '.join(sorted(RAW_MODES))}")
-    mode, order = RAW_MODES[message.encoding]
-    return Image.frombuffer(
-        mode, (message.width, message.height), message.data, "raw", order, message.step, 1
-    )
