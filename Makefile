@@ -29,7 +29,7 @@ help: ## list these targets
 setup: $(STAMP) ## make .venv with everything locked (quick when nothing changed)
 	@:
 
-$(STAMP): requirements.lock tools/uv.lock tools/setup.sh tools/setup_sshd.sh $(PROJECTS)
+$(STAMP): requirements.lock tools/uv.lock tools/ros2.lock tools/setup.sh tools/setup_sshd.sh tools/setup_ros2.sh $(PROJECTS)
 	@sh tools/setup.sh
 
 .PHONY: models

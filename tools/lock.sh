@@ -39,3 +39,8 @@ rm -f deploy/requirements.lock
 # shellcheck disable=SC2086
 compile deploy/requirements.lock --constraint requirements.lock --group build \
     $(printf '%s' "$ours" | sed 's# libs/testkit/pyproject.toml##')
+
+# ROS 2 for the tests, beside what .venv holds already.
+extras=''
+compile tools/ros2.lock --constraint requirements.lock --group ros2 \
+    --no-emit-package numpy --no-emit-package pyyaml --no-emit-package setuptools

@@ -75,4 +75,8 @@ echo 'setup: libs/* and services/*'
 sh tools/setup_sshd.sh ||
     echo 'setup: no SSH server; tests that need one say what to install' >&2
 
+# --- 6. a robot's ROS 2, for the tests that join its graph -------------------------------------
+sh tools/setup_ros2.sh ||
+    echo 'setup: no ROS 2; tests that need it are skipped and say so' >&2
+
 touch .venv/setup.stamp

@@ -16,6 +16,8 @@ _SOURCE = (
     "VIDEO",
     "RECORDING",
     "RECORDING_TOPIC",
+    "ROS2_IMAGE_TOPIC",
+    "ROS2_RESULT_TOPIC",
 )
 _OWN = (
     *_SOURCE,

@@ -14,6 +14,7 @@ from edge_bridge.disturbance.limits import DisturbanceLimits
 from edge_bridge.fetching.transfer import FetchLimits
 from edge_bridge.pipeline_variables import names_in, refuse_unknown, variables_of
 from edge_bridge.recorder.limits import RecorderLimits
+from edge_bridge.ros2.source import Ros2Topics
 from edge_bridge.telemetry.columns import FrameLimits
 from edge_bridge.workers.slot_settings import SlotSettings
 from fleetward.bus.connection import BusSettings
@@ -70,6 +71,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     recording: Path | None = None
     """An MCAP file whose images to play back (see ``mcap_source``)."""
     recording_topic: str | None = None
+    ros2: Ros2Topics | None = None
+    """Images of the robot's ROS 2 (see ``Ros2Source``)."""
     frame_rate_hz: float = 10.0
     frame_height_px: int = 320
     frame_width_px: int = 320
@@ -148,6 +151,16 @@ def _slots(environment: Environment) -> SlotSettings:
     )
 
 
+def _ros2(environment: Environment) -> Ros2Topics | None:
+    """None: this robot's images come from elsewhere."""
+    image_topic = environment.optional_text("FLEETWARD_ROS2_IMAGE_TOPIC")
+    if image_topic is None:
+        return None
+    topics = Ros2Topics(image_topic=image_topic)
+    result_topic = environment.text("FLEETWARD_ROS2_RESULT_TOPIC", topics.result_topic)
+    return replace(topics, result_topic=result_topic)
+
+
 def _recorder(environment: Environment) -> RecorderLimits:
     """Off unless FLEETWARD_RECORDER says ``on``."""
     limits = RecorderLimits()
@@ -201,6 +214,7 @@ def _of_one(variables: Mapping[str, str]) -> Settings:
         video=environment.optional_path("FLEETWARD_VIDEO"),
         recording=environment.optional_path("FLEETWARD_RECORDING"),
         recording_topic=environment.optional_text("FLEETWARD_RECORDING_TOPIC"),
+        ros2=_ros2(environment),
         facts_path=environment.optional_path("FLEETWARD_FACTS_FILE"),
     )
     return replace(

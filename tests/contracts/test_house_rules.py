@@ -105,7 +105,11 @@ def test_every_package_folder_is_listed_for_shipping(folder: Path) -> None:
 
 
 def test_the_lock_has_a_hash_for_everything_and_names_no_host() -> None:
-    for lock in (ROOT / "requirements.lock", ROOT / "tools" / "uv.lock"):
+    for lock in (
+        ROOT / "requirements.lock",
+        ROOT / "tools" / "ros2.lock",
+        ROOT / "tools" / "uv.lock",
+    ):
         text = lock.read_text("utf-8")
         entries = [entry for entry in text.replace("\\\n", " ").splitlines() if entry.strip()]
         assert entries

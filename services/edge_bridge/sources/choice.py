@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
+from edge_bridge.ros2.source import Ros2Source
 from edge_bridge.settings import Settings
 from edge_bridge.sources.frame_socket import SocketSource
 from edge_bridge.sources.mcap_source import mcap_source
@@ -62,6 +63,7 @@ _VARIABLES = {
     "FLEETWARD_FRAME_SOCKET": "frame_socket",
     "FLEETWARD_VIDEO": "video",
     "FLEETWARD_RECORDING": "recording",
+    "FLEETWARD_ROS2_IMAGE_TOPIC": "ros2",
 }
 
 
@@ -74,6 +76,11 @@ def _of_one(settings: Settings) -> Frames | None:
     if settings.frame_socket is not None:
         served = SocketSource(settings.frame_socket, settings.slots.frame_limit_bytes)
         return Frames(served, served.answer)
+    if settings.ros2 is not None:
+        joined = Ros2Source(
+            settings.ros2, height_px=settings.frame_height_px, width_px=settings.frame_width_px
+        )
+        return Frames(joined, joined.answer)
     source = _played(settings)
     return None if source is None else Frames(source)
 
