@@ -2,7 +2,7 @@
 
 What programs wrote and did not fsync is in the mounted file system's memory and not in the image, so
 a copy of the image is what a robot finds after a power cut once its file system replayed its journal.
-The device behaves: what it was given is kept, in the order it was given (docs/adr/0016).
+The device behaves: what it was given is kept, in the order it was given (docs/adr/0018).
 """
 
 from __future__ import annotations
