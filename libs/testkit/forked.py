@@ -25,6 +25,8 @@ from fleetward.local.child import Child, Command, die_with_parent
 PRELOADED = (
     "alerting.__main__",
     "edge_bridge.__main__",
+    "edge_bridge.fetching.arrival",
+    "edge_bridge.workers.distance",
     "fleetward.cli.__main__",
     "model_registry.__main__",
     "rollout_coordinator.__main__",

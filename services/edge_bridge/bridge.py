@@ -14,8 +14,6 @@ from secrets import token_hex
 from types import TracebackType
 from typing import Any
 
-import aiohttp
-
 from edge_bridge.check_in import Speaker
 from edge_bridge.converging.needs import Needs
 from edge_bridge.converging.receipts import Receipts
@@ -25,6 +23,7 @@ from edge_bridge.converging.trust import Trust
 from edge_bridge.converging.withdrawals import WithdrawnDigests
 from edge_bridge.disturbance.work import Work
 from edge_bridge.facts import Facts
+from edge_bridge.fetching.web import Web
 from edge_bridge.frames import FrameType
 from edge_bridge.journal import Journal
 from edge_bridge.link import Link
@@ -166,7 +165,7 @@ class Bridge:
         await asyncio.wait(self._tasks, timeout=self._settings.stop_timeout_s)
         await self._pipelines.close()
         await self._link.close(self._settings.stop_timeout_s / 3)
-        await self._session.close()
+        await self._web.close()
         await self.black_box.stop()
         self._journal.close()
         self._spool.close()
@@ -207,7 +206,7 @@ class Bridge:
             on_turn=self.record,
         )
         serving = lambda: self._pipelines.own.slots.active  # noqa: E731 (asked later)
-        self.black_box.connect(self._link, self._session, self._trust, serving, self._reporter)
+        self.black_box.connect(self._link, self._web.session, self._trust, serving, self._reporter)
 
     def _build_uplink(self) -> None:
         """What is written down and sent."""
@@ -231,7 +230,7 @@ class Bridge:
             limit_bytes=settings.store.models_bytes,
             reserve_bytes=settings.store.reserve_bytes,
         )
-        self._session = aiohttp.ClientSession(auto_decompress=False)
+        self._web = Web()
         self._withdrawn = WithdrawnDigests(settings.state_dir / "withdrawn.msgpack", self._trust)
         self._pipelines = Pipelines(
             settings,
@@ -255,9 +254,9 @@ class Bridge:
             receipts=Receipts(settings.credentials, self.boot_id, Surroundings(settings.host_root)),
             registry=self._registry,
             reporter=self._reporter,
-            session=self._session,
             store=self._store,
             trust=self._trust,
+            web=self._web,
             withdrawn=self._withdrawn,
             work=self._work,
         )

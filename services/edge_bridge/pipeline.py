@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import aiohttp
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -23,6 +22,7 @@ from edge_bridge.disturbance.brake import Brake
 from edge_bridge.disturbance.work import Work
 from edge_bridge.facts import Facts
 from edge_bridge.fetching.fetch import Fetcher
+from edge_bridge.fetching.web import Web
 from edge_bridge.frames import FrameType
 from edge_bridge.reporting import Reporter
 from edge_bridge.settings import Settings
@@ -43,9 +43,9 @@ class Shared(Struct, frozen=True, kw_only=True):
     receipts: Receipts
     registry: Registry
     reporter: Reporter
-    session: aiohttp.ClientSession
     store: ModelStore
     trust: Trust
+    web: Web
     withdrawn: WithdrawnDigests
     work: Work
 
@@ -144,7 +144,7 @@ class Pipeline:
     def _made_fetcher(self) -> Fetcher:
         shared = self._shared
         return Fetcher(
-            shared.session,
+            shared.web.session,
             shared.registry.grant,
             shared.store,
             shared.trust,

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from edge_bridge.backends.choice import CHOICES
 from edge_bridge.converging.health import HealthBounds
 from edge_bridge.disturbance.limits import DisturbanceLimits
-from edge_bridge.fetching.transfer import FetchLimits
+from edge_bridge.fetching.limits import FetchLimits
 from edge_bridge.pipeline_variables import names_in, refuse_unknown, variables_of
 from edge_bridge.recorder.limits import RecorderLimits
 from edge_bridge.ros2.source import Ros2Topics

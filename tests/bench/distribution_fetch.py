@@ -23,7 +23,7 @@ import msgspec
 from aiohttp import web
 from rich.console import Console
 
-from edge_bridge.fetching.transfer import FetchLimits
+from edge_bridge.fetching.limits import FetchLimits
 from edge_bridge.site_cache.proxy import CachingProxy, ProxyLimits
 from edge_bridge.site_cache.range_cache import RangeCache
 from fleetward.contracts.codec import encode

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from edge_bridge.fetching.fetch import Fetcher
-from edge_bridge.fetching.transfer import FetchLimits
+from edge_bridge.fetching.limits import FetchLimits
 from edge_bridge.store import ModelStore
 from fleetward.contracts.codec import decode, encode
 from fleetward.contracts.ids import Digest, ModelRef, RobotId, RolloutId
@@ -76,7 +76,7 @@ async def fetch(directory: Path, published: Published, limits: FetchLimits) -> N
         return granted
 
     async with aiohttp.ClientSession(auto_decompress=False) as session:
-        fetcher = Fetcher(session, grant, store, _Listing(manifest), limits)
+        fetcher = Fetcher(lambda: session, grant, store, _Listing(manifest), limits)
         await fetcher.fetch(target, frozenset())
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-import aiohttp
 from msgspec.structs import replace
 
 from edge_bridge.converging.converge import Cost
@@ -22,15 +23,23 @@ from edge_bridge.errors import (
     DigestMismatchError,
     ManifestRefusedError,
 )
-from edge_bridge.fetching.arrival import Arrival, Wanted
-from edge_bridge.fetching.transfer import Budget, FetchLimits, Transfer
+from edge_bridge.fetching.limits import FetchLimits
 from edge_bridge.store import ModelStore
 from fleetward.bus.logs import log
 from fleetward.contracts.ids import Digest
 from fleetward.contracts.registry import FetchGranted
 from fleetward.contracts.robots import Fetching, RobotTarget
 
+if TYPE_CHECKING:
+    import aiohttp
+
+    from edge_bridge.fetching.arrival import Wanted
+    from edge_bridge.fetching.transfer import Transfer
+
 _logger = logging.getLogger(__name__)
+
+_MACHINERY = "edge_bridge.fetching.arrival"
+"""Brings HTTP and arithmetic over tensors with it, 20 MiB that a robot at rest need not hold."""
 
 
 async def _at_once() -> None:
@@ -47,7 +56,7 @@ class Fetcher:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        session: Callable[[], aiohttp.ClientSession],
         grant: Grant,
         store: ModelStore,
         listings: Listings,
@@ -88,6 +97,10 @@ class Fetcher:
     ) -> Cost:
         grant = self._granting(target.digest)
         granted = await grant()
+        await asyncio.to_thread(import_module, _MACHINERY)  # in a thread: frames go on
+        from edge_bridge.fetching.arrival import Wanted
+        from edge_bridge.fetching.transfer import Budget, Transfer
+
         manifest = verified_manifest(self._listings, granted.signed, target)
         if manifest.chunks is None:
             raise ManifestRefusedError(
@@ -95,12 +108,13 @@ class Fetcher:
             )
         await asyncio.to_thread(self._store.make_room, target.digest, manifest.size_bytes, pinned)
         spending = self._store.spending(target.digest, target.generation)
+        budget = Budget(model=target.model, cap_bytes=target.byte_cap, before_bytes=spent_bytes)
         transfer = Transfer(
-            self._session,
+            self._session(),
             grant,
             granted,
             chunks=manifest.chunks.digest,
-            budget=Budget(model=target.model, cap_bytes=target.byte_cap, before_bytes=spent_bytes),
+            budget=budget,
             spending=await asyncio.to_thread(spending.open),
             limits=self._limits,
             received=self._count,
@@ -115,6 +129,8 @@ class Fetcher:
 
     async def _arrive(self, wanted: Wanted, transfer: Transfer) -> None:
         """Once more when the whole is wrong: then a chunk changed on the disk since it came."""
+        from edge_bridge.fetching.arrival import Arrival
+
         held = await asyncio.to_thread(self._store.held)
         held.pop(wanted.manifest.digest, None)
         for digest in sorted(self._store.digests() - held.keys() - {wanted.manifest.digest}):

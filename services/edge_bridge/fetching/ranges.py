@@ -10,6 +10,7 @@ from msgspec import Struct
 from yarl import URL
 
 from edge_bridge.errors import FetchInterruptedError, FetchRefusedError
+from edge_bridge.fetching.limits import RangeLimits
 from edge_bridge.fetching.throttle import Throttle
 
 _PARTIAL_CONTENT = 206
@@ -46,23 +47,6 @@ class Range(Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"bytes {self.offset} to {self.offset + self.length}"
-
-
-class RangeLimits(Struct, frozen=True, kw_only=True):
-    """How much one ranged GET asks for and how patient it is."""
-
-    range_bytes: int = 8 * 1024 * 1024
-    block_bytes: int = 1024 * 1024
-    connect_timeout_s: float = 10.0
-    stall_timeout_s: float = 10.0
-    """No byte for so long ends the attempt."""
-    slowest_bytes_per_s: float = 4 * 1024
-    """A range slower than this on the whole ends too: a drip must not hold a rollout."""
-
-    def deadline_s(self, length: int, throttle: Throttle) -> float:
-        """The longest that ``length`` bytes may take."""
-        slowest = min(self.slowest_bytes_per_s, (throttle.bytes_per_s or float("inf")) / 2)
-        return self.connect_timeout_s + self.stall_timeout_s + length / slowest
 
 
 async def read_range(

@@ -11,7 +11,8 @@ import aiohttp
 from msgspec import Struct
 
 from edge_bridge.errors import ByteCapError, FetchInterruptedError, FetchRefusedError
-from edge_bridge.fetching.ranges import Range, RangeLimits, Take, UrlExpiredError, read_range
+from edge_bridge.fetching.limits import FetchLimits
+from edge_bridge.fetching.ranges import Range, Take, UrlExpiredError, read_range
 from edge_bridge.fetching.site import Route
 from edge_bridge.fetching.spending import Spending
 from edge_bridge.fetching.throttle import Throttle
@@ -24,24 +25,6 @@ from fleetward.delivery.fetch_plan import Need
 _logger = logging.getLogger(__name__)
 MAX_REMARKS = 8
 """A report stays small; the log has them all."""
-
-
-class FetchLimits(Struct, frozen=True, kw_only=True):
-    """How a whole transfer is bounded."""
-
-    ranges: RangeLimits = RangeLimits()
-    bytes_per_s: float | None = None
-    """The most that a fetch takes of the link; None: all of it."""
-    site_cache: str | None = None
-    """The base URL of a caching proxy on this site, put in place of the object store's."""
-    cache_patience_s: float = 60.0
-    """A cache is silent while it fetches a whole range for somebody else."""
-    attempts_without_progress: int = 4
-    """Ranges that may fail one after the other before the caller waits longer."""
-    retry_wait_s: float = 0.2
-    retry_wait_limit_s: float = 5.0
-    whole_attempts: int = 2
-    """Wrong bytes are fetched once more, in case the disk or the way was to blame."""
 
 
 class Budget(Struct, frozen=True, kw_only=True):

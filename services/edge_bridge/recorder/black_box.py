@@ -10,9 +10,8 @@ import logging
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timezone
 from secrets import token_hex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import msgspec
 from msgspec import Struct
 
@@ -42,6 +41,9 @@ from fleetward.contracts.event import Event
 from fleetward.contracts.ids import RecordingId
 from fleetward.contracts.recordings import AFTER_S, BEFORE_S, RecordingRequested
 from fleetward.contracts.telemetry import TelemetryFrame
+
+if TYPE_CHECKING:
+    import aiohttp
 
 _logger = logging.getLogger(__name__)
 
@@ -129,7 +131,7 @@ class BlackBox:
             self._recorder.later(lambda: messages.fact(event, at_ns))
 
     def sampled(self, frame: TelemetryFrame) -> None:
-        """Samples of some 250 ms, of which the chosen ones are kept."""
+        """A frame of samples, of which the chosen ones are kept."""
         if self._recorder is not None:
             chosen = frozenset(self._limits.signals)
             self._recorder.later(lambda: messages.samples(frame, chosen))
@@ -167,7 +169,7 @@ class BlackBox:
     def connect(
         self,
         link: Link,
-        session: aiohttp.ClientSession,
+        session: Callable[[], aiohttp.ClientSession],
         trust: Trust,
         serving: Callable[[], StagedModel | None],
         reporter: Reporter,
@@ -182,7 +184,7 @@ class BlackBox:
             recorder=self._recorder,
             incidents=self._incidents,
             link=link,
-            uploader=Uploader(robot_id, link, session, limits),
+            uploader=Uploader(robot_id, link, session(), limits),
             cutter=Cutter(
                 robot_id,
                 self._recorder,

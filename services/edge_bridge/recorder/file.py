@@ -12,17 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
-from mcap.exceptions import McapError
-from mcap.reader import NonSeekingReader
-from mcap.writer import CompressionType, IndexType, Writer
 from msgspec import Struct
 
 PROFILE = "fleetward"
 METADATA = "fleetward.recording"
 RECORD_LIMIT_BYTES = 64 * 1024 * 1024
 """A record that claims to be longer is damage, not a message."""
-_CUT_OFF = (McapError, struct.error, UnicodeDecodeError, ValueError)
-"""What the library raises where a file ends in the middle of something."""
 
 
 class Recorded(Struct, frozen=True, kw_only=True):
@@ -41,6 +36,8 @@ class RecordingFile:
     """Writes messages into an open file; channels and schemas are declared as they first come."""
 
     def __init__(self, file: IO[bytes], *, compressed: bool) -> None:
+        from mcap.writer import CompressionType, IndexType, Writer
+
         self._writer = Writer(
             file,
             compression=CompressionType.ZSTD if compressed else CompressionType.NONE,
@@ -92,6 +89,10 @@ class RecordingFile:
 
 def messages_in(path: Path) -> Iterator[Recorded]:
     """The messages of a file in its order, as far as it goes; none of a file that is gone."""
+    from mcap.exceptions import McapError
+    from mcap.reader import NonSeekingReader
+
+    cut_off = (McapError, struct.error, UnicodeDecodeError, ValueError)
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -109,7 +110,7 @@ def messages_in(path: Path) -> Iterator[Recorded]:
                     schema_encoding=schema.encoding if schema else "",
                     schema=schema.data if schema else b"",
                 )
-        except _CUT_OFF:
+        except cut_off:
             return
 
 

@@ -10,7 +10,6 @@ from collections.abc import Collection
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from edge_bridge.recorder.file import Recorded
 from edge_bridge.workers.inference_done import InferenceDone
@@ -49,7 +48,9 @@ def fact(event: Event, at_ns: int) -> Recorded:
 
 
 def samples(frame: TelemetryFrame, chosen: Collection[str]) -> Recorded | None:
-    """The chosen signals of up to 250 ms: by name, pairs of unix ns and value; None without any."""
+    """The chosen signals of a frame: by name, pairs of unix ns and value; None without any."""
+    import numpy as np
+
     index = np.frombuffer(frame.series_index, dtype="<u2")
     at_us = np.frombuffer(frame.offsets_us, dtype="<u4").astype(np.int64)
     values = np.frombuffer(frame.values, dtype="<f8")

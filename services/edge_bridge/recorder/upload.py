@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
-
-import aiohttp
+from typing import TYPE_CHECKING, Any
 
 from edge_bridge.errors import BridgeError, TransientError
 from edge_bridge.fetching.throttle import Throttle
@@ -25,6 +23,9 @@ from fleetward.contracts.recordings import (
     RecordingMade,
     UploadGranted,
 )
+
+if TYPE_CHECKING:
+    import aiohttp
 
 _OK = 200
 _REFUSED_FOR_GOOD = frozenset({"RecordingRefusedError"})
@@ -121,6 +122,8 @@ class Uploader:
         sending.result()
 
     async def _put_part(self, url: str, path: Path, start: int, length: int) -> None:
+        import aiohttp
+
         timeout = aiohttp.ClientTimeout(total=None)  # whether it stalls is seen by what leaves
         try:
             async with self._session.put(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 import threading
 import time
 from collections.abc import Mapping
 
-import numpy as np
 from msgspec import Struct
 
 from fleetward.contracts.ids import BootId, RobotId
@@ -80,16 +80,16 @@ class Recorder:
             return None
         index, at_ns, values = zip(*samples, strict=True)
         started_at_ns = min(at_ns)
-        offsets_us = (np.array(at_ns, dtype=np.int64) - started_at_ns) // _NS_PER_US
+        offsets_us = [min((at - started_at_ns) // _NS_PER_US, _LONGEST_US) for at in at_ns]
         return TelemetryFrame(
             robot_id=self._robot_id,
             boot_id=self._boot_id,
             sequence=0,
             started_at_ns=started_at_ns,
             series=tuple(Series(signal=name, attributes=dict(pairs)) for name, pairs in series),
-            series_index=np.array(index, dtype="<u2").tobytes(),
-            offsets_us=offsets_us.clip(0, _LONGEST_US).astype("<u4").tobytes(),
-            values=np.array(values, dtype="<f8").tobytes(),
+            series_index=struct.pack(f"<{len(index)}H", *index),
+            offsets_us=struct.pack(f"<{len(index)}I", *offsets_us),
+            values=struct.pack(f"<{len(index)}d", *values),
         )
 
     def _index_of(self, key: _SeriesKey) -> int | None:

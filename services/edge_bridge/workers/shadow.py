@@ -7,7 +7,9 @@ or hangs, its worker ends and the frames of the one that serves are as they were
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from importlib import import_module
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -20,6 +22,8 @@ from edge_bridge.workers.ring import FrameRing
 from edge_bridge.workers.slot import StagedModel, Ticket, WorkerSlot
 from edge_bridge.workers.slot_settings import SlotSettings
 
+_ARITHMETIC = "edge_bridge.workers.distance"
+"""Loaded when there is something to compare, and not while frames wait."""
 MAX_OPEN = 16
 """Frames of which one answer is still to come; older ones are not compared any more."""
 
@@ -66,6 +70,7 @@ class Shadow:
     async def start(self, model: StagedModel) -> Ready:
         """Load and warm up beside what serves; raises LoadFailedError, WarmUpFailedError."""
         await self.stop()
+        await asyncio.to_thread(import_module, _ARITHMETIC)
         slot = self._loading = WorkerSlot(model, self._settings, self._ring, self)
         try:
             ready = await slot.load(brake=self._brake, idle=True)

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from edge_bridge.bridge import Bridge
-from edge_bridge.fetching.ranges import RangeLimits
-from edge_bridge.fetching.transfer import FetchLimits
+from edge_bridge.fetching.limits import FetchLimits, RangeLimits
 from edge_bridge.state_dir import AlreadyRunningError
 from edge_bridge.telemetry.spool import Spool
 from edge_bridge.workers.slot import StagedModel

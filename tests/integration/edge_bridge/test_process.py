@@ -26,6 +26,10 @@ from tests.integration.edge_slots import tiny_models
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = f"00-{TRACE_ID}-b7ad6b7169203331-01"
 READY_WAIT_S = 60.0
+COMPILED_AT_REST = frozenset(
+    {"PIL", "_cffi_backend", "cryptography", "msgspec", "nacl", "pillow.libs", "psutil"}
+)
+"""Packages whose machine code a bridge at rest needs: for signatures, facts, and the test's pictures."""
 
 
 @pytest.fixture
@@ -181,6 +185,14 @@ async def test_a_bridge_without_its_settings_says_which_one(tmp_path: Path) -> N
     _, errors = await process.communicate()
     assert process.returncode == 1
     assert b"FLEETWARD_STATE_DIR is not set" in errors
+
+
+async def test_a_bridge_at_rest_holds_no_library_of_what_it_does_not_do(fleet: Fleet) -> None:
+    async with bridge_process(fleet) as process:
+        await fleet.stored(lambda frames: len(frames) > 0)
+        mapped = Path(f"/proc/{process.pid}/maps").read_text()
+    held = {line.partition("/site-packages/")[2] for line in mapped.splitlines()} - {""}
+    assert {path.partition("/")[0].partition(".cpython")[0] for path in held} <= COMPILED_AT_REST
 
 
 def _spooled(path: Path) -> int:

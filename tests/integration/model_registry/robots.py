@@ -10,7 +10,7 @@ import aiohttp
 
 from edge_bridge.converging.converge import Cost
 from edge_bridge.fetching.fetch import Fetcher
-from edge_bridge.fetching.transfer import FetchLimits
+from edge_bridge.fetching.limits import FetchLimits
 from edge_bridge.store import ModelStore
 from fleetward.bus.publish import publish
 from fleetward.bus.requests import ask
@@ -54,7 +54,7 @@ class Robot:
             issued_at=NOW,
         )
         async with aiohttp.ClientSession(auto_decompress=False) as session:
-            fetcher = Fetcher(session, self._grant, self.store, self, limits)
+            fetcher = Fetcher(lambda: session, self._grant, self.store, self, limits)
             return await fetcher.fetch(target, self.store.digests())
 
     def listed(self, model: ModelRef) -> Listed:

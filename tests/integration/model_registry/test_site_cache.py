@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from edge_bridge.fetching.transfer import FetchLimits
+from edge_bridge.fetching.limits import FetchLimits
 from edge_bridge.site_cache.proxy import CachingProxy, ProxyLimits
 from edge_bridge.site_cache.range_cache import RangeCache
 from fleetward.client import Fleet

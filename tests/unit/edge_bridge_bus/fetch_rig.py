@@ -9,8 +9,7 @@ import aiohttp
 
 from edge_bridge.converging.converge import Cost
 from edge_bridge.fetching.fetch import Fetcher
-from edge_bridge.fetching.ranges import RangeLimits
-from edge_bridge.fetching.transfer import FetchLimits
+from edge_bridge.fetching.limits import FetchLimits, RangeLimits
 from edge_bridge.files import Disk
 from edge_bridge.store import ModelStore
 from fleetward.contracts.ids import Digest
@@ -84,7 +83,9 @@ class Rig:
         self, limits: FetchLimits = LIMITS, target: RobotTarget | None = None, spent_bytes: int = 0
     ) -> Cost:
         async with aiohttp.ClientSession(auto_decompress=False) as session:
-            fetcher = Fetcher(session, self.registry.grant, self.store, self.registry, limits)
+            fetcher = Fetcher(
+                lambda: session, self.registry.grant, self.store, self.registry, limits
+            )
             return await fetcher.fetch(target or self.target, frozenset(), spent_bytes)
 
     def assert_arrived(self, content: bytes = CONTENT) -> None:

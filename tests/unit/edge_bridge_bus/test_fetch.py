@@ -17,8 +17,7 @@ from edge_bridge.errors import (
     FetchRefusedError,
     ManifestRefusedError,
 )
-from edge_bridge.fetching.ranges import RangeLimits
-from edge_bridge.fetching.transfer import FetchLimits
+from edge_bridge.fetching.limits import FetchLimits, RangeLimits
 from fleetward.contracts.codec import encode
 from fleetward.contracts.ids import ModelName, ModelRef, Version
 from fleetward.delivery.manifest import encode_manifest

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from edge_bridge.errors import ByteCapError, FetchInterruptedError
-from edge_bridge.fetching.transfer import FetchLimits
+from edge_bridge.fetching.limits import FetchLimits
 from fleetward.contracts.robots import RobotTarget
 from tests.unit.edge_bridge_bus.fetch_rig import CONTENT, LIMITS, RANGE_BYTES, Rig
 from tests.unit.edge_bridge_bus.object_server import target_for

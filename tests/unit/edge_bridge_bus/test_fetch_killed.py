@@ -37,7 +37,7 @@ async def main(directory):
         def listed(self, model):
             return listed(granted.signed.payload, manifest.digest, 1, fallback=False)
     async with aiohttp.ClientSession(auto_decompress=False) as session:
-        await Fetcher(session, grant, store, Listing(), LIMITS).fetch(target, frozenset())
+        await Fetcher(lambda: session, grant, store, Listing(), LIMITS).fetch(target, frozenset())
 
 asyncio.run(main(Path(sys.argv[1])))
 """

@@ -47,7 +47,7 @@ class Site:
         store = ModelStore(self.rig.models / name, limit_bytes=10**9, reserve_bytes=0)
         async with aiohttp.ClientSession(auto_decompress=False) as session:
             registry = self.rig.registry
-            fetcher = Fetcher(session, registry.grant, store, registry, self.limits)
+            fetcher = Fetcher(lambda: session, registry.grant, store, registry, self.limits)
             cost = await fetcher.fetch(self.rig.target, frozenset())
         assert store.files.digest(store.path(self.rig.target.digest)) == self.rig.target.digest
         return cost

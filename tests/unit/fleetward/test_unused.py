@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetward.trust.unused import hidden
+from fleetward.unused import hidden
 
 NAME = "imported_in_case"
 
