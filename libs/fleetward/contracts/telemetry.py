@@ -34,7 +34,7 @@ class Series(Struct, frozen=True, kw_only=True):
 
 
 class TelemetryFrame(Event, frozen=True, kw_only=True):
-    """Up to 250 ms of samples of one robot.
+    """The samples of one robot of 250 ms, or of a second while it infers nothing.
 
     ``series_index`` uint16, ``offsets_us`` uint32 (after ``started_at_ns``), ``values`` float64:
     three packed little-endian arrays of the same length n. ``sequence`` counts frames from 1

@@ -29,6 +29,10 @@ class FrameLimits(Struct, frozen=True, kw_only=True):
     """What one frame may hold; telemetry-ingest refuses more."""
 
     period_s: float = 0.25
+    rest_period_s: float = 1.0
+    """A robot that infers nothing is heard of less often: each frame costs the disk and the link."""
+    rest_samples: int = 128
+    """So many samples are sent at once even then."""
     max_samples: int = 8_192
     max_series: int = 256
     max_attributes: int = MAX_ATTRIBUTES
@@ -69,6 +73,11 @@ class Recorder:
                 self.samples_refused += 1
                 return
             self._samples.append((index, time.time_ns() if at_ns is None else at_ns, value))
+
+    @property
+    def waiting(self) -> int:
+        """Samples that the next cut gives."""
+        return len(self._samples)
 
     def cut(self) -> TelemetryFrame | None:
         """What was recorded since the last cut, without a sequence yet; None when nothing was."""

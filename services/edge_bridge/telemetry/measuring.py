@@ -18,6 +18,7 @@ from edge_bridge.telemetry.spool import Spool, SpoolError
 from edge_bridge.telemetry.vitals import ControlLoopProbe, Vitals
 from edge_bridge.workers.inference_done import InferenceDone
 from fleetward.bus.logs import log
+from fleetward.bus.waiting import happens
 from fleetward.contracts import signals
 from fleetward.contracts.ids import ModelName
 from fleetward.contracts.telemetry import DIGEST_ATTRIBUTE, MODEL_ATTRIBUTE, TelemetryFrame
@@ -52,6 +53,8 @@ class Measuring:
         self._link = link
         self._pipelines = pipelines
         self._slots = pipelines.own.slots
+        self._inferring = asyncio.Event()
+        """There was a result since the last frame of samples."""
         self._vitals = Vitals(settings.state_dir, settings.host_root)
         self._probe: ControlLoopProbe | None = None
         if settings.control_probe_hz > 0:
@@ -83,6 +86,7 @@ class Measuring:
 
     def shadowed(self, done: InferenceDone) -> None:
         """The same of an inference that nobody gets: what it says of the model, and nothing else."""
+        self._inferring.set()
         of_model = {DIGEST_ATTRIBUTE: done.digest, **_of_pipeline(done.pipeline)}
         record = self._recorder.record
         if done.error is not None:
@@ -98,7 +102,7 @@ class Measuring:
 
     async def _spool_frames(self) -> None:
         while True:
-            await asyncio.sleep(self._settings.frames.period_s)
+            await self._due()
             frame = self._recorder.cut()
             if frame is None:
                 continue
@@ -111,6 +115,14 @@ class Measuring:
             if thinned:
                 log(_logger, "telemetry.thinned", level=logging.WARNING, frames=thinned)
             self._sender.spooled()
+
+    async def _due(self) -> None:
+        """Until a frame is worth what it costs."""
+        limits = self._settings.frames
+        await asyncio.sleep(limits.period_s)
+        if self._recorder.waiting < limits.rest_samples:
+            await happens(self._inferring, limits.rest_period_s - limits.period_s)
+        self._inferring.clear()
 
     async def _measure_vitals(self) -> None:
         before_s, captured_before = time.monotonic(), self._slots.ledger.frames_captured

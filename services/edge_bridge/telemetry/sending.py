@@ -84,7 +84,7 @@ class FrameSender:
                 )
                 continue
             failures = 0
-            if sent == 0:
+            if sent < self._limits.frames_in_flight:
                 await self._idle()
 
     async def _send_batch(self, connection: Client) -> int | None:
@@ -124,10 +124,12 @@ class FrameSender:
         return True
 
     async def _idle(self) -> None:
-        """Until a frame is spooled, or until sent frames wait too long to be reported stored."""
-        await happens(self._fresh, _IDLE_S)
-        if time.monotonic() - self._progressed_s > self._limits.resend_after_s:
-            self.begin_again()
+        """Until a frame is spooled, or until sent frames wait to be reported stored, perhaps too long."""
+        while not await happens(self._fresh, _IDLE_S):
+            if time.monotonic() - self._progressed_s > self._limits.resend_after_s:
+                self.begin_again()
+            elif self._spool.size_bytes:
+                return
 
 
 def message_id(frame: TelemetryFrame) -> str:

@@ -56,7 +56,7 @@ class ControlLoopProbe:
     def __init__(self, record: Record, rate_hz: float) -> None:
         self._record = record
         self._period_s = 1.0 / rate_hz
-        self._stop = threading.Event()
+        self._stopped = False
         self._thread = threading.Thread(target=self._run, name="control-loop-probe", daemon=True)
 
     def start(self) -> None:
@@ -65,12 +65,13 @@ class ControlLoopProbe:
 
     def stop(self) -> None:
         """End within one period."""
-        self._stop.set()
+        self._stopped = True
         self._thread.join()
 
     def _run(self) -> None:
         due_s = time.monotonic() + self._period_s
-        while not self._stop.wait(max(0.0, due_s - time.monotonic())):
+        while not self._stopped:
+            time.sleep(max(0.0, due_s - time.monotonic()))
             late_s = time.monotonic() - due_s
             self._record(CONTROL_LOOP_DURATION.name, max(0.0, late_s))
             due_s = max(due_s, due_s + late_s) + self._period_s

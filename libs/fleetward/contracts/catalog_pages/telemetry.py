@@ -14,7 +14,7 @@ EVENTS: tuple[EventRow, ...] = (
         subject="robot.telemetry.v1.{robot_id}",
         producers=(_P.ROBOT,),
         stream=_S.TELEMETRY,
-        rate="4 per robot and second",
+        rate="4 per robot and second, 1 while it infers nothing",
         size_limit_bytes=256 * 1024,
         listeners=PEOPLE,
     ),
