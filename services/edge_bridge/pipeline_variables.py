@@ -30,6 +30,7 @@ _OWN = (
     "TENSORRT_DLA_CORE",
     "TENSORRT_OPTIMIZATION_LEVEL",
     "TENSORRT_WORKSPACE_MIB",
+    "WORKER_GROWTH_MIB",
 )
 """What a pipeline may be told for itself; the rest a robot has once."""
 

@@ -148,6 +148,9 @@ def _slots(environment: Environment) -> SlotSettings:
         slots,
         backend=environment.choice("FLEETWARD_BACKEND", CHOICES, slots.backend),
         engines=engines,
+        growth_limit_bytes=int(
+            environment.number("FLEETWARD_WORKER_GROWTH_MIB", slots.growth_limit_bytes / MIB) * MIB
+        ),
     )
 
 

@@ -141,6 +141,10 @@ class Shadow:
             self._slot = None
             self._on_lost(reason)
 
+    def outgrown(self, slot: WorkerSlot, reason: str) -> None:
+        slot.kill()
+        self.died(slot, reason)
+
     def _forget(self, slot: WorkerSlot) -> None:
         for ticket in slot.take_back():
             self._ring.release(ticket.offset)

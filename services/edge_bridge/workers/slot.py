@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from edge_bridge.errors import LoadFailedError, WarmUpFailedError
 from edge_bridge.frames import FrameType
 from edge_bridge.workers import protocol
 from edge_bridge.workers.frame_deadline import FrameDeadline
+from edge_bridge.workers.growth import Growth
 from edge_bridge.workers.load_watch import LoadWatch
 from edge_bridge.workers.protocol import (
     Answer,
@@ -73,6 +75,9 @@ class SlotOwner(Protocol):
     def died(self, slot: WorkerSlot, reason: str) -> None:
         """Its frames are still in ``slot.in_flight``. Told once, and never of a stopped slot."""
 
+    def outgrown(self, slot: WorkerSlot, reason: str) -> None:
+        """It took too much memory, and answers still. Told again and again."""
+
 
 class WorkerSlot:
     """One worker process and the frames it holds."""
@@ -94,6 +99,7 @@ class WorkerSlot:
         self._connection, self._process = spawn(settings, ring)
         self._connected = True
         self._watch: LoadWatch | None = None
+        self._growth: Growth | None = None
         self._loop.add_reader(self._connection, self._readable)
         self._pidfd = os.pidfd_open(self._process.pid)
         self._loop.add_reader(self._pidfd, self._reap)
@@ -228,6 +234,8 @@ class WorkerSlot:
                 )
             )
         elif isinstance(answer, Ready):
+            outgrown = partial(self._owner.outgrown, self)
+            self._growth = Growth(self.pid, self._settings, outgrown, self._lost)
             self._ready.set_result(answer)
         elif isinstance(answer, Refused):
             error = LoadFailedError if answer.stage == "load" else WarmUpFailedError
@@ -243,7 +251,10 @@ class WorkerSlot:
         else:
             self._deadline.disarm()
             self._empty.set()
-        return self._owner.answered(self, ticket, inferred)
+        self._owner.answered(self, ticket, inferred)
+        if self._growth is not None and self._connected:
+            self._growth.answered(self.answers)
+        return None
 
     def _lost(self, reason: str) -> None:
         if self._ready.done():

@@ -36,3 +36,7 @@ class SlotSettings(Struct, frozen=True, kw_only=True):
     restart_delay_limit_s: float = 5.0
     restart_forgiven_frames: int = 50
     """A worker that answered so many frames starts with the first delay again."""
+    growth_limit_bytes: int = 512 * 1024 * 1024
+    """What a worker's own memory may grow by while it serves. Past it another takes its place, or the warm
+    model does; past twice as much it is killed."""
+    weigh_every_frames: int = 30

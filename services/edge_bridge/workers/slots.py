@@ -6,7 +6,6 @@ the active worker dies or hangs, the warm one has its frames within the same tur
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -17,10 +16,8 @@ from edge_bridge.disturbance.brake import Brake
 from edge_bridge.disturbance.limits import NO_LIMITS
 from edge_bridge.disturbance.work import Work
 from edge_bridge.errors import (
-    LoadFailedError,
     NothingStagedError,
     NothingWarmError,
-    WarmUpFailedError,
 )
 from edge_bridge.frames import FrameType
 from edge_bridge.sources.source import Source
@@ -32,6 +29,7 @@ from edge_bridge.workers.ring import FrameRing
 from edge_bridge.workers.shadow import Shadow
 from edge_bridge.workers.slot import StagedModel, Ticket, WorkerSlot
 from edge_bridge.workers.slot_settings import SlotSettings
+from edge_bridge.workers.succession import Succession
 from fleetward.bus.logs import log
 from fleetward.contracts.ids import Digest
 
@@ -60,8 +58,8 @@ class Slots:
     """One robot's models: active, warm (the one before) and staged (the one to come).
 
     One caller at a time stages, swaps and retires. What happens by itself: a dead active worker
-    falls back to the warm one (``on_fallback``), or is restarted when there is none; a dead green one
-    is gone (``on_green_lost``).
+    falls back to the warm one (``on_fallback``), or is restarted when there is none; one that takes ever
+    more memory falls back too, or is renewed; a dead green one is gone (``on_green_lost``).
     """
 
     def __init__(
@@ -76,8 +74,6 @@ class Slots:
         brake: Brake | None = None,
     ) -> None:
         self.ledger = Ledger()
-        self.restarts = 0
-        """How often the active model's worker was started again because it died."""
         self._settings = settings
         self._brake = brake or Brake(NO_LIMITS, Work(NO_LIMITS))
         self._source = source
@@ -93,8 +89,7 @@ class Slots:
         self._warm: WorkerSlot | None = None
         self._staged: WorkerSlot | None = None
         self._loading: WorkerSlot | None = None
-        self._restart: asyncio.Task[None] | None = None
-        self._restart_delay_s = 0.0
+        self._succession = Succession(settings, self._brake, self._start, self._succeeded)
 
     @property
     def active(self) -> StagedModel | None:
@@ -108,6 +103,16 @@ class Slots:
     @property
     def staged(self) -> StagedModel | None:
         return self._staged.staged if self._staged else None
+
+    @property
+    def restarts(self) -> int:
+        """How often the active model's worker was started again because it died."""
+        return self._succession.restarts
+
+    @property
+    def renewals(self) -> int:
+        """How often the active model was given a fresh worker because its own had grown too much."""
+        return self._succession.renewals
 
     @property
     def frames_held(self) -> int:
@@ -157,7 +162,7 @@ class Slots:
             raise NothingStagedError("no model is staged: stage one, and swap when it is warm.")
         began = time.monotonic()
         retired, blue = self._warm, self._active
-        self._forget_restart()
+        self._succession.forget()
         self._active, self._staged = self._staged, None
         self._warm = blue if blue and blue.alive else None
         first_frame = self._pump.aim(self._active)
@@ -194,9 +199,7 @@ class Slots:
 
     async def close(self) -> None:
         """End every worker, close the account, give the shared memory back."""
-        restart = self._restart
-        self._forget_restart()
-        await asyncio.gather(*[restart] if restart else [], return_exceptions=True)
+        await self._succession.close()
         await self.discard_staged()
         await self.shadow.stop()
         slots = [slot for slot in (self._active, self._warm) if slot]
@@ -224,19 +227,29 @@ class Slots:
             self._warm = None if slot is self._warm else self._warm
             self._pump.reissue(slot)
 
+    def outgrown(self, slot: WorkerSlot, reason: str) -> None:
+        digest = slot.staged.digest
+        log(_logger, "slots.worker_outgrown", level=logging.WARNING, reason=reason, digest=digest)
+        if slot is not self._active:
+            return
+        if self._warm:
+            self._on_fallback(self._return_to_warm(f"the active worker leaks: {reason}"))
+        else:
+            self._succession.renew(slot)
+
     def _replace_active(self, dead: WorkerSlot, reason: str) -> None:
         if self._warm:
             self._on_fallback(self._return_to_warm(f"the active worker died: {reason}"))
             return
         self._pump.aim(None)
         self._pump.reissue(dead)
-        self._restart = asyncio.get_running_loop().create_task(self._restart_until_ready(dead))
+        self._succession.restart(dead)
 
     def _return_to_warm(self, reason: str) -> FellBack:
         bad, good = self._active, self._warm
         if bad is None or good is None:
             raise NothingWarmError("no earlier model is warm: there is nothing to fall back to.")
-        self._forget_restart()
+        self._succession.forget()
         bad.kill()
         self._active, self._warm = good, None
         self._pump.aim(good)
@@ -247,34 +260,9 @@ class Slots:
             frames_reissued=self._pump.reissue(bad),
         )
 
-    async def _restart_until_ready(self, dead: WorkerSlot) -> None:
-        """A fresh worker for the same model; the wait doubles while it dies early or not loads."""
-        if dead.answers >= self._settings.restart_forgiven_frames:
-            self._restart_delay_s = 0.0
-        while True:
-            await asyncio.sleep(self._restart_delay_s)
-            self._restart_delay_s = self._longer(self._restart_delay_s)
-            fresh = self._start(dead.staged)
-            try:
-                await fresh.load(brake=None)
-            except (LoadFailedError, WarmUpFailedError) as error:
-                reason = str(error)
-                log(_logger, "slots.restart_failed", level=logging.WARNING, reason=reason)
-                continue
-            self.restarts += 1
-            self._active = fresh
-            self._pump.aim(fresh)
-            return
-
-    def _longer(self, delay_s: float) -> float:
-        doubled = max(self._settings.restart_delay_s, 2 * delay_s)
-        return min(doubled, self._settings.restart_delay_limit_s)
-
-    def _forget_restart(self) -> None:
-        if self._restart:
-            self._restart.cancel()
-            self._restart = None
-        self._restart_delay_s = 0.0
+    def _succeeded(self, fresh: WorkerSlot) -> None:
+        self._active = fresh
+        self._pump.aim(fresh)
 
     def _start(self, model: StagedModel) -> WorkerSlot:
         return WorkerSlot(model, self._settings, self._ring, self)

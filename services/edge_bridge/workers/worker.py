@@ -16,6 +16,8 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_bridge.backends.choice import start_gpu
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 _M_ARENA_MAX = -8
+_OOM_SCORE = 500
+"""Of 1000, to be raised by anybody: a worker is replaced at once, the robot's own programs are not."""
 _LIBRARIES = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
@@ -123,11 +127,15 @@ class Worker:
 
 
 def _settle() -> None:
-    """Die with the bridge, leave Ctrl-C to it, keep memory in one arena, tell nobody."""
+    """Die with the bridge, and before it when memory ends; leave Ctrl-C to it; keep memory in one arena;
+    tell nobody."""
     library = ctypes.CDLL(None)
     library.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     library.mallopt(_M_ARENA_MAX, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(OSError):  # where it is not allowed, the kernel chooses as it does
+        score = Path("/proc/self/oom_score_adj")
+        score.write_text(str(max(_OOM_SCORE, int(score.read_text("ascii")))), "ascii")
     os.environ.update(_LIBRARIES)
 
 

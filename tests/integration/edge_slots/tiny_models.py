@@ -76,6 +76,27 @@ def counting_audio(directory: Path, name: str, *, step: int) -> StagedModel:
     return _written(directory, name, graph, described)
 
 
+def leaking(directory: Path, name: str, *, floats_a_frame: int) -> StagedModel:
+    """As ``brightness``, and keeps so many floats more with each frame, in a state that only grows."""
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["y"], keepdims=0),
+        helper.make_node("ConstantOfShape", ["more"], ["block"]),
+        helper.make_node("Concat", ["state", "block"], ["grown"], axis=0),
+    ]
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        name,
+        [
+            value("x", TensorProto.FLOAT, [1, 3, SIDE_PX, SIDE_PX]),
+            value("state", TensorProto.FLOAT, ["length"]),
+        ],
+        [value("y", TensorProto.FLOAT, []), value("grown", TensorProto.FLOAT, ["longer"])],
+        [numpy_helper.from_array(np.array([floats_a_frame], np.int64), "more")],
+    )
+    return _written(directory, name, graph, {"fleetward.state": {"state": "grown"}})
+
+
 def with_external_data(directory: Path, name: str) -> StagedModel:
     """A model whose weights lie beside it, outside of the bytes that its digest covers."""
     model = onnx.load(brightness(directory, name).path)
