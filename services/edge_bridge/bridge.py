@@ -19,6 +19,7 @@ from edge_bridge.converging.needs import Needs
 from edge_bridge.converging.receipts import Receipts
 from edge_bridge.converging.registry import Registry
 from edge_bridge.converging.targets import TargetWatch
+from edge_bridge.converging.together import Together
 from edge_bridge.converging.trust import Trust
 from edge_bridge.converging.withdrawals import WithdrawnDigests
 from edge_bridge.disturbance.work import Work
@@ -255,6 +256,7 @@ class Bridge:
             registry=self._registry,
             reporter=self._reporter,
             store=self._store,
+            together=Together(),
             trust=self._trust,
             web=self._web,
             withdrawn=self._withdrawn,

@@ -115,6 +115,12 @@ class DisturbedError(ActivationError):
         self.stage = stage
 
 
+class TogetherError(ActivationError):
+    """Another model cannot serve that this one switches together with."""
+
+    stage = ActivationStage.SWAP
+
+
 class ProofFailedError(ActivationError):
     """The model was swapped in and did not serve enough good inferences."""
 

@@ -15,6 +15,7 @@ from edge_bridge.converging.receipts import Receipts
 from edge_bridge.converging.registry import Registry
 from edge_bridge.converging.steps import Steps
 from edge_bridge.converging.swap_gate import SwapGate
+from edge_bridge.converging.together import Together
 from edge_bridge.converging.trust import Trust
 from edge_bridge.converging.watch import InferenceWatch
 from edge_bridge.converging.withdrawals import WithdrawnDigests
@@ -44,6 +45,7 @@ class Shared(Struct, frozen=True, kw_only=True):
     registry: Registry
     reporter: Reporter
     store: ModelStore
+    together: Together
     trust: Trust
     web: Web
     withdrawn: WithdrawnDigests
@@ -98,6 +100,7 @@ class Pipeline:
             memory,
             steps=self._steps,
             brake=self.brake,
+            together=shared.together,
             reporter=shared.reporter,
             on_change=heard.on_change,
             pipeline=name,

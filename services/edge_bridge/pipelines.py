@@ -82,7 +82,7 @@ class Pipelines:
     def withdrawn(self) -> None:
         """A newer list of withdrawn digests was read."""
         for pipeline in self:
-            pipeline.converger.withdrawn()
+            pipeline.converger.interrupt()
 
     def parts(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What runs beside the rest of the bridge, by name."""

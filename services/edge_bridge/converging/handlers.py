@@ -9,17 +9,22 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from functools import partial
 
+from msgspec.structs import replace
+
 from edge_bridge.converging import actions, converge, outcome
 from edge_bridge.converging.actions import Action
 from edge_bridge.converging.attempts import attempt
 from edge_bridge.converging.converge import Memory, next_action, refusal_reason
 from edge_bridge.converging.health_window import HealthWindow
 from edge_bridge.converging.interrupting import unless
+from edge_bridge.converging.member import PipelineMember
 from edge_bridge.converging.own_model import fallen_to, start_own_model
 from edge_bridge.converging.remembering import Remembered
 from edge_bridge.converging.sparing import sparing
 from edge_bridge.converging.steps import Steps
+from edge_bridge.converging.switching import Switching
 from edge_bridge.converging.targets import Distrusted, Offered
+from edge_bridge.converging.together import Together
 from edge_bridge.converging.trust_state import is_held
 from edge_bridge.converging.unasked import Unasked
 from edge_bridge.converging.under_way import UnderWay
@@ -47,6 +52,7 @@ class Converger:
         *,
         steps: Steps,
         brake: Brake,
+        together: Together,
         reporter: Reporter,
         on_change: Callable[[], None],
         pipeline: ModelName | None = None,
@@ -54,6 +60,7 @@ class Converger:
         self._settings = settings
         self._steps = steps
         self._brake = brake
+        self._together = together
         self._on_change = on_change
         self._remembered = Remembered(memory, reporter, on_change, pipeline)
         self._under_way = UnderWay(on_change)
@@ -66,7 +73,15 @@ class Converger:
             retry_wait_s=settings.retry_wait_s,
             on_returned=self._changed.set,
         )
-        self._window = HealthWindow(steps, on_fell_back=self.fell_back, on_over=self._window_over)
+        self._window = HealthWindow(
+            steps,
+            on_fell_back=self.fell_back,
+            on_over=self._window_over,
+            reason_to_return=together.reason_to_return,
+        )
+        self._member = PipelineMember(steps, self._remembered, self._window, self.interrupt)
+        together.add(self._member)
+        self._switching = Switching(steps, together, self._window)
 
     @property
     def memory(self) -> Memory:
@@ -93,8 +108,8 @@ class Converger:
         """A target without a good signature was read: nothing changes, and it is reported."""
         self._unasked.put(distrusted)
 
-    def withdrawn(self) -> None:
-        """A newer list of withdrawn digests was read: it comes before whatever is under way."""
+    def interrupt(self) -> None:
+        """Something is known that comes before whatever is under way: a newer list of withdrawn digests."""
         self._superseded.set()
         self._changed.set()
 
@@ -145,6 +160,7 @@ class Converger:
         """One step; a failure for good is reported and settles this generation."""
         self._tell(action)
         try:
+            self._member.refuse_alone(self._together)
             await self._perform(action)
         except ActivationError as problem:
             await self._give_up(problem)
@@ -155,7 +171,7 @@ class Converger:
         """Say once what is under way, and what the robot waits for when it waits."""
         target, reason = self.memory.target, ""
         if isinstance(action, actions.AwaitSwap) and target is not None:
-            reason = self._steps.gate.held_back(target)
+            reason = self._steps.gate.held_back(target) or self._together.waits_for(target)
         self._under_way.begins(action, self.memory.generation, reason)
 
     def braked(self) -> None:
@@ -172,16 +188,13 @@ class Converger:
         elif isinstance(action, actions.RetireWarm):
             await self._steps.slots.retire_warm()
         elif isinstance(action, actions.SwapBack):
-            self._window.stop()
-            reason = f"generation {self.memory.generation} asks for it"
-            await self._steps.swap_back(reason, self._wants_warm())
+            await self._switching.swap_back(self.memory)
         elif target is None:
             raise AssertionError("only an accepted target has further steps")
         elif isinstance(action, actions.Refuse):
             self._steps.withdrawn.refuse(target)
         elif isinstance(action, actions.Swap):
-            self._window.stop()
-            await self._steps.swap(target)
+            await self._switching.swap(target)
         elif isinstance(action, actions.ReportStaged):
             await self._report_staged(target)
         else:
@@ -210,11 +223,6 @@ class Converger:
         else:
             await self._prove(target)
 
-    def _wants_warm(self) -> RobotTarget | None:
-        """The target, when it names the warm model: the robot may also leave what was never proved."""
-        target, warm = self.memory.target, self._steps.slots.warm
-        return target if target and warm and target.digest == warm.digest else None
-
     async def _report_staged(self, target: RobotTarget) -> None:
         warm_up_ms = self._steps.warm_up_ms(target.digest)
         offset_s = self._steps.gate.clock_offset_s()
@@ -232,7 +240,7 @@ class Converger:
         await self._remembered.change(lambda memory: converge.charge(memory, target, cost))
 
     async def _prove(self, target: RobotTarget) -> None:
-        proof = await self._steps.prove(target)
+        proof = await self._steps.prove(target, self._member.agreed(self._together))
         reports = await self._steps.proved(target, proof, self.memory, _now())
         release = self._steps.release_of(target)
         await self._remembered.change(lambda memory: converge.commit(memory, release), reports)
@@ -245,6 +253,7 @@ class Converger:
         if target is not None:
             report = outcome.failed(target, problem.stage, str(problem), _now())
             await self._remembered.change(converge.give_up, [report])
+            self._together.tell_failed(target)
 
     async def _take_offer(self) -> None:
         offered = self._offered
@@ -274,7 +283,11 @@ class Converger:
         self._on_change()
 
     def _next(self) -> Action:
-        return next_action(self.memory, self._steps.slotted(self.memory.target))
+        target = self.memory.target
+        slotted = self._steps.slotted(target)
+        if target is not None and slotted.may_swap:
+            slotted = replace(slotted, may_swap=not self._together.waits_for(target))
+        return next_action(self.memory, slotted)
 
     def _window_over(self) -> None:
         self._steps.collect()

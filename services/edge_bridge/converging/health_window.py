@@ -23,7 +23,10 @@ class HealthWindow:
         *,
         on_fell_back: Callable[[FellBack], None],
         on_over: Callable[[], None],
+        reason_to_return: Callable[[RobotTarget], str],
     ) -> None:
+        """``reason_to_return``: why a model is left that does well itself; empty when it is not."""
+        self._reason_to_return = reason_to_return
         self._steps = steps
         self._on_fell_back = on_fell_back
         self._on_over = on_over
@@ -48,7 +51,8 @@ class HealthWindow:
                 return  # the slots fell back by themselves and said so
             blue = slots.warm.digest if slots.warm else None
             reason = self._steps.watch.reason_against(target.digest, blue)
-            if reason is not None and blue is not None:
+            reason = reason or self._reason_to_return(target)
+            if reason and blue is not None:
                 await self._fall_back(reason)
                 return
             await self._steps.watch.news(min(left_s, _NEWS_TIMEOUT_S))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from msgspec import Struct
 
@@ -31,7 +31,26 @@ def routed(target: RobotTarget, pipelines: Collection[ModelName]) -> Routed:
             refused.append((each, reason))
         else:
             targets[place] = each
+    alone = [place for place, each in targets.items() if not _is_whole(each, targets.values())]
+    refused += [(each, _alone(each)) for each in map(targets.pop, alone)]
     return Routed(targets=targets, refused=tuple(refused))
+
+
+def _is_whole(target: RobotTarget, placed: Iterable[RobotTarget]) -> bool:
+    """Whether every model that switches with it has a place."""
+    members = {
+        each.model.name
+        for each in placed
+        if (each.rollout_id, each.together) == (target.rollout_id, target.together)
+    }
+    return members >= set(target.together)
+
+
+def _alone(target: RobotTarget) -> str:
+    return (
+        f"{target.model} switches together with {', '.join(target.together)}, and {target.robot_id} has "
+        "no place for one of them. Name each in FLEETWARD_PIPELINES on the robot."
+    )
 
 
 def _reason_against(target: RobotTarget, place: ModelName | None, taken: RobotTarget | None) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Coroutine
 from datetime import datetime
+from typing import Any
 
 from edge_bridge.converging.converge import Cost, Memory, Placed, Slotted
 from edge_bridge.converging.needs import Needs
@@ -138,13 +140,27 @@ class Steps:
 
     async def swap(self, target: RobotTarget) -> None:
         """Let green serve; blue stays warm. Until it serves nothing is awaited: see ``slotted``."""
+        lateness = _lateness(self.gate.late_s(target))
+        with span("bridge.swap", **self._attributes(target), **lateness):
+            await self.switch(target)
+
+    def switch(self, target: RobotTarget) -> Coroutine[Any, Any, None]:
+        """Let the target's model serve from now on, which is staged or warm; await what is returned."""
         self._late_s = self.gate.late_s(target)
-        with span("bridge.swap", **self._attributes(target), **_lateness(self._late_s)):
-            self._await_first(target.digest)
-            blue = _digest(self.slots.active)
-            self.watch.begin(target.digest, keep=[blue] if blue else [])
-            swapped = await self.slots.swap()
-        self._swap_ms = swapped.swap_ms
+        self._await_first(target.digest)
+        if _digest(self.slots.staged) != target.digest:
+            self._warm_up = None
+            return self._timed(
+                self.slots.switch_back(f"generation {target.generation} asks for it")
+            )
+        blue = _digest(self.slots.active)
+        self.watch.begin(target.digest, keep=[blue] if blue else [])
+        return self._timed(self.slots.switch())
+
+    async def _timed(self, settling: Coroutine[Any, Any, object]) -> None:
+        started_s = time.monotonic()
+        await settling
+        self._swap_ms = (time.monotonic() - started_s) * 1e3
 
     async def swap_back(self, reason: str, target: RobotTarget | None) -> None:
         """Return to the warm model; no byte moves. ``target``: the one that asks for it, if any does."""
@@ -158,17 +174,23 @@ class Steps:
             await self.slots.fall_back(reason)
         self._swap_ms, self._warm_up = (time.monotonic() - started_s) * 1e3, None
 
-    async def prove(self, target: RobotTarget) -> Proof:
-        """Wait for good inferences of the target's digest; raises ProofFailedError."""
+    async def prove(
+        self, target: RobotTarget, agreed: Callable[[bool], bool] = lambda enough: enough
+    ) -> Proof:
+        """Wait for good inferences of the target's digest; raises ProofFailedError.
+
+        ``agreed``: whether that is all there is to wait for, given whether there were enough.
+        """
         outcomes = self.watch.of(target.digest)
         before = outcomes.good
         started_s = time.monotonic()
         captured = self.slots.ledger.frames_captured
-        while (good := outcomes.good - before) < target.proof_inferences:
+        while not agreed((good := outcomes.good - before) >= target.proof_inferences):
             frames = self.slots.ledger.frames_captured - captured
             late = time.monotonic() - started_s > self._settings.proof_timeout_s
             reason = self._trouble(target)
-            if reason is None and late and frames > target.proof_inferences:
+            too_few = good < target.proof_inferences < frames
+            if reason is None and late and too_few:
                 reason = f"{frames} frames arrived within {self._settings.proof_timeout_s:g} s"
             if reason is not None:
                 raise ProofFailedError(

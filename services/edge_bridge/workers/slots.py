@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from msgspec import Struct
 
@@ -154,9 +155,13 @@ class Slots:
         return ready
 
     async def swap(self) -> Swapped:
+        """``switch``, and return once blue answered its last frame."""
+        return await self.switch()
+
+    def switch(self) -> Coroutine[Any, Any, Swapped]:
         """Send every frame from now on to green, keep blue warm; raises NothingStagedError.
 
-        Returns once blue answered its last frame. A model that was warm already is retired.
+        Await what is returned: a model that was warm already is retired by it.
         """
         if self._staged is None:
             raise NothingStagedError("no model is staged: stage one, and swap when it is warm.")
@@ -166,23 +171,19 @@ class Slots:
         self._active, self._staged = self._staged, None
         self._warm = blue if blue and blue.alive else None
         first_frame = self._pump.aim(self._active)
-        if self._warm:
-            await self._warm.drained()
-        swap_ms = (time.monotonic() - began) * 1e3
-        if retired:
-            await retired.stop()
-        return Swapped(swap_ms=swap_ms, first_frame=first_frame)
+        return _settled(self._warm, retired, began, first_frame)
 
     async def fall_back(self, reason: str) -> FellBack:
-        """Return to the warm model; raises NothingWarmError. The bad worker ends.
+        """``switch_back``, and return once the bad worker ended."""
+        return await self.switch_back(reason)
+
+    def switch_back(self, reason: str) -> Coroutine[Any, Any, FellBack]:
+        """Return to the warm model; raises NothingWarmError. Await what is returned: the bad worker ends.
 
         ``on_fallback`` is not called: it is for what happens without the caller.
         """
         bad = self._active
-        fell_back = self._return_to_warm(reason)
-        if bad:
-            await bad.stop()
-        return fell_back
+        return _ended(bad, self._return_to_warm(reason))
 
     async def retire_warm(self) -> None:
         """End the health window: the old worker ends, and its memory is returned."""
@@ -266,3 +267,20 @@ class Slots:
 
     def _start(self, model: StagedModel) -> WorkerSlot:
         return WorkerSlot(model, self._settings, self._ring, self)
+
+
+async def _settled(
+    blue: WorkerSlot | None, retired: WorkerSlot | None, began_s: float, first_frame: int
+) -> Swapped:
+    if blue:
+        await blue.drained()
+    swap_ms = (time.monotonic() - began_s) * 1e3
+    if retired:
+        await retired.stop()
+    return Swapped(swap_ms=swap_ms, first_frame=first_frame)
+
+
+async def _ended(bad: WorkerSlot | None, fell_back: FellBack) -> FellBack:
+    if bad:
+        await bad.stop()
+    return fell_back

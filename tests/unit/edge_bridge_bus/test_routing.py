@@ -51,3 +51,16 @@ def test_a_pipeline_does_not_go_to_a_model_from_which_it_cannot_come_back() -> N
     assert found.targets == {}
     assert "cannot fall back to det:b" in found.refused[0][1]
     assert routed(leads_astray, ()).refused == ()
+
+
+def test_a_set_without_a_place_for_each_of_its_models_has_none_for_any() -> None:
+    names = (ModelName("det"), SEGMENTER)
+    detector, segmenter = (
+        replace(each, together=names) for each in (target("b", 7), of(SEGMENTER, 3))
+    )
+    whole = replace(detector, beside=(segmenter,))
+    assert routed(whole, {SEGMENTER}).targets == {None: detector, SEGMENTER: segmenter}
+    for alone, pipelines in ((whole, ()), (detector, {SEGMENTER})):
+        found = routed(alone, pipelines)
+        assert found.targets == {}
+        assert {each.model for each, _ in found.refused} == {each.model for each in alone.entries}
