@@ -223,7 +223,7 @@ async def test_samples_arrive_stored_once_and_the_spool_is_trimmed(fleet: Fleet)
     async with Bridge(fleet.settings(), source=Camera()) as bridge:
         bridge.record("robot.control_loop.duration", 0.001)
         await activate(fleet, first, 1)
-        await fleet.stored(lambda frames: max(number for _, number in frames) >= 8)
+        await fleet.stored(lambda frames: max((number for _, number in frames), default=0) >= 8)
         seen = {series.signal for frame in fleet.frames.values() for series in frame.series}
         assert seen <= {signal.name for signal in SIGNALS}
         assert {"model.inference.duration", "model.output.mean", "link.rtt"} <= seen
