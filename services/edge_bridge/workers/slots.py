@@ -229,10 +229,11 @@ class Slots:
             self._pump.reissue(slot)
 
     def outgrown(self, slot: WorkerSlot, reason: str) -> None:
+        renewing = not self._warm and self._succession.is_under_way
+        if slot is not self._active or renewing:
+            return
         digest = slot.staged.digest
         log(_logger, "slots.worker_outgrown", level=logging.WARNING, reason=reason, digest=digest)
-        if slot is not self._active:
-            return
         if self._warm:
             self._on_fallback(self._return_to_warm(f"the active worker leaks: {reason}"))
         else:

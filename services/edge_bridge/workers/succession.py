@@ -37,14 +37,19 @@ class Succession:
         self._task: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a worker is on its way already."""
+        return self._task is not None and not self._task.done()
+
     def restart(self, dead: WorkerSlot) -> None:
         """Nobody serves: start one as soon as may be. One that is on its way already will do."""
-        if not self._is_under_way:
+        if not self.is_under_way:
             self._task = asyncio.get_running_loop().create_task(self._until_ready(dead))
 
     def renew(self, grown: WorkerSlot) -> None:
         """It serves until another one is warm, and ends when it has answered its last frame."""
-        if not self._is_under_way:
+        if not self.is_under_way:
             self._task = asyncio.get_running_loop().create_task(self._renew(grown))
 
     def forget(self) -> None:
@@ -60,10 +65,6 @@ class Succession:
         self.forget()
         waited = [*self._ending, *([task] if task else [])]
         await asyncio.gather(*waited, return_exceptions=True)
-
-    @property
-    def _is_under_way(self) -> bool:
-        return self._task is not None and not self._task.done()
 
     async def _until_ready(self, dead: WorkerSlot) -> None:
         """The wait doubles while it dies early or does not load."""
