@@ -82,6 +82,17 @@ def _wheel(step: PushWheel) -> str:
     )
 
 
+_COMPILED = (
+    "edge_bridge.bridge",
+    "edge_bridge.workers.worker",
+    *("edge_bridge.backends.onnx_backend", "edge_bridge.workers.distance"),
+    *("edge_bridge.workers.serving", "onnxruntime"),
+    *("edge_bridge.fetching.arrival", "edge_bridge.fetching.transfer", "aiohttp"),
+    *("mcap.reader", "mcap.writer"),
+)
+"""With what a robot at rest does not hold, and loads when it fetches, serves or records."""
+
+
 def _install(step: Install) -> str:
     release, marker = shlex.quote(step.release), shlex.quote(step.marker)
     system = "--system-site-packages " if step.system_packages else ""
@@ -92,7 +103,7 @@ def _install(step: Install) -> str:
             f"{shlex.quote(step.python)} -m venv --without-pip {system}{release}",
             f"{release}/bin/python -I -c {shlex.quote(UNPACK)} {wheels}",
             # Compiles what the bridge imports, once and for an account that may not write here.
-            f"{release}/bin/python -c 'import edge_bridge.bridge, edge_bridge.workers.worker, onnxruntime'",
+            f"env -u PYTHONDONTWRITEBYTECODE {release}/bin/python -c 'import {', '.join(_COMPILED)}'",
             f"sync -f {release}",
             f"date -u >{marker}.partial",
             *_into_place(step.marker),

@@ -99,6 +99,15 @@ def test_an_enrolled_machine_runs_an_installed_bridge_that_was_heard(
     assert executable.startswith(str(made.root))
 
 
+def test_what_the_bridge_loads_later_was_compiled_with_what_it_loads_first(
+    made: Machines, enrolled: dict[str, Any]
+) -> None:
+    (packages,) = made.path("opt/fleetward/current/lib").glob("python3.*/site-packages")
+    compiled = {path.parent.name for path in packages.glob("*/__pycache__")}
+    assert {"aiohappyeyeballs", "mcap"} <= compiled, "of what fetches, and of what records"
+    assert list(packages.glob("edge_bridge/fetching/__pycache__/arrival.*.pyc"))
+
+
 def test_the_installed_bridge_brought_no_server_dependency(
     made: Machines, enrolled: dict[str, Any]
 ) -> None:
