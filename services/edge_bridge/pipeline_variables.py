@@ -39,9 +39,10 @@ def names_in(variables: Mapping[str, str]) -> tuple[ModelName, ...]:
     """The models that have a pipeline of their own; raises SettingsError or InvalidIdError."""
     given = [each.strip() for each in variables.get(NAMES, "").split(",")]
     names = tuple(model_name(each) for each in given if each)
-    if len(set(names)) < len(names) or len(names) > MAX_PIPELINES:
+    if len(set(map(_prefix, names))) < len(names) or len(names) > MAX_PIPELINES:
         raise SettingsError(
-            f"{NAMES}={variables[NAMES]!r} must name each model once, and {MAX_PIPELINES} at most."
+            f"{NAMES}={variables[NAMES]!r} must name each model once, {MAX_PIPELINES} at most, and none that "
+            "differ in - and _ alone: their variables would be the same."
         )
     return names
 

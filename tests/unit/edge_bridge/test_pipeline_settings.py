@@ -92,9 +92,9 @@ def test_what_cannot_be_said_of_a_pipeline_is_named(name: str, text: str, said: 
         beside(**{name: text})
 
 
-@pytest.mark.parametrize("names", ["a,b,a", ",".join("abcdefgh")])
+@pytest.mark.parametrize("names", ["a,b,a", "front-left,front_left", ",".join("abcdefgh")])
 def test_each_model_is_named_once_and_not_too_many(names: str) -> None:
-    with pytest.raises(SettingsError, match="must name each model once, and 7 at most"):
+    with pytest.raises(SettingsError, match="must name each model once, 7 at most"):
         told(FLEETWARD_PIPELINES=names)
 
 
