@@ -108,21 +108,21 @@ class Bridge:
     @property
     def active(self) -> StagedModel | None:
         """The model that serves, None before the first."""
-        return self._pipelines.own.slots.active
+        return self._pipelines.own.active
 
     @property
     def worker_pids(self) -> dict[str, int]:
         """The live workers' processes by their part, "active", "warm", "staged", "shadow"; for monitors."""
-        return self._pipelines.own.slots.worker_pids
+        return self._pipelines.own.worker_pids
 
     def lend(self, shape: tuple[int, ...], dtype: FrameType = "uint8") -> Loan | None:
         """A place to write the next frame into, so that nobody copies it; None when there is none."""
-        return self.black_box.lent(self._pipelines.own.slots.lend(shape, dtype), shape, dtype)
+        return self.black_box.lent(self._pipelines.own.lend(shape, dtype), shape, dtype)
 
     @property
     def ledger(self) -> Ledger:
         """How many frames ended how since this bridge started, and what became of each; to be read."""
-        return self._pipelines.own.slots.ledger
+        return self._pipelines.own.ledger
 
     @property
     def connected(self) -> bool:
@@ -206,7 +206,7 @@ class Bridge:
             on_samples=self.black_box.sampled,
             on_turn=self.record,
         )
-        serving = lambda: self._pipelines.own.slots.active  # noqa: E731 (asked later)
+        serving = lambda: self._pipelines.own.active  # noqa: E731 (asked later)
         self.black_box.connect(self._link, self._web.session, self._trust, serving, self._reporter)
 
     def _build_uplink(self) -> None:
