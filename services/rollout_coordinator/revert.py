@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from operator import attrgetter
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -22,10 +21,9 @@ from fleetward.contracts.rollouts import (
 )
 from fleetward.contracts.surroundings import Surroundings
 from rollout_coordinator.admission import admitted_back
-from rollout_coordinator.step import Step, TargetOrder, with_robots
+from rollout_coordinator.step import Step, TargetOrder, phases_of, with_robots
 from rollout_coordinator.waves import with_withheld
 
-_PHASE = attrgetter("phase")
 _TO_REVERT = (
     RobotPhase.TARGETED,
     RobotPhase.STAGED,
@@ -81,7 +79,7 @@ def reverted_further(rollout: Rollout, now: datetime, around: Surroundings) -> S
     moved = with_robots(rollout, changed) if changed else rollout
     moved = with_withheld(moved, who.withheld, now)
     step = Step(rollout=moved, targets=tuple(_order(moved, robot) for robot in ordered))
-    waits = RobotPhase.REVERTING in map(_PHASE, moved.robots.values())
+    waits = RobotPhase.REVERTING in phases_of(moved, tuple(moved.robots))
     return step if waits or len(due) > len(ordered) else step.then(ended(moved, moved.ends_as, now))
 
 
