@@ -133,7 +133,7 @@ class Measuring:
             before_s, captured_before = now_s, captured
             await asyncio.to_thread(self._vitals.read, self._recorder.record)
             self._record_sensor(rate_hz)
-            self._record_buffer()
+            await self._record_buffer()
             self._record_pipelines()
 
     def _record_sensor(self, rate_hz: float) -> None:
@@ -153,9 +153,9 @@ class Measuring:
                 paused = 1.0 if pipeline.brake.paused else 0.0
                 record(signals.PREPARATION_PAUSED.name, paused, of_pipeline)
 
-    def _record_buffer(self) -> None:
+    async def _record_buffer(self) -> None:
         try:
-            oldest_ns = self._spool.oldest_started_at_ns()
+            oldest_ns = await asyncio.to_thread(self._spool.oldest_started_at_ns)
         except SpoolError as problem:
             log(_logger, "spool.unread", level=logging.ERROR, reason=str(problem))
             return

@@ -53,16 +53,19 @@ class FrameSender:
         self._fresh.set()
 
     async def hear_watermarks(self, robot_id: RobotId, boot_id: BootId) -> None:
-        """Forget what is stored, as it is announced."""
+        """Forget what is stored, as it is announced, for ever; no more is announced than was sent."""
         example = TelemetryStored(robot_id=robot_id, boot_id=boot_id, sequence=0)
-        await self._link.listen(example, self.stored)
+        announced: asyncio.Queue[bytes] = asyncio.Queue()
+        await self._link.listen(example, announced.put_nowait)
+        while True:
+            await self.stored(await announced.get())
 
-    def stored(self, payload: bytes) -> None:
-        """A watermark arrived: forget what it covers."""
+    async def stored(self, payload: bytes) -> None:
+        """A watermark arrived: forget what it covers, in a thread: the disk is waited for."""
         try:
             watermark = decode(payload, TelemetryStored)
-            forgotten = self._spool.stored(
-                watermark.boot_id, watermark.sequence, self._acknowledged_place
+            forgotten = await asyncio.to_thread(
+                self._spool.stored, watermark.boot_id, watermark.sequence, self._acknowledged_place
             )
         except (UnreadableMessageError, SpoolError) as problem:
             log(_logger, "watermark.refused", level=logging.WARNING, reason=str(problem))
