@@ -45,7 +45,7 @@ class WorkerArguments(Struct, frozen=True, kw_only=True):
         )
 
 
-class Load(Struct, frozen=True, kw_only=True, tag=True):
+class Load(Struct, frozen=True, kw_only=True, tag=True, array_like=True):
     """Become the worker of this file, if its bytes have this digest. gentle: under SCHED_IDLE.
 
     idle: infer under SCHED_IDLE too, for good, and count latencies in processor time.
@@ -58,11 +58,11 @@ class Load(Struct, frozen=True, kw_only=True, tag=True):
     engines: EngineSettings = EngineSettings()
 
 
-class Hasten(Struct, frozen=True, tag=True):
+class Hasten(Struct, frozen=True, tag=True, array_like=True):
     """Loading took long enough under SCHED_IDLE: compete for the processor."""
 
 
-class Infer(Struct, frozen=True, kw_only=True, tag=True):
+class Infer(Struct, frozen=True, kw_only=True, tag=True, array_like=True):
     """Answer the frame at ``offset`` bytes of the ring. captured_ns: CLOCK_MONOTONIC.
 
     sampled: of outputs too large to travel whole, send a sample.
@@ -76,7 +76,7 @@ class Infer(Struct, frozen=True, kw_only=True, tag=True):
     sampled: bool = False
 
 
-class Preparing(Struct, frozen=True, kw_only=True, tag=True):
+class Preparing(Struct, frozen=True, kw_only=True, tag=True, array_like=True):
     """An engine is being built, which may take minutes. phase: the runtime's name for what it does."""
 
     phase: str
@@ -84,7 +84,7 @@ class Preparing(Struct, frozen=True, kw_only=True, tag=True):
     steps: int
 
 
-class Ready(Struct, frozen=True, kw_only=True, tag=True):
+class Ready(Struct, frozen=True, kw_only=True, tag=True, array_like=True):
     """Loaded and warm. digest_mapped: sha256 of the very bytes the session was made of.
 
     warm_up_p99_ms: of single inferences, by nearest rank; warm_up_ms is all of them together.
@@ -101,7 +101,7 @@ class Ready(Struct, frozen=True, kw_only=True, tag=True):
     remarks: tuple[str, ...] = ()
 
 
-class Refused(Struct, frozen=True, kw_only=True, tag=True):
+class Refused(Struct, frozen=True, kw_only=True, tag=True, array_like=True):
     """The model cannot be served; the worker ends."""
 
     stage: Literal["load", "warm_up"]
@@ -124,7 +124,7 @@ class Output(Struct, frozen=True, kw_only=True):
     sample: bytes | None = None
 
 
-class Inferred(Struct, frozen=True, kw_only=True, tag=True):
+class Inferred(Struct, frozen=True, kw_only=True, tag=True, array_like=True):
     """One frame's answer. latency_s: pick-up to result; perception_s: capture to pick-up."""
 
     frame: int

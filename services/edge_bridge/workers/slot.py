@@ -137,10 +137,6 @@ class WorkerSlot:
 
     def give(self, ticket: Ticket) -> None:
         """Hand a frame over. If the worker is just dying, ``died`` follows with the frame in it."""
-        if not self.in_flight:
-            self._deadline.arm()
-        self.in_flight[ticket.frame] = ticket
-        self._empty.clear()
         self._send(
             Infer(
                 frame=ticket.frame,
@@ -150,7 +146,11 @@ class WorkerSlot:
                 captured_ns=ticket.captured_monotonic_ns,
                 sampled=ticket.compared,
             )
-        )
+        )  # first of all: the worker wakes while the rest is written down, and is heard later
+        if not self.in_flight:
+            self._deadline.arm()
+        self.in_flight[ticket.frame] = ticket
+        self._empty.clear()
 
     async def drained(self) -> None:
         """Wait until it holds no frame; bounded by the frame deadline, after which it is dead."""

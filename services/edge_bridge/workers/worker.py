@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from edge_bridge.backends.choice import start_gpu
 from edge_bridge.errors import LoadFailedError, WarmUpFailedError
 from edge_bridge.workers import protocol
-from edge_bridge.workers.protocol import Answer, Hasten, Load, Ready, Refused, WorkerArguments
+from edge_bridge.workers.protocol import Answer, Infer, Load, Ready, Refused, WorkerArguments
 
 if TYPE_CHECKING:
     from edge_bridge.workers.serving import Served
@@ -48,6 +48,7 @@ class Worker:
     def __init__(self, arguments: WorkerArguments) -> None:
         self._arguments = arguments
         self._connection = socket.socket(fileno=arguments.socket_fd)
+        self._received = memoryview(bytearray(protocol.MESSAGE_LIMIT_BYTES))
         self._loader: threading.Thread | None = None
         self._load_ended = os.eventfd(0)
         self._outcome: Ready | Refused | None = None
@@ -58,28 +59,30 @@ class Worker:
         watched = select.poll()
         watched.register(self._connection, select.POLLIN)
         watched.register(self._load_ended, select.POLLIN)
-        while True:
+        while self._served is None or self._loader is not None:
             for descriptor, _ in watched.poll():
                 if descriptor == self._load_ended:
                     self._report_load()
                 elif not self._obey():
                     return
+        while self._obey():  # a frame wakes the one call that reads it
+            pass
 
     def _obey(self) -> bool:
         """Carry out one order; False at the end of the socket."""
-        message = self._connection.recv(protocol.MESSAGE_LIMIT_BYTES)
-        if not message:
+        size_bytes = self._connection.recv_into(self._received)
+        if not size_bytes:
             return False
-        order = protocol.decode_order(message)
-        if isinstance(order, Load):
+        order = protocol.decode_order(self._received[:size_bytes])
+        if isinstance(order, Infer):
+            assert self._served is not None, "the bridge sends frames only after Ready"
+            self._send(self._served.answer(order))
+        elif isinstance(order, Load):
             self._idle = order.idle
             self._loader = threading.Thread(target=self._load, args=(order,), daemon=True)
             self._loader.start()
-        elif isinstance(order, Hasten):
-            self._hasten()
         else:
-            assert self._served is not None, "the bridge sends frames only after Ready"
-            self._send(self._served.answer(order))
+            self._hasten()
         return True
 
     def _load(self, order: Load) -> None:
@@ -104,6 +107,7 @@ class Worker:
         os.eventfd_read(self._load_ended)
         assert self._loader is not None
         self._loader.join()
+        self._loader = None
         if self._outcome is None:
             sys.exit("the loader failed as no model makes it fail; its traceback is above")
         if self._idle:
