@@ -34,6 +34,16 @@ def _policies(pid: int) -> set[int]:
     return policies
 
 
+THREAD_END_S = 30.0
+
+
+async def _until_its_loader_ended(worker: psutil.Process) -> None:
+    """The loader's thread ends a moment after its join, and the kernel tells nobody."""
+    async with asyncio.timeout(THREAD_END_S):
+        while worker.num_threads() > 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 async def test_green_loads_at_idle_priority_and_serves_at_the_normal_one(tmp_path: Path) -> None:
     async with running() as rig:
         await rig.serve(brightness(tmp_path, "v1"))
@@ -48,10 +58,8 @@ async def test_green_loads_at_idle_priority_and_serves_at_the_normal_one(tmp_pat
         await staging
 
         assert os.SCHED_IDLE in seen
+        await _until_its_loader_ended(psutil.Process(green.pid))
         assert _policies(green.pid) == {os.SCHED_OTHER}
-
-
-THREAD_END_S = 30.0
 
 
 async def test_first_model_loads_at_normal_priority_for_there_is_nothing_to_disturb(
@@ -80,10 +88,7 @@ async def test_serving_worker_has_one_thread_so_no_library_computes_or_reports_b
         rig.push()
         await rig.until_results(1)
 
-        async with asyncio.timeout(THREAD_END_S):
-            # The loader's thread ends a moment after its join, and the kernel tells nobody.
-            while worker.num_threads() > 1:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await _until_its_loader_ended(worker)
         assert [link for link in worker.net_connections("inet") if link.status != "NONE"] == []
 
 
