@@ -39,6 +39,7 @@ from model_registry.deltas import DeltaPreparer
 from model_registry.handlers import Registry
 from model_registry.intake import Intake
 from model_registry.objects import ModelObjects, open_objects
+from model_registry.part_uploads import PartUploads
 from model_registry.pruning import Pruner
 from model_registry.quotes import Quotes
 from model_registry.recording_objects import open_recordings
@@ -47,6 +48,7 @@ from model_registry.records import Records
 from model_registry.repairing import Repairer
 from model_registry.reporters import Reporters
 from model_registry.scratch import Scratch
+from model_registry.segments import Segments
 from model_registry.settings import Settings, settings_from
 from model_registry.trust_ledger import TrustLedger, read_first_root
 from model_registry.upkeep import answer_upkeep
@@ -72,7 +74,9 @@ async def serve(settings: Settings) -> None:
         ledger = TrustLedger(connection, online_keys, _now)
         await ledger.begin(root)
         deltas, pruner = await _answer_all(connection, objects, ledger, reporters, settings)
-        await Recordings(connection, recordings, settings.store.grant_s, _now).answer()
+        uploads = PartUploads(recordings, settings.store.grant_s, _now)
+        await Recordings(connection, recordings, uploads, _now).answer()
+        await Segments(connection, recordings, uploads, settings.segments_bytes, _now).answer()
         await connection.flush()
         notify_ready()
         await unless_stopped(stopping, _all(ledger.keep(), deltas.keep(), pruner.keep()))

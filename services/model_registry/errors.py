@@ -129,5 +129,13 @@ class RecordingRefusedError(RegistryError):
     """No recording of this size is taken from robots."""
 
 
+class SegmentRefusedError(RegistryError):
+    """No segment of this size is taken from robots."""
+
+
+class UnknownSegmentError(RegistryError):
+    """The robot has no stored segment of this name."""
+
+
 class UnknownRecordingError(RegistryError):
     """The robot has no stored recording of this name."""

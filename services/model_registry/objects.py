@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from fleetward.contracts.recordings import RECORDINGS_PREFIX
 from fleetward.contracts.registry import UPLOADS_PREFIX
+from fleetward.contracts.segments import SEGMENTS_PREFIX
 from fleetward.delivery.s3 import s3_client
 from model_registry.errors import DigestMismatchError, ObjectMissingError, ObjectStoreError
 from model_registry.parts import send_file
@@ -195,7 +196,7 @@ class ModelObjects:
 
     async def _abort_unfinished(self, oldest: datetime) -> int:
         """Parts of an upload that was cut off are no object yet, and take room all the same."""
-        prefixes = (UPLOADS_PREFIX, RECORDINGS_PREFIX)
+        prefixes = (UPLOADS_PREFIX, RECORDINGS_PREFIX, SEGMENTS_PREFIX)
         return sum([await self._abort_unfinished_of(prefix, oldest) for prefix in prefixes])
 
     async def _abort_unfinished_of(self, prefix: str, oldest: datetime) -> int:

@@ -33,6 +33,11 @@ class ArrivedPart(Struct, frozen=True, kw_only=True):
     size_bytes: int
     etag: str
 
+    @property
+    def md5(self) -> str:
+        """What the store says its bytes hash to, as long as it names parts so."""
+        return self.etag.strip('"')
+
 
 class RecordingObjects:
     """The part of the bucket that robots write to, through links to single parts."""
@@ -143,6 +148,22 @@ class RecordingObjects:
         for entry in old:
             await self.remove(entry.key)
         return len(old)
+
+    async def keep_within(self, prefix: str, limit_bytes: int) -> int:
+        """Remove the oldest objects whose key begins so until the rest fits; say how many.
+
+        Of one second, which is all that a store may tell, those whose name comes first.
+        """
+        entries = sorted(
+            await self._objects.entries(prefix), key=lambda entry: (entry.modified_at, entry.key)
+        )
+        over_bytes, removed = sum(entry.size_bytes for entry in entries) - limit_bytes, 0
+        for entry in entries:
+            if over_bytes <= 0:
+                break
+            await self.remove(entry.key)
+            over_bytes, removed = over_bytes - entry.size_bytes, removed + 1
+        return removed
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ ask on another's). All that is known lies in the store and on the bus, so any re
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from nats.aio.client import Client
 
@@ -17,7 +17,6 @@ from fleetward.bus.requests import answer
 from fleetward.contracts.ids import RecordingId, RobotId
 from fleetward.contracts.recordings import (
     MAX_RECORDING_BYTES,
-    PART_BYTES,
     RECORDINGS_PER_ROBOT,
     RECORDINGS_PREFIX,
     GrantUpload,
@@ -29,13 +28,9 @@ from fleetward.contracts.recordings import (
     RecordingStored,
     UploadGranted,
 )
-from model_registry.errors import (
-    DigestMismatchError,
-    RecordingRefusedError,
-    UnknownRecordingError,
-    UploadIncompleteError,
-)
-from model_registry.recording_objects import ArrivedPart, RecordingObjects
+from model_registry.errors import RecordingRefusedError, UnknownRecordingError
+from model_registry.part_uploads import PartUploads, Whole
+from model_registry.recording_objects import RecordingObjects
 
 
 class Recordings:
@@ -45,12 +40,12 @@ class Recordings:
         self,
         connection: Client,
         objects: RecordingObjects,
-        grant_s: float,
+        uploads: PartUploads,
         now: Callable[[], datetime],
     ) -> None:
         self._connection = connection
         self._objects = objects
-        self._grant_s = grant_s
+        self._uploads = uploads
         self._now = now
 
     async def answer(self) -> None:
@@ -63,40 +58,17 @@ class Recordings:
         """Links to what has not arrived of an upload: of a new one, when there is none to go on with."""
         recording = request.recording
         refuse_size(recording)
-        key, upload_id = key_of(request.robot_id, recording), request.upload_id
-        arrived = await self._objects.arrived(key, upload_id) if upload_id else None
-        stands = arrived is None and await self._objects.digest(key) == recording.digest
-        if arrived is None and not stands:
-            # One upload of a robot at a time: what it gave up takes no room.
-            await self._objects.abandon(f"{RECORDINGS_PREFIX}{request.robot_id}/")
-            upload_id, arrived = await self._objects.begin(key), []
-        missing = [] if stands else missing_parts(recording, arrived or [])
-        return UploadGranted(
-            upload_id=upload_id,
-            part_bytes=PART_BYTES,
-            urls={
-                number: await self._objects.link_to_part(key, upload_id, number)
-                for number in missing
-            },
-            expires_at=self._now() + timedelta(seconds=self._grant_s),
+        return await self._uploads.grant(
+            f"{RECORDINGS_PREFIX}{request.robot_id}/",
+            whole_of(request.robot_id, recording),
+            request.upload_id,
         )
 
     async def keep(self, request: KeepRecording) -> RecordingKept:
         """Put the parts together once, and say so again however often it is asked."""
         recording = request.recording
         refuse_size(recording)
-        key = key_of(request.robot_id, recording)
-        arrived = await self._objects.arrived(key, request.upload_id) if request.upload_id else None
-        if arrived is not None:
-            await self._put_together(key, request, arrived)
-        digest = await self._objects.digest(key)
-        if digest is None:
-            raise UploadIncompleteError(f"Nothing of {key} has arrived. Send it again.")
-        if digest != recording.digest:
-            await self._objects.remove(key)
-            raise DigestMismatchError(
-                f"What arrived as {key} is {digest}, not {recording.digest}. Send it again."
-            )
+        await self._uploads.keep(whole_of(request.robot_id, recording), request.upload_id)
         await self._tell(request.robot_id, recording)
         await self._objects.keep_newest(
             f"{RECORDINGS_PREFIX}{request.robot_id}/", RECORDINGS_PER_ROBOT
@@ -109,21 +81,8 @@ class Recordings:
         return RecordingLinked(
             recording=recording,
             url=await self._objects.link(key_of(request.robot_id, recording)),
-            expires_at=self._now() + timedelta(seconds=self._grant_s),
+            expires_at=self._uploads.expiry(),
         )
-
-    async def _put_together(
-        self, key: str, request: KeepRecording, arrived: list[ArrivedPart]
-    ) -> None:
-        missing = missing_parts(request.recording, arrived)
-        size_bytes = sum(part.size_bytes for part in arrived)
-        if missing or size_bytes != request.recording.size_bytes:
-            await self._objects.abort(key, request.upload_id)
-            raise UploadIncompleteError(
-                f"{size_bytes} bytes of {key} arrived, of {request.recording.size_bytes}. "
-                "Send it again."
-            )
-        await self._objects.complete(key, request.upload_id, arrived)
 
     async def _stored(self, robot_id: RobotId, recording_id: RecordingId) -> RecordingMade:
         value = await last_value(
@@ -156,15 +115,10 @@ def key_of(robot_id: RobotId, recording: RecordingMade) -> str:
     return f"{RECORDINGS_PREFIX}{robot_id}/{recording.recording_id}-{digest}.mcap"
 
 
-def missing_parts(recording: RecordingMade, arrived: list[ArrivedPart]) -> list[int]:
-    """The numbers of the parts that are not there, or not as long as they must be."""
-    sizes = {part.number: part.size_bytes for part in arrived}
-    starts = range(0, recording.size_bytes, PART_BYTES)
-    wanted = {
-        number: min(PART_BYTES, recording.size_bytes - start)
-        for number, start in enumerate(starts, start=1)
-    }
-    return [number for number, size in wanted.items() if sizes.get(number) != size]
+def whole_of(robot_id: RobotId, recording: RecordingMade) -> Whole:
+    """What is to lie in the store."""
+    key = key_of(robot_id, recording)
+    return Whole(key=key, digest=recording.digest, size_bytes=recording.size_bytes)
 
 
 def refuse_size(recording: RecordingMade) -> None:

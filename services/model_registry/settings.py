@@ -15,6 +15,9 @@ from fleetward.delivery.manifest import MAX_MODEL_BYTES
 from model_registry.inspection import InspectionLimits
 from model_registry.retention import RetentionPolicy
 
+GIB = 1024**3
+SEGMENTS_GIB = 64
+
 
 class StoreSettings(Struct, frozen=True, kw_only=True):
     """Where the bytes lie. ``public_endpoint`` is what robots are told, when it differs."""
@@ -49,6 +52,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     retention: RetentionPolicy = RetentionPolicy()
     max_model_bytes: int = MAX_MODEL_BYTES
     verifications_at_once: int = 2
+    segments_bytes: int = SEGMENTS_GIB * GIB
+    """Of what a robot records all the time, of each kind; the oldest go first."""
 
     @property
     def incoming_dir(self) -> Path:
@@ -80,6 +85,7 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
         traces_dir=environment.optional_path("FLEETWARD_TRACES_DIR"),
         report_trust_dir=environment.optional_path("FLEETWARD_REPORT_TRUST_DIR"),
         retention=_retention(environment),
+        segments_bytes=int(environment.number("FLEETWARD_SEGMENTS_GIB", SEGMENTS_GIB) * GIB),
     )
 
 

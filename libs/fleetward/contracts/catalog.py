@@ -16,6 +16,7 @@ from fleetward.contracts.catalog_pages import (
     robots,
     rollout_events,
     rollouts,
+    segments,
     sites,
     telemetry,
 )
@@ -48,6 +49,7 @@ EVENTS: tuple[EventRow, ...] = (
     *telemetry.EVENTS,
     *alerts.EVENTS,
     *recordings.EVENTS,
+    *segments.EVENTS,
 )
 
 

@@ -28,6 +28,7 @@ BootId = NewType("BootId", Annotated[str, Meta(pattern=ID_PATTERN)])
 Digest = NewType("Digest", Annotated[str, Meta(pattern=DIGEST_PATTERN)])
 SiteName = NewType("SiteName", Annotated[str, Meta(pattern=ID_PATTERN)])
 RecordingId = NewType("RecordingId", Annotated[str, Meta(pattern=ID_PATTERN)])
+SegmentId = NewType("SegmentId", Annotated[str, Meta(pattern=ID_PATTERN)])
 AlertName = NewType("AlertName", Annotated[str, Meta(pattern=ALERT_NAME_PATTERN)])
 
 _ID_RULE = "1 to 48 of a-z, 0-9, '-' and '_', beginning and ending with a letter or digit"
@@ -71,6 +72,11 @@ def rollout_id(text: str) -> RolloutId:
 def recording_id(text: str) -> RecordingId:
     """Check ``text`` as a recording's id; raises InvalidIdError."""
     return RecordingId(_checked("recording id", text, ID_PATTERN, _ID_RULE))
+
+
+def segment_id(text: str) -> SegmentId:
+    """Check ``text`` as a segment's id; raises InvalidIdError."""
+    return SegmentId(_checked("segment id", text, ID_PATTERN, _ID_RULE))
 
 
 def site_name(text: str) -> SiteName:

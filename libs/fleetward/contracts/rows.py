@@ -48,6 +48,7 @@ class StreamName(str, enum.Enum):
     DEAD_LETTERS = "DEAD_LETTERS"
     HISTORY = "HISTORY"
     RECORDINGS = "RECORDINGS"
+    SEGMENTS = "SEGMENTS"
 
 
 class StreamRow(Struct, frozen=True, kw_only=True):

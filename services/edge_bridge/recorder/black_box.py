@@ -184,7 +184,7 @@ class BlackBox:
             recorder=self._recorder,
             incidents=self._incidents,
             link=link,
-            uploader=Uploader(robot_id, link, session(), limits),
+            uploader=Uploader(robot_id, link, session, limits),
             cutter=Cutter(
                 robot_id,
                 self._recorder,

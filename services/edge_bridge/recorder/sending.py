@@ -20,7 +20,8 @@ from edge_bridge.recorder.limits import RecorderLimits
 from edge_bridge.recorder.recorder import FlightRecorder, now_ns
 from edge_bridge.recorder.refusals import Refusals
 from edge_bridge.recorder.requests import Asked, refusal_reason
-from edge_bridge.recorder.upload import ArrivedWrongError, RecordingRefusedError, Uploader
+from edge_bridge.recorder.upload import Uploader
+from edge_bridge.shipping.asking import ArrivedWrongError, UploadRefusedError
 from fleetward.bus.backoff import pause_s
 from fleetward.bus.errors import BusError
 from fleetward.bus.last_values import last_value
@@ -222,7 +223,7 @@ class RecordingSender:
                 return
             await asyncio.to_thread(self._incidents.keep, again)
             raise TransientError(str(problem)) from problem
-        except (RecordingRefusedError, FileNotFoundError) as problem:
+        except (UploadRefusedError, FileNotFoundError) as problem:
             await self._give_up(current, str(problem))
             return
         await asyncio.to_thread(self._incidents.end, current)

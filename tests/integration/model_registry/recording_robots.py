@@ -84,7 +84,7 @@ class Sender:
     ) -> int:
         """Return how many bytes this attempt sent."""
         async with aiohttp.ClientSession() as session:
-            uploader = Uploader(self.id, self.link, session, self.limits, throttle)
+            uploader = Uploader(self.id, self.link, lambda: session, self.limits, throttle)
             try:
                 await uploader.send(made, self.path, upload_id, self._begun)
             except (CutOffError, TransientError) as problem:

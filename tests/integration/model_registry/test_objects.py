@@ -10,6 +10,7 @@ import pytest
 from model_registry.errors import ScratchSpaceError
 from model_registry.objects import open_objects
 from model_registry.rebuilding import rebuild
+from model_registry.recording_objects import open_recordings
 from model_registry.scratch import Scratch
 from model_registry.settings import StoreSettings
 from testkit.servers import ObjectStore
@@ -73,3 +74,17 @@ async def test_parts_of_an_upload_that_was_cut_off_are_swept_too(
 
         assert await objects.remove_stale_uploads(now + timedelta(days=2))
     assert await bucket.unfinished_in(object_store) == set()
+
+
+async def test_oldest_segments_of_a_robot_go_first_and_no_others(
+    object_store: ObjectStore, settings: StoreSettings
+) -> None:
+    for number in range(5):
+        await bucket.put(object_store, f"segments/a/recording/{number}", b"x" * 10)
+    await bucket.put(object_store, "segments/a/logs/1", b"x" * 10)
+    async with open_objects(settings) as objects, open_recordings(settings, objects) as recordings:
+        assert await recordings.keep_within("segments/a/recording/", 50) == 0
+        assert await recordings.keep_within("segments/a/recording/", 35) == 2
+    kept = {key for key in await bucket.keys_in(object_store) if key.startswith("segments/")}
+    assert len(kept) == 4
+    assert {"segments/a/logs/1", "segments/a/recording/2"} <= kept

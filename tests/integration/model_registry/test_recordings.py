@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from edge_bridge.fetching.throttle import Throttle
 from edge_bridge.recorder.file import METADATA, messages_in
 from edge_bridge.recorder.incidents import Stage
-from edge_bridge.recorder.upload import ArrivedWrongError, RecordingRefusedError
+from edge_bridge.shipping.asking import ArrivedWrongError, UploadRefusedError
 from fleetward.bus.errors import NoAnswerError, RefusedError
 from fleetward.bus.publish import publish
 from fleetward.bus.requests import ask
@@ -141,7 +141,7 @@ async def test_recording_that_is_too_large_is_refused_for_good(
     fleet: Fleet, sender: Sender
 ) -> None:
     made = replace(sender.made(10), size_bytes=MAX_RECORDING_BYTES + 1)
-    with pytest.raises(RecordingRefusedError, match="recordings have 1 to"):
+    with pytest.raises(UploadRefusedError, match="recordings have 1 to"):
         await sender.send(made)
 
 

@@ -44,6 +44,13 @@ from fleetward.contracts.registry import (
 from fleetward.contracts.repairs import CheckPacks, PacksChecked, PacksRepaired, RepairPacks
 from fleetward.contracts.rollout_plans import PlanRollout, RolloutPlanned
 from fleetward.contracts.rows import PEOPLE, Principal, RequestRow
+from fleetward.contracts.segments import (
+    GrantSegment,
+    KeepSegment,
+    LinkSegment,
+    SegmentKept,
+    SegmentLinked,
+)
 from fleetward.contracts.telemetry import QueryTelemetry, TelemetryQueried
 from fleetward.contracts.trust import PublishRoot, RefreshTrust, RootPublished, TrustRefreshed
 
@@ -218,6 +225,28 @@ REQUESTS: tuple[RequestRow, ...] = (
         request=LinkRecording,
         reply=RecordingLinked,
         subject="recording.link.v1",
+        responder=_P.REGISTRY,
+        callers=PEOPLE,
+    ),
+    RequestRow(
+        request=GrantSegment,
+        reply=UploadGranted,
+        subject="robot.grant_segment.v1.{robot_id}",
+        responder=_P.REGISTRY,
+        callers=(_P.ROBOT,),
+    ),
+    RequestRow(
+        request=KeepSegment,
+        reply=SegmentKept,
+        subject="robot.keep_segment.v1.{robot_id}",
+        responder=_P.REGISTRY,
+        callers=(_P.ROBOT,),
+        timeout_s=60.0,
+    ),
+    RequestRow(
+        request=LinkSegment,
+        reply=SegmentLinked,
+        subject="segment.link.v1",
         responder=_P.REGISTRY,
         callers=PEOPLE,
     ),

@@ -75,4 +75,11 @@ STREAMS: tuple[StreamRow, ...] = (
         max_bytes=256 * MIB,
         max_msgs_per_subject=1,
     ),
+    StreamRow(
+        name=_S.SEGMENTS,
+        meaning="which segments of what robots record all the time are stored",
+        max_age_s=90 * DAY_S,
+        max_bytes=1 * GIB,
+        max_msgs_per_subject=1,
+    ),
 )

@@ -1,0 +1,24 @@
+"""Every bound of what ships segments, with its unit."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+MIB = 1024 * 1024
+GIB = 1024 * MIB
+
+
+class ShippingLimits(Struct, frozen=True, kw_only=True):
+    """What one kind of segments may take of disk and link."""
+
+    outbox_bytes: int = 2 * GIB
+    """Of sealed files that are not stored yet; past it the oldest are given up and counted."""
+    bytes_per_s: float | None = None
+    """None: whatever the link carries."""
+    block_bytes: int = 256 * 1024
+    part_stall_s: float = 30.0
+    """A part that gets no block further for so long is given up and sent again."""
+    retry_wait_s: float = 1.0
+    retry_wait_limit_s: float = 60.0
+    upload_attempts: int = 3
+    """Uploads whose bytes did not arrive as they are here, before the file is given up."""
