@@ -1,7 +1,7 @@
-"""One owner per robot: who owns what, and what a rollout does about robots that belong to others. Pure.
+"""One owner per robot and pipeline: who owns what, and what a rollout does about robots that belong to others. Pure.
 
 Read aloud: a robot belongs to the open rollout that names it, from its planning on, unless a newer one
-superseded it there. A scheduled rollout owns nobody yet, and a success that is watched binds nobody.
+superseded it there; one with pipelines belongs to a rollout for each of its models. A scheduled rollout owns nobody yet, and a success that is watched binds nobody.
 Rollouts that wait begin in the order in which they were asked for.
 """
 
@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from fleetward.contracts.control import OnConflict
 from fleetward.contracts.ids import RobotId, RolloutId
-from fleetward.contracts.ownership import owners
+from fleetward.contracts.ownership import Owners, owners
+from fleetward.contracts.places import Place, held_by, place_of, places, spoken
 from fleetward.contracts.robots import RobotTarget, TargetMode
 from fleetward.contracts.rollout_rows import ROBOTS_PER_SHARD
 from fleetward.contracts.rollouts import (
@@ -26,6 +27,7 @@ from fleetward.contracts.rollouts import (
     RolloutState,
 )
 from fleetward.contracts.wording import how_many, listed
+from rollout_coordinator.entries import entry_at
 from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.serving import served
 from rollout_coordinator.step import Superseded
@@ -33,8 +35,6 @@ from rollout_coordinator.step import Superseded
 MAX_ROLLOUTS_NAMED = 3
 MAX_WRITES_TO_SUPERSEDE = 300
 """What is left of the server's largest batch beside the new rollout's own writes."""
-
-Owners = Mapping[RobotId, Rollout]
 
 
 def ahead_of(waiting: Rollout, rollouts: Sequence[Rollout]) -> tuple[Rollout, ...]:
@@ -63,26 +63,39 @@ def placed(plan: Rollout, request: RolloutRequested, owned: Owners, now: datetim
             waves=(),
             robots={},
         )
-    taken = [robot for robot in plan.robots if robot in owned]
+    taken = _taken(plan, owned)
     if not taken or request.policy.on_conflict is OnConflict.SUPERSEDE:
         return plan
     if request.policy.on_conflict is OnConflict.REFUSE:
         owner = owned[taken[0]]
         raise PlanRefusedError(
-            f"{taken[0]} belongs to rollout {owner.rollout_id}, which is {owner.state.value}. "
+            f"{spoken(*taken[0])} belongs to rollout {owner.rollout_id}, which is {owner.state.value}. "
             f"Wait for it, or end it with `fleetward rollout abort {owner.rollout_id}`. "
             "`--on-conflict wait` begins when it has ended, `--on-conflict supersede` takes over now."
         )
     return _queued(plan, request, taken, owned)
 
 
+def _taken(plan: Rollout, owned: Owners) -> list[tuple[RobotId, Place]]:
+    """What the plan would change that belongs to others."""
+    return [
+        held
+        for robot, progress in plan.robots.items()
+        for held in held_by(plan, robot, progress)
+        if held in owned
+    ]
+
+
 def _queued(
-    plan: Rollout, request: RolloutRequested, taken: Sequence[RobotId], owned: Owners
+    plan: Rollout,
+    request: RolloutRequested,
+    taken: Sequence[tuple[RobotId, Place]],
+    owned: Owners,
 ) -> Rollout:
-    ids = tuple(sorted({owned[robot].rollout_id for robot in taken}))
+    ids = tuple(sorted({owned[held].rollout_id for held in taken}))
     reasons = [
         f"waits for rollout {rollout_id}, which owns "
-        + listed([robot for robot in taken if owned[robot].rollout_id == rollout_id])
+        + listed([spoken(*held) for held in taken if owned[held].rollout_id == rollout_id])
         for rollout_id in ids[:MAX_ROLLOUTS_NAMED]
     ]
     further = len(ids) - len(reasons)
@@ -110,7 +123,9 @@ def to_supersede(rollout: Rollout, others: Sequence[Rollout]) -> dict[RolloutId,
         lost = tuple(
             robot
             for robot, progress in other.robots.items()
-            if robot in rollout.robots and progress.phase is not RobotPhase.SUPERSEDED
+            if robot in rollout.robots
+            and progress.phase is not RobotPhase.SUPERSEDED
+            and _share(rollout, rollout.robots[robot], other, progress)
         )
         if lost and other.rollout_id != rollout.rollout_id:
             told[other.rollout_id] = Superseded(lost, rollout.rollout_id)
@@ -121,6 +136,12 @@ def to_supersede(rollout: Rollout, others: Sequence[Rollout]) -> dict[RolloutId,
             "Narrow the selector, or end some of them first."
         )
     return told
+
+
+def _share(one: Rollout, held: RobotProgress, other: Rollout, progress: RobotProgress) -> bool:
+    """Whether two rollouts change the same place on a robot."""
+    changed, elsewhere = places(one, held), places(other, progress)
+    return changed is elsewhere or any(place in elsewhere for place in changed)
 
 
 def returns_to(target: RobotTarget, owner: Rollout | None) -> RobotProgress:
@@ -159,9 +180,13 @@ def given_since(
     owned = owners([other for other in others if other.rollout_id != rollout.rollout_id])
     since: dict[RobotId, str] = {}
     for robot, progress in rollout.robots.items():
-        target = targets.get(robot)
-        if robot in owned:
-            since[robot] = f"belongs to rollout {owned[robot].rollout_id}"
+        place = place_of(rollout.model.name, progress.pipelines)
+        target, owner = (
+            entry_at(targets.get(robot), place, progress.pipelines),
+            owned.get((robot, place)),
+        )
+        if owner is not None:
+            since[robot] = f"belongs to rollout {owner.rollout_id}"
         elif target is not None and target.generation > progress.generation:
             since[robot] = f"was given {target.model} by rollout {target.rollout_id}"
     return since

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from fleetward.contracts.ids import Digest, RobotId
-from fleetward.contracts.registry import ModelRecord
+from fleetward.contracts.ids import RobotId
+from fleetward.contracts.registry import ModelRecord, Variant
 from fleetward.contracts.robots import RobotEnrolled
 from fleetward.contracts.rollouts import MAX_ROBOTS_PER_ROLLOUT, Rollout, RolloutRequested
 from fleetward.contracts.selectors import parse_selector
@@ -31,7 +31,7 @@ def excluded(
     choice = chosen(wanted_by(request.model, record).artifacts, others)
     return {
         robot.robot_id: choice.misfits.get(robot.robot_id)
-        or _given_before(choice.of[robot.robot_id].digest, robot.robot_id, fleet)
+        or _given_before(choice.of[robot.robot_id], robot.robot_id, fleet)
         if matches(fleet.facts(robot, now))
         else _not_selected(request.selector, robot)
         for robot in others
@@ -43,11 +43,11 @@ def _not_selected(selector: str, robot: RobotEnrolled) -> str:
     return f"the selector {selector!r} did not match it; its labels were {labels or 'none'}"
 
 
-def _given_before(wanted: Digest, robot: RobotId, fleet: Fleet) -> str:
-    now = served(fleet.targets.get(robot))
-    if now is None or now.digest != wanted:
+def _given_before(wanted: Variant, robot: RobotId, fleet: Fleet) -> str:
+    target = fleet.given(robot, wanted.model.name)
+    now = served(target)
+    if target is None or now is None or now.digest != wanted.digest:
         return "the plan left it out"
     said = f"it was given these bytes already, as {now.model}"
-    target = fleet.targets[robot]
     is_by_it = target.digest == now.digest
     return f"{said} by rollout {target.rollout_id}" if is_by_it else said

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from fleetward.contracts.codec import decode
@@ -19,11 +19,13 @@ from fleetward.contracts.decisions import Reason, RolloutExplained
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.judgements import ModelWithdrawn
 from fleetward.contracts.ownership import owners
+from fleetward.contracts.places import place_of
+from fleetward.contracts.rollout_index import RolloutRefused
 from fleetward.contracts.rollouts import (
     WAITING_STATES,
     RobotPhase,
+    RobotProgress,
     Rollout,
-    RolloutRefused,
     RolloutRequested,
     RolloutState,
     Strategy,
@@ -126,8 +128,7 @@ def _moves(asked: Asked) -> tuple[str, ...]:
 def _robot_stands(asked: Asked, robot: RobotId, excluded: str) -> str:
     rollout = asked.rollout
     progress = rollout.robots.get(robot)
-    owned_by = owners(asked.opened).get(robot)
-    owner = f" It belongs to rollout {owned_by.rollout_id}." if owned_by is not None else ""
+    owner = _owner(asked, robot)
     if progress is None:
         why = excluded or "it was not enrolled when the rollout was planned, as far as the log says"
         return f"{robot} is not in {rollout.rollout_id}: {why}.{owner}"
@@ -135,8 +136,27 @@ def _robot_stands(asked: Asked, robot: RobotId, excluded: str) -> str:
     reason = f": {progress.reason.rstrip('.')}" if progress.reason else ""
     return (
         f"{robot} is {progress.phase.value} in wave {number} of {len(rollout.waves)} of "
-        f"{rollout.rollout_id}, which is {rollout.state.value}{reason}."
-        f"{owner if owned_by is None or owned_by.rollout_id != rollout.rollout_id else ''}"
+        f"{rollout.rollout_id}, which is {rollout.state.value}{_pipeline(rollout, progress)}{reason}."
+        f"{owner}"
+    )
+
+
+def _pipeline(rollout: Rollout, progress: RobotProgress) -> str:
+    """Which of the robot's models the rollout changes, where it has several."""
+    if progress.pipelines is UNSET:
+        return ""
+    place = place_of(rollout.model.name, progress.pipelines)
+    where = f"pipeline {place}" if place is not None else "own pipeline"
+    return f" and gives {rollout.model} to the robot's {where}"
+
+
+def _owner(asked: Asked, robot: RobotId) -> str:
+    """Which other rollouts the robot, or a pipeline of it, belongs to."""
+    held = {place: of for (each, place), of in owners(asked.opened).items() if each == robot}
+    return "".join(
+        f" {'It' if place is None else f'Its pipeline {place}'} belongs to rollout {of.rollout_id}."
+        for place, of in held.items()
+        if of.rollout_id != asked.rollout.rollout_id
     )
 
 

@@ -12,7 +12,7 @@ from fleetward.bus.history import history
 from fleetward.bus.last_values import last_value
 from fleetward.contracts.decisions import ExplainRollout, RolloutDecided, RolloutExplained
 from fleetward.contracts.ids import RolloutId
-from fleetward.contracts.rollouts import RolloutRefused
+from fleetward.contracts.rollout_index import RolloutRefused
 from rollout_coordinator.errors import CoordinatorError
 from rollout_coordinator.explain import Asked, explained, refused, with_log
 from rollout_coordinator.ledger import RolloutLedger

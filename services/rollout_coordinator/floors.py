@@ -2,12 +2,14 @@
 
 A robot is on its way from the order to change what it serves until it proved that, or failed and
 serves on. Whoever is about to be on its way takes a place, unless it is on its way already or serves
-nothing. A silent robot takes one too: it may be back the next moment.
+nothing. Of a robot with several models each counts: one that changes any of them is on its way. A silent robot takes one too: it may be back the next moment.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+
+from msgspec import UNSET
 
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.rollouts import (
@@ -36,6 +38,11 @@ def is_on_its_way(progress: RobotProgress) -> bool:
     One that another rollout took is on its way there, not here.
     """
     return progress.phase in _ON_ITS_WAY and progress.targeted_at is not None
+
+
+def may_serve(progress: RobotProgress) -> bool:
+    """Whether the robot may have a model to serve: where it was given none, another pipeline may."""
+    return progress.generation > 0 or progress.pipelines is not UNSET
 
 
 def away_at(rollout: Rollout, site: str) -> tuple[RobotId, ...]:
@@ -86,7 +93,7 @@ class FloorPlaces:
             return False
         if progress.phase is RobotPhase.PROVED:  # known sooner than its check-in is read
             return True
-        return progress.generation > 0 and robot not in room.idle
+        return may_serve(progress) and robot not in room.idle
 
     def _serving(self, site: str, room: SiteRoom) -> int:
         """How many serve there now, but for those that this rollout has on their way."""

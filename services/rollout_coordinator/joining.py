@@ -45,13 +45,14 @@ def takes_joiners(rollout: Rollout) -> bool:
 
 
 def candidates(rollout: Rollout, fleet: Fleet, now: datetime) -> tuple[RobotId, ...]:
-    """Who matches, is heard, and belongs to no open rollout: whoever is away joins once it is back."""
+    """Who matches, is heard, and belongs to no open rollout there: whoever is away joins once it is back."""
     owned = owners(fleet.open_rollouts)
     found: list[RobotId] = []
     for each in matching(rollout.selector, fleet, now):
         heard = fleet.heard.get(each.robot_id)
         is_here = is_online(each, heard.at if heard else None, now)
-        if is_here and each.robot_id not in owned and each.robot_id not in rollout.robots:
+        held = (each.robot_id, fleet.place(each.robot_id, rollout.model.name))
+        if is_here and held not in owned and each.robot_id not in rollout.robots:
             found.append(each.robot_id)
     return tuple(found)
 
@@ -64,7 +65,7 @@ def matched(rollout: Rollout, names: tuple[RobotId, ...], fleet: Fleet) -> Robot
     artifacts = rollout.variants or (Variant(model=rollout.model, digest=rollout.digest),)
     among = set(names)
     choice = chosen(artifacts, [robot for robot in fleet.robots if robot.robot_id in among])
-    behind = {robot: it for robot, it in choice.of.items() if not fleet.serves(robot, it.digest)}
+    behind = {robot: it for robot, it in choice.of.items() if not fleet.serves(robot, it)}
     return RobotsMatched(settled(progresses(behind, fleet), behind, rollout.variants))
 
 

@@ -18,22 +18,17 @@ from fleetward.contracts.curation import SignedWithdrawals, Withdrawals
 from fleetward.contracts.decisions import Given, RolloutDecided
 from fleetward.contracts.ids import Digest, RobotId, RolloutId
 from fleetward.contracts.robots import RobotNudged
+from fleetward.contracts.rollout_index import OpenRollouts, RolloutRefused
 from fleetward.contracts.rollout_rows import Stored, split
-from fleetward.contracts.rollouts import (
-    MAX_TARGETS_PER_STEP,
-    OpenRollouts,
-    Rollout,
-    RolloutRefused,
-    is_open,
-)
+from fleetward.contracts.rollouts import MAX_TARGETS_PER_STEP, Rollout, is_open
 from fleetward.trust.signing import TARGET, SigningKey, TrustedKeys
 from rollout_coordinator.decision_log import logged
+from rollout_coordinator.giving import Last, follows, given, overtaken_by
 from rollout_coordinator.known_digests import KnownDigests
 from rollout_coordinator.opened import NOTHING_GIVEN, Opened, Other
 from rollout_coordinator.signed_targets import write_signed
-from rollout_coordinator.step import RobotTaken, Step, TargetOrder
+from rollout_coordinator.step import RobotTaken, Step
 from rollout_coordinator.stored_targets import Known, StoredTargets
-from rollout_coordinator.target_of import target_of
 
 
 class RolloutLedger:
@@ -208,7 +203,8 @@ class RolloutLedger:
     ) -> list[RobotTaken]:
         robots = [order.robot_id for order in step.targets]
         known = await self._known(step)
-        taken = [lost for order in step.targets if (lost := _taken(order, known, step.rollout))]
+        last = _last(known)
+        taken = _taken(step, last)
         if taken:
             return taken
         rollout = replace(step.rollout, revision=step.rollout.revision + 1)
@@ -216,8 +212,8 @@ class RolloutLedger:
         digests = self._digests.of(before, stored)
         decision = logged(before, on, now, step, digests)
         writes = [*_writes_of(stored, decision, step, current), *beside]
-        targets = [target_of(rollout, order, now) for order in step.targets]
-        over = {robot: last.sequence for robot, last in known.items()}
+        targets = [given(rollout, order, last.get(order.robot_id), now) for order in step.targets]
+        over = {robot: held.sequence for robot, held in known.items()}
         self._targets.doubt(robots)  # until it is known how the write ended
         first = await write_signed(
             self._connection, self._key, writes, targets, over, rollout.traceparent
@@ -253,7 +249,8 @@ class RolloutLedger:
         """What the robots of a step were given last; read, unless it is what we wrote ourselves."""
         robots = [order.robot_id for order in step.targets]
         known = await self._targets.known(robots)
-        if all(_follows(order, known) for order in step.targets):
+        last = _last(known)
+        if all(follows(step.rollout, order, last.get(order.robot_id)) for order in step.targets):
             return known
         return await self._targets.newest(robots)
 
@@ -266,24 +263,20 @@ def _writes_of(
     return [row, *(Write(event) for event in (*stored.shards, decision, *step.events))]
 
 
-def _follows(order: TargetOrder, known: Mapping[RobotId, Known]) -> bool:
-    """Whether the order is for the generation after the one that is known."""
-    current = known.get(order.robot_id)
-    target = current.target if current is not None else None
-    return target is None or target.generation == order.generation - 1
+def _last(known: Mapping[RobotId, Known]) -> Last:
+    return {robot: held.target for robot, held in known.items()}
 
 
-def _taken(
-    order: TargetOrder, known: Mapping[RobotId, Known], rollout: Rollout
-) -> RobotTaken | None:
-    """Whether another rollout gave the robot the generation that ``order`` would write.
+def _taken(step: Step, last: Last) -> list[RobotTaken]:
+    """Robots of the step that another rollout gave something newer; raises ConflictError.
 
-    Raises ConflictError when this rollout did: another replica decided the same before us.
+    A ConflictError: this very rollout did, as another replica decided the same before us.
     """
-    current = known.get(order.robot_id)
-    target = current.target if current is not None else None
-    if target is None or _follows(order, known):
-        return None
-    if target.rollout_id == rollout.rollout_id:
-        raise ConflictError(f"another replica already gave {order.robot_id} its target.")
-    return RobotTaken(order.robot_id, f"rollout {target.rollout_id}")
+    lost: list[RobotTaken] = []
+    for order in step.targets:
+        newer = overtaken_by(step.rollout, order, last.get(order.robot_id))
+        if newer is not None and newer == step.rollout.rollout_id:
+            raise ConflictError(f"another replica already gave {order.robot_id} its target.")
+        if newer is not None:
+            lost.append(RobotTaken(order.robot_id, f"rollout {newer}"))
+    return lost

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from fleetward.contracts.fleet_facts import facts_of
-from fleetward.contracts.ids import Digest, RobotId
+from fleetward.contracts.ids import Digest, ModelName, RobotId
 from fleetward.contracts.ownership import owners
+from fleetward.contracts.places import Place, place_of, said_at
 from fleetward.contracts.policies import check_policy
 from fleetward.contracts.registry import ModelRecord, Variant
 from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled, RobotTarget, TargetMode
@@ -30,8 +31,9 @@ from fleetward.contracts.sites import SITE_LABEL
 from fleetward.contracts.wording import how_many, listed
 from rollout_coordinator.artifacts import Chosen, Wanted, chosen, settled, wanted_by
 from rollout_coordinator.conflicts import placed, returns_to
+from rollout_coordinator.entries import Pipelines, entry_at
 from rollout_coordinator.errors import PlanRefusedError
-from rollout_coordinator.serving import served
+from rollout_coordinator.serving import Served, served
 from rollout_coordinator.wave_plan import waves_of
 
 HARDWARE_LABEL = "hw"
@@ -61,10 +63,30 @@ class Fleet(Struct, frozen=True):
         heard = self.heard.get(robot)
         return frozenset(heard.said.modes) if heard else frozenset()
 
-    def serves(self, robot: RobotId, digest: Digest) -> bool:
-        """Whether these bytes are what its newest target lets it serve."""
-        now = served(self.targets.get(robot))
-        return now is not None and now.digest == digest
+    def pipelines(self, robot: RobotId) -> Pipelines:
+        """The models that have a pipeline of their own there, as far as it said so."""
+        heard = self.heard.get(robot)
+        if heard is None or not heard.said.pipelines:
+            return UNSET
+        return tuple(each.name for each in heard.said.pipelines)
+
+    def place(self, robot: RobotId, model: ModelName) -> Place:
+        """Where a model stands there."""
+        return place_of(model, self.pipelines(robot))
+
+    def given(self, robot: RobotId, model: ModelName) -> RobotTarget | None:
+        """What the robot was given last where ``model`` stands there."""
+        pipelines = self.pipelines(robot)
+        return entry_at(self.targets.get(robot), place_of(model, pipelines), pipelines)
+
+    def served(self, robot: RobotId, model: ModelName) -> Served | None:
+        """What its newest target lets it serve where ``model`` stands there."""
+        return served(self.given(robot, model))
+
+    def serves(self, robot: RobotId, it: Variant) -> bool:
+        """Whether these bytes are what its newest target lets it serve there."""
+        now = self.served(robot, it.model.name)
+        return now is not None and now.digest == it.digest
 
     def facts(self, robot: RobotEnrolled, now: datetime) -> Facts:
         """What a selector is asked of."""
@@ -162,9 +184,9 @@ def _refuse_misfits(wanted: Wanted, choice: Chosen) -> None:
 def _without_up_to_date(
     choice: Mapping[RobotId, Variant], wanted: Wanted, fleet: Fleet
 ) -> dict[RobotId, Variant]:
-    behind = {robot: it for robot, it in choice.items() if not fleet.serves(robot, it.digest)}
+    behind = {robot: it for robot, it in choice.items() if not fleet.serves(robot, it)}
     if not behind:
-        serving = [served(fleet.targets.get(robot)) for robot in choice]
+        serving = [fleet.served(robot, it.model.name) for robot, it in choice.items()]
         given = ", ".join(sorted({str(now.model) for now in serving if now is not None}))
         meant = sorted({(str(each.model), each.digest[:19]) for each in choice.values()})
         by_another_name = given != ", ".join(model for model, _ in meant)
@@ -233,7 +255,7 @@ def progresses(given: Mapping[RobotId, Variant], fleet: Fleet) -> dict[RobotId, 
     owned = owners(fleet.open_rollouts)
     return {
         robot: replace(
-            _progress(robot, it.digest, fleet, owned.get(robot)),
+            _progress(robot, it, fleet, owned.get((robot, fleet.place(robot, it.model.name)))),
             site=labels[robot].get(SITE_LABEL, ""),
             hardware=labels[robot].get(HARDWARE_LABEL, ""),
         )
@@ -241,12 +263,23 @@ def progresses(given: Mapping[RobotId, Variant], fleet: Fleet) -> dict[RobotId, 
     }
 
 
-def _progress(robot: RobotId, given: Digest, fleet: Fleet, owner: Rollout | None) -> RobotProgress:
+def _progress(robot: RobotId, given: Variant, fleet: Fleet, owner: Rollout | None) -> RobotProgress:
     """Nobody returns to withdrawn bytes, nor to those that are being given."""
-    target = fleet.targets.get(robot)
+    pipelines, target = fleet.pipelines(robot), fleet.given(robot, given.model.name)
     if target is None:
-        return RobotProgress()
+        accepted = 0 if pipelines is UNSET else _accepted(robot, given.model.name, fleet)
+        return RobotProgress(generation=accepted, pipelines=pipelines)
     held = returns_to(target, owner)
-    if held.previous_digest in {*fleet.withdrawn, given}:
-        return RobotProgress(generation=held.generation)
-    return held
+    if held.previous_digest in {*fleet.withdrawn, given.digest}:
+        return RobotProgress(generation=held.generation, pipelines=pipelines)
+    return held if pipelines is UNSET else replace(held, pipelines=pipelines)
+
+
+def _accepted(robot: RobotId, model: ModelName, fleet: Fleet) -> int:
+    """The newest generation that it took there, though its target says nothing of that place.
+
+    It may have had another set of pipelines then, and refuses an older one.
+    """
+    heard = fleet.heard.get(robot)
+    said = said_at(heard.said, fleet.place(robot, model)) if heard is not None else None
+    return said.generation if said is not None else 0

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 from fleetward.contracts.control import OnConflict
 from fleetward.contracts.errors import MalformedError
 from fleetward.contracts.fleet_facts import is_online
-from fleetward.contracts.ids import RobotId
+from fleetward.contracts.ids import ModelName, RobotId
 from fleetward.contracts.ownership import owners
+from fleetward.contracts.places import Place, held_by
 from fleetward.contracts.registry import ModelRecord
 from fleetward.contracts.robots import RobotEnrolled
 from fleetward.contracts.rollout_plans import (
@@ -34,7 +35,6 @@ from rollout_coordinator.plan import (
     planned,
     progresses,
 )
-from rollout_coordinator.serving import served
 from rollout_coordinator.site_plan import check_sites
 
 _Said = Iterable[tuple[RobotId, str]]
@@ -75,7 +75,8 @@ def previewed(
         selected=len(selected),
         waves=tuple(_wave(rollout, wave) for wave in rollout.waves),
         left_out=_groups(
-            (robot, misfits.get(robot) or _already_given(robot, fleet)) for robot in others
+            (robot, misfits.get(robot) or _already_given(robot, rollout.model.name, fleet))
+            for robot in others
         ),
         doubtful=_groups(_doubts(reached, rollout, fleet, _then(request, rollout), now)),
     )
@@ -131,20 +132,29 @@ def _obstacles(choice: Chosen, request: RolloutRequested, fleet: Fleet) -> _Said
     yield from choice.misfits.items()
     owned, standing = owners(fleet.open_rollouts), progresses(choice.of, fleet)
     for robot, given in choice.of.items():
-        owner = owned.get(robot)
+        place = fleet.place(robot, given.model.name)
+        owner = owned.get((robot, place))
         lacked = mode_lacked(request.strategy, robot, fleet)
-        if fleet.serves(robot, given.digest) and not request.again:
-            yield robot, _already_given(robot, fleet)
+        if fleet.serves(robot, given) and not request.again:
+            yield robot, _already_given(robot, given.model.name, fleet)
         elif owner is not None:
-            yield robot, f"belongs to rollout {owner.rollout_id}, which is {owner.state.value}"
+            yield (
+                robot,
+                f"{_pipeline(place)}belongs to rollout {owner.rollout_id}, which is {owner.state.value}",
+            )
         elif lacked is not None:
             yield robot, f"its bridge did not say that it can {lacked.value} a model"
         elif request.strategy is Strategy.SHADOW and standing[robot].previous is None:
             yield robot, "would have nothing to go back to when the shadow ends"
 
 
-def _already_given(robot: RobotId, fleet: Fleet) -> str:
-    now = served(fleet.targets.get(robot))
+def _pipeline(place: Place) -> str:
+    """What of a robot is spoken of, where that is not all of it."""
+    return f"its pipeline {place} " if place is not None else ""
+
+
+def _already_given(robot: RobotId, model: ModelName, fleet: Fleet) -> str:
+    now = fleet.served(robot, model)
     return f"was already given {now.model}" if now else "the plan left it out"
 
 
@@ -153,9 +163,13 @@ def _doubts(
 ) -> _Said:
     owned = owners(fleet.open_rollouts)
     for each in reached:
-        owner = owned.get(each.robot_id)
-        if owner is not None:
-            yield each.robot_id, f"belongs to rollout {owner.rollout_id}; {then}"
+        for held in held_by(rollout, each.robot_id, rollout.robots[each.robot_id]):
+            owner, (_, place) = owned.get(held), held
+            if owner is not None:
+                yield (
+                    each.robot_id,
+                    f"{_pipeline(place)}belongs to rollout {owner.rollout_id}; {then}",
+                )
         heard = fleet.heard.get(each.robot_id)
         if not is_online(each, heard.at if heard else None, now):
             silent_after_s = rollout.policy.silent_after_s

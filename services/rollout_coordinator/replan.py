@@ -8,9 +8,11 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from fleetward.contracts.ids import RobotId
+from fleetward.contracts.places import place_of
 from fleetward.contracts.robots import RobotTarget
-from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutState
+from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout, RolloutState
 from rollout_coordinator.conflicts import ahead_of
+from rollout_coordinator.entries import entry_at
 from rollout_coordinator.plan import Fleet
 
 
@@ -20,12 +22,15 @@ def overtaken(fleet: Fleet, rollouts: Sequence[Rollout]) -> tuple[RobotId, ...]:
         robot
         for rollout in rollouts
         for robot, progress in rollout.robots.items()
-        if progress.generation > _generation(fleet.targets.get(robot))
+        if progress.generation > _generation(rollout, progress, fleet.targets.get(robot))
     )
 
 
-def _generation(target: RobotTarget | None) -> int:
-    return target.generation if target is not None else 0
+def _generation(rollout: Rollout, progress: RobotProgress, target: RobotTarget | None) -> int:
+    """What is known to have been given where the rollout gives something."""
+    place = place_of(rollout.model.name, progress.pipelines)
+    known = entry_at(target, place, progress.pipelines)
+    return known.generation if known is not None else 0
 
 
 def seen_by(waiting: Rollout, fleet: Fleet) -> Fleet:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from fleetward.contracts.alerts import ROBOT_SILENT, AlertFired, Severity
 from fleetward.contracts.deadlines import is_held_back
+from fleetward.contracts.places import place_of, said_at
 from fleetward.contracts.robots import (
     ActivationFailed,
     ModelActivated,
@@ -166,23 +167,26 @@ def _checked_in(
 ) -> RobotProgress | None:
     """The check-in is the truth: it acknowledges a revert, takes a proof back, or renews it.
 
+    It is read where the model stands: what the robot's other pipelines do says nothing of it.
+
     A robot checks in with its new generation before it swaps. Such a check-in may be delivered
     after the proof that it preceded, and then says nothing against it. One that was stored before
     the robot fell silent says nothing about how it came back.
     """
-    if fact.generation != progress.generation or fact.active_digest is None:
+    said = said_at(fact, place_of(rollout.model.name, progress.pipelines))
+    if said is None or said.generation != progress.generation or said.active_digest is None:
         return None
-    if progress.phase is RobotPhase.REVERTING and fact.active_digest == progress.previous_digest:
+    if progress.phase is RobotPhase.REVERTING and said.active_digest == progress.previous_digest:
         return replace(progress, phase=RobotPhase.REVERTED)
     if progress.phase is RobotPhase.TARGETED and progress.silent_at is None:
-        return _held_back(progress, fact.held_back, stored_at)
+        return _held_back(progress, said.held_back, stored_at)
     returned = progress.silent_at is not None and progress.phase in _AWAITS_PROOF
     if _is_older(progress, stored_at) or not (returned or progress.phase is RobotPhase.PROVED):
         return None
-    if (fact.active_digest == wanted(rollout, progress).digest) is not is_to_serve(
+    if (said.active_digest == wanted(rollout, progress).digest) is not is_to_serve(
         rollout, progress
     ):
-        return _failed(progress, f"it proved the model but now serves {fact.active_digest}")
+        return _failed(progress, f"it proved the model but now serves {said.active_digest}")
     return _proved(progress, stored_at) if returned else None
 
 

@@ -6,7 +6,7 @@ from fleetward.contracts.rollouts import Rollout
 from fleetward.contracts.surroundings import SiteRoom, Surroundings
 from fleetward.contracts.wording import how_many
 from rollout_coordinator.errors import PlanRefusedError
-from rollout_coordinator.floors import takes_places
+from rollout_coordinator.floors import may_serve, takes_places
 
 
 def check_sites(rollout: Rollout, around: Surroundings) -> None:
@@ -29,6 +29,6 @@ def _lets_nobody_go(rollout: Rollout, site: str, room: SiteRoom) -> bool:
     if room.floor is None or room.floor < room.robots or not takes_places(rollout):
         return False
     return any(
-        progress.site == site and progress.generation > 0 and robot not in room.idle
+        progress.site == site and may_serve(progress) and robot not in room.idle
         for robot, progress in rollout.robots.items()
     )

@@ -230,7 +230,8 @@ def _heard(said: Stored) -> LastSign | None:
         event = decode(said.payload, RobotCheckedIn)
     except UnreadableMessageError:
         return None
-    return LastSign(said.stored_at, event.active_digest is not None)
+    serves = any(each.active_digest is not None for each in event.standings)
+    return LastSign(said.stored_at, serves)
 
 
 def _monotonic_s() -> float:

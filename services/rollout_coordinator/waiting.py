@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from fleetward.contracts.control import ControlAction, HeardWord, RolloutControlRequested
 from fleetward.contracts.judgements import ModelWithdrawn
 from fleetward.contracts.ownership import owners
+from fleetward.contracts.places import held_by
 from fleetward.contracts.rollouts import WAITING_STATES, Rollout, RolloutRequested, RolloutState
 from rollout_coordinator.recall import recall_reason
 from rollout_coordinator.revert import ended
@@ -40,7 +41,12 @@ def is_due(rollout: Rollout, awaited: Sequence[Rollout], now: datetime) -> bool:
     if rollout.state is RolloutState.SCHEDULED:
         return rollout.begins_at is not None and now >= rollout.begins_at
     owned = owners(awaited)
-    binding = {owned[robot].rollout_id for robot in rollout.robots if robot in owned}
+    binding = {
+        owned[held].rollout_id
+        for robot, progress in rollout.robots.items()
+        for held in held_by(rollout, robot, progress)
+        if held in owned
+    }
     return not binding.issuperset(rollout.waits_for)
 
 

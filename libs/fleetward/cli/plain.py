@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from fleetward.client.alerts import AlertStatus
@@ -12,6 +14,7 @@ from fleetward.contracts.compared import compared
 from fleetward.contracts.control import HeardWord
 from fleetward.contracts.evidence import CohortEvidence, Spread, Stratum
 from fleetward.contracts.gates import GateState
+from fleetward.contracts.places import Place, place_of
 from fleetward.contracts.registry import (
     AliasMoved,
     ModelRecord,
@@ -25,6 +28,8 @@ from fleetward.contracts.telemetry import Sample
 from fleetward.contracts.variants import wanted
 
 Plain = dict[str, Any]
+
+NOBODYS: Mapping[Place, Ownership] = MappingProxyType({})
 
 
 def model_version(version: ModelVersion) -> Plain:
@@ -121,10 +126,12 @@ def _gate(held: GateState) -> Plain:
     }
 
 
-def _pipeline(standing: PipelineStanding) -> Plain:
-    """What a robot says of one more model that it serves."""
+def _pipeline(standing: PipelineStanding, held: Ownership | None) -> Plain:
+    """What a robot says of one more model that it serves, and which open rollout owns that."""
     return {
         "name": standing.name,
+        "owner": held.owner if held else None,
+        "epoch": held.epoch if held else None,
         "active_model": str(standing.active_model) if standing.active_model else None,
         "active_digest": standing.active_digest,
         "generation": standing.generation,
@@ -134,12 +141,12 @@ def _pipeline(standing: PipelineStanding) -> Plain:
     }
 
 
-def robot(status: RobotStatus, now: datetime, held: Ownership | None = None) -> Plain:
-    """One robot, what it last said, and which open rollout owns it since which generation."""
-    last = status.last
+def robot(status: RobotStatus, now: datetime, held: Mapping[Place, Ownership] = NOBODYS) -> Plain:
+    """One robot, what it last said, and which open rollouts own it since which generation."""
+    last, own = status.last, held.get(None)
     return {
-        "owner": held.owner if held else None,
-        "epoch": held.epoch if held else None,
+        "owner": own.owner if own else None,
+        "epoch": own.epoch if own else None,
         "robot_id": status.enrolled.robot_id,
         "labels": status.enrolled.labels,
         "silent": status.is_silent(now),
@@ -149,7 +156,9 @@ def robot(status: RobotStatus, now: datetime, held: Ownership | None = None) -> 
         "staged_model": str(last.staged_model) if last and last.staged_model else None,
         "shadow_model": str(last.shadow_model) if last and last.shadow_model else None,
         "held_back": (last.held_back or None) if last else None,
-        "pipelines": [_pipeline(each) for each in last.pipelines] if last else [],
+        "pipelines": [_pipeline(each, held.get(each.name)) for each in last.pipelines]
+        if last
+        else [],
         "generation": last.generation if last else 0,
         "frames_captured": last.frames_captured if last else 0,
         "frames_served": last.frames_served if last else 0,
@@ -216,6 +225,7 @@ def _progress(rollout: Rollout, progress: RobotProgress) -> Plain:
     return {
         "phase": progress.phase.value,
         "given": str(wanted(rollout, progress).model),
+        "pipeline": place_of(rollout.model.name, progress.pipelines),
         "generation": progress.generation,
         "epoch": progress.generation,
         "previous": str(progress.previous) if progress.previous else None,

@@ -13,7 +13,7 @@ from fleetward.contracts.wording import shortened
 
 if TYPE_CHECKING:
     from fleetward.client import Fleet, RobotStatus
-    from fleetward.contracts.robots import RobotCheckedIn
+    from fleetward.contracts.robots import PipelineStanding, RobotCheckedIn
 
 FAILURE_CHARACTERS = 80
 """Of a failure in a table; --json has it whole."""
@@ -42,7 +42,7 @@ def list_robots(where: Where = "all", home: Home = DEFAULT_HOME, as_json: Json =
         if as_json:
             held = await owners(fleet.connection)
             show_json(
-                [plain.robot(robot, now, held.get(robot.enrolled.robot_id)) for robot in robots]
+                [plain.robot(robot, now, held.get(robot.enrolled.robot_id, {})) for robot in robots]
             )
             return
         show_table(
@@ -131,7 +131,11 @@ def _trouble(robot: RobotStatus, last: RobotCheckedIn) -> str:
     """Why it failed, or else why it waits although it could serve what it was given."""
     if robot.failure:
         return f"✗ {shortened(robot.failure, FAILURE_CHARACTERS)}"
-    return f"held back: {shortened(last.held_back, FAILURE_CHARACTERS)}" if last.held_back else ""
+    told = [f"held back: {last.held_back}"] if last.held_back else []
+    told += [
+        f"{each.name} held back: {each.held_back}" for each in last.pipelines if each.held_back
+    ]
+    return "; ".join(shortened(each, FAILURE_CHARACTERS) for each in told)
 
 
 def spoken_labels(labels: Mapping[str, str]) -> str:
@@ -140,19 +144,25 @@ def spoken_labels(labels: Mapping[str, str]) -> str:
 
 
 def serving(last: RobotCheckedIn) -> str:
-    """What it serves, what it holds warm or shows its frames beside that, and what is on its way."""
+    """What it serves, what it holds warm or shows its frames beside that, and what is on its way.
+
+    Of a robot with pipelines, one model after the other.
+    """
+    beside = [_standing(each, str(each.active_model or each.name)) for each in last.pipelines]
+    own = _standing(last, str(last.active_model or ""))
+    return " + ".join(each for each in (own, *beside) if each)
+
+
+def _standing(said: RobotCheckedIn | PipelineStanding, active: str) -> str:
     from fleetward.cli.rollout_view import fetched_so_far
 
-    active = str(last.active_model or "")
-    if last.staged_model is not None:
-        active = f"{active} (staged {last.staged_model})".lstrip()
-    if last.shadow_model is not None:
-        active = f"{active} (shadow {last.shadow_model})".lstrip()
-    for pipeline in last.pipelines:
-        active = f"{active} + {pipeline.active_model or pipeline.name}".lstrip(" +")
-    if last.fetching is None:
+    if said.staged_model is not None:
+        active = f"{active} (staged {said.staged_model})".lstrip()
+    if said.shadow_model is not None:
+        active = f"{active} (shadow {said.shadow_model})".lstrip()
+    if said.fetching is None:
         return active
-    return f"{active} ← {last.fetching.model} {fetched_so_far(last.fetching)}".lstrip()
+    return f"{active} ← {said.fetching.model} {fetched_so_far(said.fetching)}".lstrip()
 
 
 def seen(robot: RobotStatus, now: datetime) -> str:

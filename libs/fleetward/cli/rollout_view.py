@@ -14,6 +14,7 @@ from rich.text import Text
 from fleetward.cli.evidence_view import EvidenceView
 from fleetward.cli.rollout_waits import is_held, waiting_for
 from fleetward.contracts.ids import RobotId
+from fleetward.contracts.places import place_of
 from fleetward.contracts.robots import Fetching
 from fleetward.contracts.rollouts import (
     RobotPhase,
@@ -70,7 +71,7 @@ def view(
 
     ``fetching``: how far robots are whose model is on its way.
     """
-    parts: list[RenderableType] = [_headline(rollout)]
+    parts: list[RenderableType] = [_headline(rollout), *_pipelines(rollout)]
     for number in range(len(rollout.waves)):
         parts += _wave(rollout, number, fetching)
     if rollout.evidence.canary.inferences or rollout.evidence.control.inferences:
@@ -111,6 +112,17 @@ def _headline(rollout: Rollout) -> Text:
         if _ends_a_shadow(rollout)
         else (rollout.state.value, _STATE_STYLE[rollout.state]),
     )
+
+
+def _pipelines(rollout: Rollout) -> list[RenderableType]:
+    """Where the model stands on robots that have pipelines beside their own."""
+    name, robots = rollout.model.name, rollout.robots.values()
+    in_its_own = sum(place_of(name, progress.pipelines) is not None for progress in robots)
+    if not in_its_own:
+        return []
+    whose = "all of them" if in_its_own == len(robots) else f"{in_its_own} of {len(robots)} robots"
+    told = f"in the pipeline {name} of {whose}; what else they serve goes on beside it"
+    return [_indented(Text(told, style="dim"), 2)]
 
 
 def _ends_a_shadow(rollout: Rollout) -> bool:

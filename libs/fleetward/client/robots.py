@@ -103,9 +103,10 @@ async def fetches(
             value = await last_value(connection, RobotCheckedIn, robot_id=robot)
         except NoAnswerError:
             return {}
-        fetching = value.event.fetching if value else None
-        if fetching is not None and fetching.model == model:
-            found[robot] = fetching
+        said = value.event.standings if value else ()
+        for fetching in (each.fetching for each in said):
+            if fetching is not None and fetching.model == model:
+                found[robot] = fetching
     return found
 
 

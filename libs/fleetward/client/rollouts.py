@@ -25,7 +25,8 @@ from fleetward.client.live import LiveFacts, live_facts
 from fleetward.contracts.control import AbortMode, ControlAction, RolloutControlRequested
 from fleetward.contracts.ids import RolloutId, rollout_id
 from fleetward.contracts.policies import check_policy
-from fleetward.contracts.rollouts import FINAL_STATES, Rollout, RolloutRefused, RolloutRequested
+from fleetward.contracts.rollout_index import RolloutRefused
+from fleetward.contracts.rollouts import FINAL_STATES, Rollout, RolloutRequested
 from fleetward.contracts.selectors import parse_selector
 
 DECISION_TIMEOUT_S = 30.0

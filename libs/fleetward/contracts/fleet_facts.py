@@ -5,10 +5,10 @@ Labels are given by whoever enrols it. Live facts:
 =============  ==================================================================================
 ``robot``      its own id
 ``online``     ``true`` while it was heard within its lease, ``false`` otherwise
-``model``      what it serves, as ``detector`` and as ``detector:1.3``
-``version``    of what it serves
-``digest``     of what it serves
-``generation`` of the newest target it accepted
+``model``      what it serves, as ``detector`` and as ``detector:1.3``; with pipelines: each model
+``version``    of what it serves; with pipelines: what its own one does
+``digest``     of what it serves; with pipelines: each
+``generation`` of the newest target it accepted; with pipelines: its own one
 ``mode``       what its bridge can do with a target: ``serve``, ``stage``, ``shadow``
 anything else  what its own program reports of it, as ``battery`` or ``docked``
 =============  ==================================================================================
@@ -52,10 +52,13 @@ def facts_of(
         live["generation"] = float(said.generation)
         live["mode"] = ",".join(mode.value for mode in (TargetMode.SERVE, *said.modes))
         if said.active_model is not None:
-            live["model"] = f"{said.active_model.name},{said.active_model}"
             live["version"] = said.active_model.version
-        if said.active_digest is not None:
-            live["digest"] = said.active_digest
+        served = [each.active_model for each in said.standings if each.active_model]
+        if served:
+            live["model"] = ",".join(f"{each.name},{each}" for each in served)
+        digests = [each.active_digest for each in said.standings if each.active_digest]
+        if digests:
+            live["digest"] = ",".join(digests)
     known = {name: told for name, told in reported.items() if name not in LIVE_FACTS}
     return {**known, **enrolled.labels, **live}
 

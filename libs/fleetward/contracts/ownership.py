@@ -1,26 +1,30 @@
-"""One owner per robot: which open rollout that is."""
+"""One owner per robot and pipeline: which open rollout that is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from fleetward.contracts.ids import RobotId
+from fleetward.contracts.places import Place, places
 from fleetward.contracts.rollouts import FINAL_STATES, RobotPhase, Rollout, RolloutState
 
+Owners = Mapping[tuple[RobotId, Place], Rollout]
 
-def owners(rollouts: Iterable[Rollout]) -> dict[RobotId, Rollout]:
-    """Each owned robot's rollout.
 
-    A queued rollout owns a robot that nobody else does, so that nobody comes between: of several, the
+def owners(rollouts: Iterable[Rollout]) -> dict[tuple[RobotId, Place], Rollout]:
+    """The rollout of each place that is owned on a robot.
+
+    A queued rollout owns a place that nobody else does, so that nobody comes between: of several, the
     one that was asked for first.
     """
-    owned: dict[RobotId, Rollout] = {}
+    owned: dict[tuple[RobotId, Place], Rollout] = {}
     for rollout in sorted(rollouts, key=_precedence):
         if rollout.state in FINAL_STATES:
             continue
         for robot, progress in rollout.robots.items():
             if progress.phase is not RobotPhase.SUPERSEDED:
-                owned.setdefault(robot, rollout)
+                for place in places(rollout, progress):
+                    owned.setdefault((robot, place), rollout)
     return owned
 
 

@@ -263,6 +263,11 @@ class RobotCheckedIn(Event, frozen=True, kw_only=True):
     """The newest timestamp metadata this robot follows; one that falls behind is held back."""
     checked_in_at: UtcTime
 
+    @property
+    def standings(self) -> tuple[RobotCheckedIn | PipelineStanding, ...]:
+        """What it says of each pipeline, its own one first."""
+        return (self, *self.pipelines)
+
 
 class RobotNudged(Event, frozen=True, kw_only=True):
     """Wakes a robot: it means only 'look at your target now'."""

@@ -10,7 +10,14 @@ from fleetward.contracts.control import HeardWord, OnConflict
 from fleetward.contracts.event import Event, UtcTime
 from fleetward.contracts.evidence import Evidence, SignalGuard
 from fleetward.contracts.gates import Gate, GateState
-from fleetward.contracts.ids import Digest, ModelRef, ModelSelector, RobotId, RolloutId
+from fleetward.contracts.ids import (
+    Digest,
+    ModelName,
+    ModelRef,
+    ModelSelector,
+    RobotId,
+    RolloutId,
+)
 from fleetward.contracts.registry import Variant
 from fleetward.contracts.sharding import Sharding
 
@@ -177,6 +184,9 @@ class RobotProgress(Struct, frozen=True, kw_only=True):
     """Its label ``hw``, likewise."""
     variant: int | UnsetType = UNSET
     """Which of the rollout's ``variants`` it is given: settled when it came in, whatever it is labelled since."""
+    pipelines: tuple[ModelName, ...] | UnsetType = UNSET
+    """The models that have a pipeline of their own there, as it said when it came in; a rollout of another
+    one changes the robot's own. Unset: it named none."""
     targeted_at: UtcTime | None = None
     proved_at: UtcTime | None = None
     silent_at: UtcTime | None = None
@@ -261,16 +271,6 @@ def is_open(rollout: Rollout) -> bool:
     return rollout.state not in FINAL_STATES or rollout.watched_until is not None
 
 
-class OpenRollouts(Event, frozen=True, kw_only=True):
-    """Which rollouts have not ended: written with each start and end, compared and set.
-
-    So nobody reads every rollout there ever was to find the few that matter, and no two that are
-    planned at the same time can both believe that a robot is free.
-    """
-
-    rollouts: tuple[RolloutId, ...] = ()
-
-
 class RolloutRequested(Event, frozen=True, kw_only=True):
     """Somebody, or a CI job, wants a model on the robots that a selector names.
 
@@ -290,11 +290,3 @@ class RolloutRequested(Event, frozen=True, kw_only=True):
     """When it begins, planned anew by what is true then; None: at once."""
     again: bool = False
     """Also for robots that were given these bytes last: a retry."""
-
-
-class RolloutRefused(Event, frozen=True, kw_only=True):
-    """A request that cannot become a rollout: nothing was changed; the reason says what to do."""
-
-    rollout_id: RolloutId
-    reason: str
-    refused_at: UtcTime

@@ -124,9 +124,9 @@ class Hub:
         return fact
 
     async def owner(self, robot: RobotId) -> RolloutId | None:
-        """The open rollout that counts on it."""
-        held = (await owners(self._operator)).get(robot)
-        return held.owner if held is not None else None
+        """An open rollout that counts on it."""
+        held = (await owners(self._operator)).get(robot, {})
+        return next((each.owner for each in held.values()), None)
 
     async def void(self, robot: RobotId) -> None:
         """No key of this id gets in any more, on the running server too; the next issued is another.

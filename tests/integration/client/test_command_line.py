@@ -16,7 +16,8 @@ from nats.aio.client import Client
 from fleetward.bus.publish import publish
 from fleetward.cli.exits import Exit
 from fleetward.contracts.ids import RolloutId
-from fleetward.contracts.rollouts import RolloutRefused, RolloutState
+from fleetward.contracts.rollout_index import RolloutRefused
+from fleetward.contracts.rollouts import RolloutState
 from testkit.command_line import Ran, run
 from testkit.servers import NatsSystem
 from tests.integration.client.rollouts import rollout

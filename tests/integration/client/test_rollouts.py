@@ -28,12 +28,8 @@ from fleetward.contracts.catalog import CONSUMERS
 from fleetward.contracts.control import ControlAction, RolloutControlRequested
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import RolloutId
-from fleetward.contracts.rollouts import (
-    RolloutPolicy,
-    RolloutRefused,
-    RolloutRequested,
-    RolloutState,
-)
+from fleetward.contracts.rollout_index import RolloutRefused
+from fleetward.contracts.rollouts import RolloutPolicy, RolloutRequested, RolloutState
 from fleetward.contracts.rows import Principal
 from testkit.servers import NatsSystem
 from tests.integration.client.rollouts import rollout

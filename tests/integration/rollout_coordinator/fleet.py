@@ -26,11 +26,11 @@ from fleetward.contracts.ids import (
 from fleetward.contracts.robots import (
     RobotEnrolled,
 )
+from fleetward.contracts.rollout_index import RolloutRefused
 from fleetward.contracts.rollouts import (
     FINAL_STATES,
     Rollout,
     RolloutPolicy,
-    RolloutRefused,
     RolloutRequested,
     Strategy,
 )

@@ -18,7 +18,8 @@ from fleetward.contracts.catalog import consumers_of
 from fleetward.contracts.dead_letter import DeadLettered
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import RolloutId
-from fleetward.contracts.rollouts import Rollout, RolloutRefused, RolloutState
+from fleetward.contracts.rollout_index import RolloutRefused
+from fleetward.contracts.rollouts import Rollout, RolloutState
 from fleetward.contracts.rows import Principal, StreamName
 from testkit.servers import NatsSystem
 from tests.integration.rollout_coordinator.detector import DIGESTS

@@ -13,7 +13,8 @@ from fleetward.bus.errors import ConflictError
 from fleetward.bus.last_values import last_value
 from fleetward.bus.publish import publish
 from fleetward.contracts.ids import RolloutId
-from fleetward.contracts.rollouts import OpenRollouts, Rollout, RolloutState
+from fleetward.contracts.rollout_index import OpenRollouts
+from fleetward.contracts.rollouts import Rollout, RolloutState
 from fleetward.contracts.rows import Principal, StreamName
 from fleetward.trust.signing import SigningKey, TrustedKeys
 from rollout_coordinator.ledger import RolloutLedger

@@ -15,11 +15,8 @@ from fleetward.contracts.robots import RobotEnrolled
 from fleetward.contracts.rollout_events import (
     RolloutStarted,
 )
-from fleetward.contracts.rollouts import (
-    Rollout,
-    RolloutRefused,
-    RolloutState,
-)
+from fleetward.contracts.rollout_index import RolloutRefused
+from fleetward.contracts.rollouts import Rollout, RolloutState
 from fleetward.contracts.rows import Principal, StreamName
 from testkit.servers import NatsSystem
 from tests.integration.rollout_coordinator.coordinator_process import (

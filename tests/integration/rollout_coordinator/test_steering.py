@@ -44,5 +44,6 @@ async def test_person_retries_who_failed_after_the_end_and_then_rolls_back(
         await steer(person, wanted, ControlAction.ROLLBACK)
     shown = await steer(person, wanted, ControlAction.ROLLBACK, skip=True)
     assert shown.state is RolloutState.REVERTING
-    assert {held.owner for held in (await owners(fleet.people)).values()} <= {wanted}
+    held = (await owners(fleet.people)).values()
+    assert {owned.owner for of in held for owned in of.values()} <= {wanted}
     assert (await fleet.ended(wanted)).state is RolloutState.REVERTED

@@ -76,7 +76,7 @@ def _check_owners(world: dict[RolloutId, Rollout]) -> None:
                 active.setdefault(name, []).append(rollout.rollout_id)
     owned = owners(world.values())
     for name, rollouts in active.items():
-        assert rollouts == [owned[name].rollout_id]
+        assert rollouts == [owned[name, None].rollout_id]
 
 
 def test_robot_returns_to_what_it_proved_and_not_to_what_it_was_only_given() -> None:

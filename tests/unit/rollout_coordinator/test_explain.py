@@ -7,14 +7,8 @@ from msgspec.structs import replace
 from fleetward.contracts.control import ControlAction
 from fleetward.contracts.decisions import RolloutExplained
 from fleetward.contracts.ids import RolloutId
-from fleetward.contracts.rollouts import (
-    RobotPhase,
-    Rollout,
-    RolloutPolicy,
-    RolloutRefused,
-    RolloutState,
-    Strategy,
-)
+from fleetward.contracts.rollout_index import RolloutRefused
+from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutPolicy, RolloutState, Strategy
 from fleetward.contracts.surroundings import NOTHING_AROUND, SiteRoom, Surroundings
 from rollout_coordinator.advance import Fact
 from rollout_coordinator.explain import Asked, explained, refused

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
+from pathlib import Path
+
+import msgspec
 from hypothesis import given, settings
 from msgspec.structs import replace
 
@@ -35,6 +39,9 @@ from tests.unit.rollout_coordinator.test_advance_histories import (
 )
 from tests.unit.rollout_coordinator.test_plan import RECORD, fleet, request
 
+OLD_LOGS = Path(__file__).parent / "logs" / "before_pipelines.zlib"
+"""Of three rollouts, written by the coordinator that knew of no pipelines: one judged with check-ins that
+name some, one blue-green, one taken back. An array of arrays of RolloutDecided, in msgpack, deflated."""
 CLOSED = Surroundings(sites={"": SiteRoom(closed="it is night there")})
 
 
@@ -97,6 +104,14 @@ def test_every_decision_of_a_history_is_made_again_from_its_log_byte_for_byte(
     assert [
         encode(each.after) for each in again if isinstance(each, Replayed)
     ] == coordinator.states
+
+
+def test_logs_of_the_coordinator_before_pipelines_are_made_again_byte_for_byte() -> None:
+    logs = msgspec.msgpack.decode(zlib.decompress(OLD_LOGS.read_bytes()))
+    assert [len(log) for log in logs] == [11, 7, 4]
+    for log in logs:
+        again = list(replayed(decode(each, RolloutDecided) for each in log))
+        assert [type(each) for each in again] == [Replayed] * len(log), again[-1]
 
 
 def test_large_rollout_in_shards_is_made_again_byte_for_byte() -> None:

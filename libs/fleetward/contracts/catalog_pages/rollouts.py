@@ -5,8 +5,9 @@ from __future__ import annotations
 from fleetward.contracts.control import RolloutControlRequested
 from fleetward.contracts.decisions import RolloutDecided
 from fleetward.contracts.gates import GateAnswered, RolloutApproved
+from fleetward.contracts.rollout_index import OpenRollouts, RolloutRefused
 from fleetward.contracts.rollout_rows import RolloutCounted, RolloutProgress
-from fleetward.contracts.rollouts import OpenRollouts, Rollout, RolloutRefused, RolloutRequested
+from fleetward.contracts.rollouts import Rollout, RolloutRequested
 from fleetward.contracts.rows import MIB, PEOPLE, EventRow, Principal, StreamName
 
 _P = Principal
