@@ -101,6 +101,7 @@ class Measuring:
             record(signals.OUTPUT_MEAN.name, first, of_model)
 
     async def _spool_frames(self) -> None:
+        numbered = self._settings.uplink.frames_in_flight  # a long outage's frames may be thinned
         while True:
             await self._due()
             frame = self._recorder.cut()
@@ -108,7 +109,7 @@ class Measuring:
                 continue
             self._on_samples(frame)
             try:
-                thinned = await asyncio.to_thread(self._spool.append, frame)
+                thinned = await asyncio.to_thread(self._spool.append, frame, numbered)
             except SpoolError as problem:
                 log(_logger, "telemetry.lost", level=logging.ERROR, reason=str(problem))
                 continue

@@ -74,15 +74,20 @@ class Spool:
             ) from problem
         self.size_bytes = self._measured_bytes()
 
-    def append(self, frame: TelemetryFrame) -> int:
-        """Keep ``frame`` (its sequence is ignored); return how many frames were thinned for it."""
+    def append(self, frame: TelemetryFrame, number_up_to: int = 0) -> int:
+        """Keep ``frame`` (its sequence is ignored); return how many frames were thinned for it.
+
+        One that ``waiting`` would number at once is numbered here, by the same write to the disk.
+        """
         body = encode(frame)
         with self._locked():
             thinned = self._make_room(len(body))
-            self._database.execute(
-                "INSERT INTO frames (boot, started_at_ns, body) VALUES (?, ?, ?)",
-                (frame.boot_id, frame.started_at_ns, body),
-            )
+            with self._transaction():
+                self._database.execute(
+                    "INSERT INTO frames (boot, started_at_ns, body) VALUES (?, ?, ?)",
+                    (frame.boot_id, frame.started_at_ns, body),
+                )
+                self._number(self._fresh(number_up_to))
             self.size_bytes += len(body)
         return thinned
 
@@ -93,7 +98,9 @@ class Spool:
         longer be thinned.
         """
         with self._locked():
-            self._number(number_up_to)
+            if fresh := self._fresh(number_up_to):
+                with self._transaction():
+                    self._number(fresh)
             rows = self._database.execute(
                 f"SELECT place, sequence, body FROM frames WHERE NOT {_UNNUMBERED} "  # noqa: S608 (a constant)
                 "AND place > ? ORDER BY place LIMIT ?",
@@ -107,10 +114,11 @@ class Spool:
     def stored(self, boot: BootId, sequence: int, sent_place: int) -> int:
         """Forget this boot's frames up to ``sequence``, none past ``sent_place``; return how many.
 
-        ``sent_place`` keeps a watermark that runs ahead of us from erasing what was never sent.
+        ``sent_place`` keeps a watermark that runs ahead of us from erasing what was never sent. The disk
+        is not waited for: what a power cut brings back is sent once more, and the hub drops copies.
         """
         which = "boot = ? AND sequence <= ? AND place <= ?"
-        with self._locked():
+        with self._locked(), self._unsynced():
             (freed_bytes,) = self._database.execute(
                 f"SELECT coalesce(sum(length(body)), 0) FROM frames WHERE {which}",  # noqa: S608 (a constant)
                 (boot, sequence, sent_place),
@@ -155,26 +163,35 @@ class Spool:
         yield
         self._database.execute("COMMIT")
 
-    def _number(self, limit: int) -> None:
+    @contextmanager
+    def _unsynced(self) -> Iterator[None]:
+        """What is written here reaches the disk with the next write that is synced."""
+        self._database.execute("PRAGMA synchronous=NORMAL")
+        try:
+            yield
+        finally:
+            self._database.execute("PRAGMA synchronous=FULL")
+
+    def _fresh(self, number_up_to: int) -> list[tuple[int, BootId]]:
+        """Place and boot of the oldest frames that may get a number now."""
         (numbered,) = self._database.execute(
             f"SELECT count(*) FROM frames WHERE NOT {_UNNUMBERED}"  # noqa: S608 (a constant)
         ).fetchone()
-        fresh = self._database.execute(
+        return self._database.execute(
             f"SELECT place, boot FROM frames WHERE {_UNNUMBERED} ORDER BY place LIMIT ?",  # noqa: S608 (a constant)
-            (max(0, limit - numbered),),
+            (max(0, number_up_to - numbered),),
         ).fetchall()
-        if not fresh:
-            return
-        with self._transaction():
-            for place, boot in fresh:
-                (sequence,) = self._database.execute(
-                    "INSERT INTO boots VALUES (?, 1) ON CONFLICT (boot) "
-                    "DO UPDATE SET last_sequence = last_sequence + 1 RETURNING last_sequence",
-                    (boot,),
-                ).fetchone()
-                self._database.execute(
-                    "UPDATE frames SET sequence = ? WHERE place = ?", (sequence, place)
-                )
+
+    def _number(self, fresh: list[tuple[int, BootId]]) -> None:
+        for place, boot in fresh:
+            (sequence,) = self._database.execute(
+                "INSERT INTO boots VALUES (?, 1) ON CONFLICT (boot) "
+                "DO UPDATE SET last_sequence = last_sequence + 1 RETURNING last_sequence",
+                (boot,),
+            ).fetchone()
+            self._database.execute(
+                "UPDATE frames SET sequence = ? WHERE place = ?", (sequence, place)
+            )
 
     def _make_room(self, wanted_bytes: int) -> int:
         """Drop every second frame of the oldest half that has no number yet, as often as needed."""

@@ -97,6 +97,14 @@ def test_numbers_go_on_after_everything_was_stored(tmp_path: Path) -> None:
     assert sequences(spool) == [("b1", 2, 2)]
 
 
+def test_a_frame_that_may_be_sent_at_once_is_numbered_as_it_is_kept(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.db", MIB)
+    for at in (1, 2, 3):
+        spool.append(frame(at), number_up_to=2)
+    assert sequences(spool, numbered=0) == [("b1", 1, 1), ("b1", 2, 2)]
+    assert sequences(spool, numbered=3) == [("b1", 1, 1), ("b1", 2, 2), ("b1", 3, 3)]
+
+
 _WRITER = """
 import sys
 from pathlib import Path
