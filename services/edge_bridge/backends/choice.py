@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, structs
 
 from edge_bridge.backends.engine_settings import EngineSettings
+from edge_bridge.backends.twin_file import Ask, ask_nobody
 from edge_bridge.errors import LoadFailedError
 from fleetward.contracts.ids import Digest
 from fleetward.engines.listening import Step
@@ -41,12 +42,13 @@ class Opened(Struct, frozen=True, kw_only=True):
 
 
 class Order(Struct, frozen=True, kw_only=True):
-    """What is to be loaded. report: hears of each step of a build and must not raise."""
+    """What is to be loaded. report: hears of each step of a build and must not raise. ask: of twins."""
 
     content: bytes
     digest: Digest
     engines: EngineSettings
     report: Callable[[Step], None]
+    ask: Ask = ask_nobody
 
 
 def open_backend(choice: str, order: Order) -> Opened:
@@ -100,7 +102,7 @@ def _remarked(opened: Opened, remarks: list[str]) -> Opened:
 def _open_tensorrt(order: Order) -> Opened:
     from edge_bridge.backends.tensorrt_backend import TensorRtBackend
 
-    model = TensorRtBackend(order.content, order.digest, order.engines, order.report)
+    model = TensorRtBackend(order.content, order.digest, order.engines, order.report, order.ask)
     return Opened(model=model, backend=TENSORRT, engine_key=model.engine_key, remarks=model.remarks)
 
 

@@ -26,7 +26,11 @@ MAX_ENGINES = 6
 """The one that serves, the one before, one to come, and as many again; the least used goes."""
 MAX_FILE_BYTES = 4 * 1024**3
 
+MAX_OFFERS = 2
+"""Engines that wait to be sent to where twins find them; the oldest goes."""
+
 _ENGINE = ".engine"
+OFFER = ".offer"
 _TIMING = ".timing"
 
 
@@ -72,6 +76,18 @@ class EngineCache:
         """It is of no use although it is this robot's own."""
         self._remove(self._engine_path(key))
 
+    def keep_offer(self, key: EngineKey, whole: bytes) -> str:
+        """Leave a file for twins, for the bridge to send; the reason, when the disk does not take it.
+
+        Its name says engine and model, each in hex.
+        """
+        engine, model = (name.partition(":")[2] for name in (key.name, key.model))
+        reason = self._write(self._directory / f"{engine}.{model}{OFFER}", whole)
+        offers = sorted(self._directory.glob(f"*{OFFER}"), key=lambda path: path.stat().st_mtime_ns)
+        for path in offers[:-MAX_OFFERS]:
+            self._remove(path)
+        return reason
+
     def timing(self, label: bytes, name: str) -> Held:
         """What was measured on this hardware, by the name of what it depends on."""
         return self._held(self._directory / f"{name}{_TIMING}", label)
@@ -86,7 +102,7 @@ class EngineCache:
     def _held(self, path: Path, label: bytes) -> Held:
         """The bytes that are verified are the bytes that are handed out: the file is read once."""
         try:
-            whole = _read(path)
+            whole = read_whole(path)
             if whole is None:
                 return Held()
             content = opened(self._key, label, whole)
@@ -100,7 +116,9 @@ class EngineCache:
         return Held(content=content)
 
     def _keep(self, path: Path, label: bytes, content: bytes) -> str:
-        whole = sealed(self._key, label, content)
+        return self._write(path, sealed(self._key, label, content))
+
+    def _write(self, path: Path, whole: bytes) -> str:
         free_bytes = shutil.disk_usage(self._directory).free
         if free_bytes - len(whole) < self._reserve_bytes:
             return (
@@ -126,7 +144,7 @@ class EngineCache:
             self._remove(path)
 
 
-def _read(path: Path) -> bytes | None:
+def read_whole(path: Path) -> bytes | None:
     """A whole regular file, None when there is none; raises OSError, SealError."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)

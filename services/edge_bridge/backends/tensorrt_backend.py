@@ -12,6 +12,7 @@ from edge_bridge.backends.gpu import GpuError, this_gpu
 from edge_bridge.backends.model_feed import ModelFeed
 from edge_bridge.backends.tensorrt_engine import EngineSource
 from edge_bridge.backends.tensorrt_session import RUNS_BEFORE_RECORDING, TensorRtSession
+from edge_bridge.backends.twin_file import Ask, ask_nobody
 from edge_bridge.errors import LoadFailedError
 from fleetward.contracts.ids import Digest
 from fleetward.engines.errors import OnnxFaceError
@@ -33,13 +34,14 @@ class TensorRtBackend:
         digest: Digest,
         settings: EngineSettings,
         report: Callable[[Step], None] = lambda step: None,
+        ask: Ask = ask_nobody,
     ) -> None:
         """Load ``model``, whose digest is ``digest``, and build its engine if none is kept.
 
         Raises LoadFailedError.
         """
         try:
-            self._load(model, digest, settings, report)
+            self._load(model, digest, settings, report, ask)
         except GpuError as problem:
             raise LoadFailedError(
                 f"{problem} TensorRT needs a GPU: set FLEETWARD_BACKEND=onnxruntime on this robot."
@@ -51,6 +53,7 @@ class TensorRtBackend:
         digest: Digest,
         settings: EngineSettings,
         report: Callable[[Step], None],
+        ask: Ask,
     ) -> None:
         # The GPU first: without a driver TensorRT's runtime takes the whole process down.
         gpu = this_gpu()
@@ -66,7 +69,7 @@ class TensorRtBackend:
         key = EngineKey(
             model=digest, recipe=recipe, platform=gpu.platform(f"{MODULE} {trt.__version__}")
         )
-        self._source = EngineSource(trt, settings, report)  # its runtime outlives the engine
+        self._source = EngineSource(trt, settings, report, ask)  # its runtime outlives the engine
         found = self._source.engine(key, model)
         self.engine_key = key.name
         self.remarks = found.remarks

@@ -12,6 +12,8 @@ from msgspec import Struct
 
 from edge_bridge.backends.engine_cache import EngineCache, Held
 from edge_bridge.backends.engine_settings import EngineSettings
+from edge_bridge.backends.twin_engines import TwinEngineError, TwinEngines
+from edge_bridge.backends.twin_file import Ask
 from edge_bridge.errors import LoadFailedError
 from fleetward.engines.building import Built, Hooks, build_engine
 from fleetward.engines.errors import BuildCancelledError, EngineBuildError
@@ -31,9 +33,10 @@ class EngineSource:
     """Where engines come from."""
 
     def __init__(
-        self, trt: TensorRt, settings: EngineSettings, report: Callable[[Step], None]
+        self, trt: TensorRt, settings: EngineSettings, report: Callable[[Step], None], ask: Ask
     ) -> None:
         """``report`` is called for every step of a build, on TensorRT's threads; it must not raise.
+        ``ask`` looks for an engine that a twin built.
 
         Raises LoadFailedError when the directory for engines cannot be used.
         """
@@ -41,6 +44,7 @@ class EngineSource:
         self._settings = settings
         self._report = report
         self._cache = _cache(settings)
+        self._twins = TwinEngines(settings.twins, ask) if settings.twins else None
         self._runtime = trt.Runtime(log_of(trt).logger)
         self._runtime.engine_host_code_allowed = False
         if settings.dla_core is not None:
@@ -53,6 +57,8 @@ class EngineSource:
         cache = self._cache
         with cache.locked() if cache else nullcontext():
             engine = self._kept(key)
+            if engine is None:
+                engine = self._taken(key)
             if engine is None:
                 engine = self._built(key, model)
         return Found(engine=engine, remarks=tuple(self._remarks))
@@ -73,6 +79,36 @@ class EngineSource:
             self._remark(f"TensorRT did not take the engine on the disk: {self._said()}")
         return engine
 
+    def _taken(self, key: EngineKey) -> ICudaEngine | None:
+        """One that a twin built; from now on it is kept under this robot's own seal."""
+        if self._twins is None:
+            return None
+        try:
+            found = self._twins.taken(key)
+        except TwinEngineError as problem:
+            self._remark(str(problem))
+            return None
+        if found is None:
+            return None
+        content, builder = found
+        engine = self._runtime.deserialize_cuda_engine(content)
+        if engine is None:
+            self._remark(f"TensorRT did not take the engine that {builder} built: {self._said()}")
+            return None
+        self._remark(f"the engine is one that {builder} built")
+        if self._cache is not None:
+            self._remark_unkept(self._cache.keep_engine(key, bytes(content)))
+        return engine
+
+    def _offer(self, key: EngineKey, engine: bytes) -> None:
+        """Leave what was built where the bridge finds it, to send it to twins."""
+        if self._twins is None or self._cache is None:
+            return
+        try:
+            self._remark_unkept(self._cache.keep_offer(key, self._twins.offered(key, engine)))
+        except TwinEngineError as problem:
+            self._remark(str(problem))
+
     def _built(self, key: EngineKey, model: bytes) -> ICudaEngine:
         began_s = time.monotonic()
         built = self._build(key, model)
@@ -83,6 +119,7 @@ class EngineSource:
             raise LoadFailedError(f"TensorRT does not take what it built: {self._said()}.")
         if self._cache is not None:
             self._remark_unkept(self._cache.keep_engine(key, built.engine))
+        self._offer(key, built.engine)
         return engine
 
     def _build(self, key: EngineKey, model: bytes) -> Built:

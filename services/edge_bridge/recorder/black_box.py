@@ -35,7 +35,7 @@ from edge_bridge.settings import Settings
 from edge_bridge.sources.source import Source
 from edge_bridge.workers.inference_done import InferenceDone
 from edge_bridge.workers.pump import Loan
-from edge_bridge.workers.slot import StagedModel
+from edge_bridge.workers.ticket import StagedModel
 from fleetward.bus.logs import log
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import RecordingId

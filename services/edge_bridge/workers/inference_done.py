@@ -5,7 +5,8 @@ from __future__ import annotations
 from msgspec import Struct
 
 from edge_bridge.workers.protocol import Inferred, Output
-from edge_bridge.workers.slot import Ticket, WorkerSlot
+from edge_bridge.workers.slot import WorkerSlot
+from edge_bridge.workers.ticket import Ticket
 from fleetward.contracts.ids import Digest, ModelName
 
 

@@ -1,7 +1,8 @@
 """What the bridge and a worker say to each other: one message per SEQPACKET datagram.
 
-The bridge sends Load once, then Infer; a worker answers Load with Ready or Refused, while an engine is
-built with Preparing before, and each Infer with one Inferred. Frames do not travel here: Infer says where in the ring they lie.
+The bridge sends Load once, then Infer. A worker answers Load with Ready or Refused; before, it may ask
+whether a twin has its engine (Wanted, Offered) and tell how far a build is (Preparing). It answers each
+Infer with one Inferred. Frames do not travel here: Infer says where in the ring they lie.
 """
 
 from __future__ import annotations
@@ -84,6 +85,19 @@ class Preparing(Struct, frozen=True, kw_only=True, tag=True, array_like=True):
     steps: int
 
 
+class Wanted(Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    """An engine is not here: has a twin built it? engine: ``EngineKey.name``. Answered with Offered."""
+
+    engine: str
+
+
+class Offered(Struct, frozen=True, kw_only=True, tag=True, array_like=True):
+    """Where the file of a twin lies, and who is said to have built it; empty: there is none."""
+
+    path: str = ""
+    builder: str = ""
+
+
 class Ready(Struct, frozen=True, kw_only=True, tag=True, array_like=True):
     """Loaded and warm. digest_mapped: sha256 of the very bytes the session was made of.
 
@@ -135,8 +149,8 @@ class Inferred(Struct, frozen=True, kw_only=True, tag=True, array_like=True):
     outputs: dict[str, Output] = {}
 
 
-Order: TypeAlias = Load | Hasten | Infer
-Answer: TypeAlias = Preparing | Ready | Refused | Inferred
+Order: TypeAlias = Load | Hasten | Offered | Infer
+Answer: TypeAlias = Preparing | Wanted | Ready | Refused | Inferred
 
 encode = msgspec.msgpack.Encoder().encode
 decode_order = msgspec.msgpack.Decoder(Order).decode

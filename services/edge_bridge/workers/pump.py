@@ -18,8 +18,9 @@ from edge_bridge.workers.ledger import Ledger
 from edge_bridge.workers.protocol import Inferred
 from edge_bridge.workers.ring import FrameRing
 from edge_bridge.workers.shadow import Shadow
-from edge_bridge.workers.slot import Ticket, WorkerSlot
+from edge_bridge.workers.slot import WorkerSlot
 from edge_bridge.workers.slot_settings import SlotSettings
+from edge_bridge.workers.ticket import Ticket
 
 
 def places_for(settings: SlotSettings) -> int:

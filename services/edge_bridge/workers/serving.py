@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from edge_bridge.backends.backend import Array, Backend, Inference
 from edge_bridge.backends.choice import Opened, Order, open_backend
+from edge_bridge.backends.twin_file import Ask
 from edge_bridge.errors import LoadFailedError, WarmUpFailedError
 from edge_bridge.workers.protocol import (
     Infer,
@@ -84,15 +85,15 @@ class Progress:
 
 
 def load(
-    order: Load, arguments: WorkerArguments, tell: Callable[[Preparing], None]
+    order: Load, arguments: WorkerArguments, tell: Callable[[Preparing], None], ask: Ask
 ) -> tuple[Served, Ready]:
     """Read the file once, attest those bytes, load them, warm up.
 
-    ``tell`` hears of the progress of what takes long, from any thread, and must not raise. Raises
-    LoadFailedError, WarmUpFailedError.
+    ``tell`` hears of the progress of what takes long, from any thread, and must not raise. ``ask`` looks
+    for an engine that a twin built. Raises LoadFailedError, WarmUpFailedError.
     """
     began = time.monotonic()
-    opened, digest = _attested(order, arguments.backend, tell)
+    opened, digest = _attested(order, arguments.backend, tell, ask)
     loaded = time.monotonic()
     backend = opened.model
     runs_ms = _warm_up(backend, order.path, arguments.warm_up_runs)
@@ -138,7 +139,7 @@ def _sample(values: Array) -> bytes:
 
 
 def _attested(
-    order: Load, backend: str, tell: Callable[[Preparing], None]
+    order: Load, backend: str, tell: Callable[[Preparing], None], ask: Ask
 ) -> tuple[Opened, Digest]:
     try:
         model = Path(order.path).read_bytes()
@@ -152,7 +153,11 @@ def _attested(
         )
     try:
         wanted = Order(
-            content=model, digest=digest, engines=order.engines, report=Progress(tell).step
+            content=model,
+            digest=digest,
+            engines=order.engines,
+            report=Progress(tell).step,
+            ask=ask,
         )
         return open_backend(backend, wanted), digest
     except LoadFailedError as error:

@@ -19,8 +19,10 @@ from edge_bridge.workers.comparison import Comparison
 from edge_bridge.workers.inference_done import InferenceDone, done_by
 from edge_bridge.workers.protocol import Inferred, Ready
 from edge_bridge.workers.ring import FrameRing
-from edge_bridge.workers.slot import StagedModel, Ticket, WorkerSlot
+from edge_bridge.workers.slot import WorkerSlot
 from edge_bridge.workers.slot_settings import SlotSettings
+from edge_bridge.workers.ticket import StagedModel, Ticket
+from edge_bridge.workers.twins import Twins
 
 _ARITHMETIC = "edge_bridge.workers.distance"
 """Loaded when there is something to compare, and not while frames wait."""
@@ -43,6 +45,7 @@ class Shadow:
         settings: SlotSettings,
         ring: FrameRing,
         brake: Brake,
+        twins: Twins,
         *,
         on_inferred: Callable[[InferenceDone], None],
         on_lost: Callable[[str], None],
@@ -51,6 +54,7 @@ class Shadow:
         self._settings = replace(settings, frame_deadline_s=settings.shadow_deadline_s)
         self._ring = ring
         self._brake = brake
+        self._twins = twins
         self._on_inferred = on_inferred
         self._on_lost = on_lost
         self._slot: WorkerSlot | None = None
@@ -71,7 +75,7 @@ class Shadow:
         """Load and warm up beside what serves; raises LoadFailedError, WarmUpFailedError."""
         await self.stop()
         await asyncio.to_thread(import_module, _ARITHMETIC)
-        slot = self._loading = WorkerSlot(model, self._settings, self._ring, self)
+        slot = self._loading = WorkerSlot(model, self._settings, self._ring, self, self._twins)
         try:
             ready = await slot.load(brake=self._brake, idle=True)
         finally:

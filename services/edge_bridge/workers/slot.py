@@ -11,15 +11,12 @@ import os
 import signal
 from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
-from msgspec import Struct
 
 from edge_bridge.disturbance.brake import Brake
 from edge_bridge.errors import LoadFailedError, WarmUpFailedError
-from edge_bridge.frames import FrameType
 from edge_bridge.workers import protocol
 from edge_bridge.workers.frame_deadline import FrameDeadline
 from edge_bridge.workers.growth import Growth
@@ -34,37 +31,13 @@ from edge_bridge.workers.protocol import (
     Preparing,
     Ready,
     Refused,
+    Wanted,
 )
 from edge_bridge.workers.ring import FrameRing
 from edge_bridge.workers.slot_settings import SlotSettings
 from edge_bridge.workers.spawning import spawn
-from fleetward.contracts.ids import Digest, ModelRef
-
-
-class StagedModel(Struct, frozen=True, kw_only=True):
-    """A verified model file on this robot."""
-
-    model: ModelRef
-    digest: Digest
-    path: Path
-
-
-class Ticket(Struct, kw_only=True):
-    """A frame on its way: where it lies in the ring and when it was captured.
-
-    captured_ns counts since the epoch and is for people and telemetry; captured_monotonic_ns is
-    what durations are measured from, so that a clock that jumps disturbs none.
-    """
-
-    frame: int
-    offset: int
-    shape: tuple[int, ...]
-    dtype: FrameType
-    captured_ns: int
-    captured_monotonic_ns: int
-    reissues: int = 0
-    compared: bool = False
-    """Another model is shown this frame too."""
+from edge_bridge.workers.ticket import StagedModel, Ticket
+from edge_bridge.workers.twins import Twins
 
 
 class SlotOwner(Protocol):
@@ -83,13 +56,20 @@ class WorkerSlot:
     """One worker process and the frames it holds."""
 
     def __init__(
-        self, staged: StagedModel, settings: SlotSettings, ring: FrameRing, owner: SlotOwner
+        self,
+        staged: StagedModel,
+        settings: SlotSettings,
+        ring: FrameRing,
+        owner: SlotOwner,
+        twins: Twins,
     ) -> None:
         self.staged = staged
         self.in_flight: dict[int, Ticket] = {}
         self.answers = 0
         self._settings = settings
         self._owner = owner
+        self._twins = twins
+        self._asking: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Future[Ready] = self._loop.create_future()
         self._empty = asyncio.Event()
@@ -221,7 +201,16 @@ class WorkerSlot:
             return self._inferred(answer)
         if isinstance(answer, Preparing):
             return self._watch.preparing(answer) if self._watch else None
+        if isinstance(answer, Wanted):
+            self._asking = self._loop.create_task(self._ask_twins(answer.engine))
+            return None
         return self._loaded(answer)
+
+    async def _ask_twins(self, engine: str) -> None:
+        """Its engine comes from a twin or is built: both may take longer than a load."""
+        if self._watch is not None:
+            self._watch.preparing(Preparing(phase="asking twins", step=0, steps=0))
+        self._send(await self._twins.find(engine))
 
     def _loaded(self, answer: Answer) -> None:
         if self._ready.done():
@@ -237,6 +226,7 @@ class WorkerSlot:
             outgrown = partial(self._owner.outgrown, self)
             self._growth = Growth(self.pid, self._settings, outgrown, self._lost)
             self._ready.set_result(answer)
+            self._twins.loaded()
         elif isinstance(answer, Refused):
             error = LoadFailedError if answer.stage == "load" else WarmUpFailedError
             self._ready.set_exception(error(answer.reason))
@@ -280,6 +270,8 @@ class WorkerSlot:
         self._lost(f"it held a frame for {self._settings.frame_deadline_s} s without an answer")
 
     def _disconnect(self) -> None:
+        if self._asking is not None:
+            self._asking.cancel()
         if self._connected:
             self._connected = False
             self._deadline.disarm()

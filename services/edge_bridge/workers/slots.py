@@ -28,9 +28,11 @@ from edge_bridge.workers.protocol import Inferred, Ready
 from edge_bridge.workers.pump import FramePump, Loan, places_for
 from edge_bridge.workers.ring import FrameRing
 from edge_bridge.workers.shadow import Shadow
-from edge_bridge.workers.slot import StagedModel, Ticket, WorkerSlot
+from edge_bridge.workers.slot import WorkerSlot
 from edge_bridge.workers.slot_settings import SlotSettings
 from edge_bridge.workers.succession import Succession
+from edge_bridge.workers.ticket import StagedModel, Ticket
+from edge_bridge.workers.twins import NoTwins, Twins
 from fleetward.bus.logs import log
 from fleetward.contracts.ids import Digest
 
@@ -73,16 +75,23 @@ class Slots:
         on_green_lost: Callable[[str], None] = lambda reason: None,
         on_shadowed: Callable[[InferenceDone], None] = lambda done: None,
         brake: Brake | None = None,
+        twins: Twins | None = None,
     ) -> None:
         self.ledger = Ledger()
         self._settings = settings
         self._brake = brake or Brake(NO_LIMITS, Work(NO_LIMITS))
+        self._twins = twins or NoTwins()
         self._source = source
         self._on_fallback = on_fallback
         self._on_green_lost = on_green_lost
         self._ring = FrameRing(places_for(settings), settings.frame_limit_bytes)
         self.shadow = Shadow(
-            settings, self._ring, self._brake, on_inferred=on_shadowed, on_lost=on_green_lost
+            settings,
+            self._ring,
+            self._brake,
+            self._twins,
+            on_inferred=on_shadowed,
+            on_lost=on_green_lost,
         )
         """What sees the frames too and serves nobody: ``on_shadowed`` hears of each of its answers."""
         self._pump = FramePump(settings, self._ring, self.ledger, on_result, self.shadow)
@@ -267,7 +276,7 @@ class Slots:
         self._pump.aim(fresh)
 
     def _start(self, model: StagedModel) -> WorkerSlot:
-        return WorkerSlot(model, self._settings, self._ring, self)
+        return WorkerSlot(model, self._settings, self._ring, self, self._twins)
 
 
 async def _settled(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import queue
 import select
 import signal
 import socket
@@ -21,9 +22,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_bridge.backends.choice import start_gpu
+from edge_bridge.backends.twin_file import TwinFile
 from edge_bridge.errors import LoadFailedError, WarmUpFailedError
 from edge_bridge.workers import protocol
-from edge_bridge.workers.protocol import Answer, Infer, Load, Ready, Refused, WorkerArguments
+from edge_bridge.workers.protocol import (
+    Answer,
+    Hasten,
+    Infer,
+    Load,
+    Offered,
+    Ready,
+    Refused,
+    Wanted,
+    WorkerArguments,
+)
+from fleetward.contracts.ids import RobotId
 
 if TYPE_CHECKING:
     from edge_bridge.workers.serving import Served
@@ -51,6 +64,7 @@ class Worker:
         self._received = memoryview(bytearray(protocol.MESSAGE_LIMIT_BYTES))
         self._loader: threading.Thread | None = None
         self._load_ended = os.eventfd(0)
+        self._offered: queue.SimpleQueue[Offered] = queue.SimpleQueue()
         self._outcome: Ready | Refused | None = None
         self._served: Served | None = None
         self._idle = False
@@ -81,7 +95,9 @@ class Worker:
             self._idle = order.idle
             self._loader = threading.Thread(target=self._load, args=(order,), daemon=True)
             self._loader.start()
-        else:
+        elif isinstance(order, Offered):
+            self._offered.put(order)
+        elif isinstance(order, Hasten):
             self._hasten()
         return True
 
@@ -93,13 +109,19 @@ class Worker:
         from edge_bridge.workers.serving import load
 
         try:
-            self._served, self._outcome = load(order, self._arguments, self._send)
+            self._served, self._outcome = load(order, self._arguments, self._send, self._ask)
         except LoadFailedError as error:
             self._outcome = Refused(stage="load", reason=str(error))
         except WarmUpFailedError as error:
             self._outcome = Refused(stage="warm_up", reason=str(error))
         finally:
             os.eventfd_write(self._load_ended, 1)
+
+    def _ask(self, engine: str) -> TwinFile | None:
+        """In the loader's thread, until the bridge answers: it bounds how long that takes."""
+        self._send(Wanted(engine=engine))
+        found = self._offered.get()
+        return TwinFile(path=found.path, builder=RobotId(found.builder)) if found.path else None
 
     def _report_load(self) -> None:
         """Answer once the loader is gone: while it ends under SCHED_IDLE it may hold Python's lock,

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from edge_bridge.bridge import Bridge
-from edge_bridge.workers.slot import StagedModel
+from edge_bridge.workers.ticket import StagedModel
 from fleetward.contracts.ids import ModelName, ModelRef, Version
 from fleetward.contracts.robots import (
     ActivationFailed,

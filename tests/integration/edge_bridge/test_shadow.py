@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from edge_bridge.bridge import Bridge
-from edge_bridge.workers.slot import StagedModel
 from edge_bridge.workers.slots import InferenceDone
+from edge_bridge.workers.ticket import StagedModel
 from fleetward.contracts.robots import (
     ActivationFailed,
     ActivationStage,

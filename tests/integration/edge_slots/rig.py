@@ -13,6 +13,7 @@ from edge_bridge.frames import Frame
 from edge_bridge.sources.source import PushSource
 from edge_bridge.workers.slot_settings import SlotSettings
 from edge_bridge.workers.slots import FellBack, InferenceDone, Slots, StagedModel
+from edge_bridge.workers.twins import Twins
 from tests.integration.edge_slots.tiny_models import SIDE_PX
 
 PATIENCE_S = 60.0
@@ -22,7 +23,9 @@ SETTINGS = SlotSettings(frame_limit_bytes=SIDE_PX * SIDE_PX * 3, restart_delay_s
 class Rig:
     """One robot's slots. ``results`` and ``fallbacks`` are in the order they came."""
 
-    def __init__(self, settings: SlotSettings, brake: Brake | None = None) -> None:
+    def __init__(
+        self, settings: SlotSettings, brake: Brake | None = None, twins: Twins | None = None
+    ) -> None:
         self.source = PushSource()
         self.results: list[InferenceDone] = []
         self.fallbacks: list[FellBack] = []
@@ -39,6 +42,7 @@ class Rig:
             on_green_lost=self._green_lost,
             on_shadowed=self._shadowed,
             brake=brake,
+            twins=twins,
         )
 
     def workers(self) -> set[psutil.Process]:
@@ -111,10 +115,10 @@ class Rig:
 
 @asynccontextmanager
 async def running(
-    settings: SlotSettings = SETTINGS, brake: Brake | None = None
+    settings: SlotSettings = SETTINGS, brake: Brake | None = None, twins: Twins | None = None
 ) -> AsyncIterator[Rig]:
     """Slots that run, closed afterwards."""
-    rig = Rig(settings, brake)
+    rig = Rig(settings, brake, twins)
     pump = asyncio.create_task(rig.slots.run())
     await asyncio.sleep(0)  # the source listens from the pump's first turn on
     try:
