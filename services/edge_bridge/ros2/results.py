@@ -85,12 +85,13 @@ def result_json(answer: Answer, header: Header) -> str:
         perception_s=answer.perception_s,
         confidence=answer.confidence,
         error=answer.error,
-        outputs={name: _said(output) for name, output in answer.outputs.items()},
+        outputs={name: said(output) for name, output in answer.outputs.items()},
     )
     return msgspec.json.encode(result).decode()
 
 
-def _said(output: Output) -> OutputSaid:
+def said(output: Output) -> OutputSaid:
+    """One output, to be read as JSON."""
     return OutputSaid(
         shape=output.shape,
         dtype=output.dtype,

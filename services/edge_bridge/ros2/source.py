@@ -6,31 +6,20 @@ crashes (docs/adr/0017). This one is started again, and speaks the frame socket'
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import re
-import socket
-import sys
-from asyncio.subprocess import DEVNULL, Process
 from importlib.util import find_spec
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from edge_bridge.companion import Companion
 from edge_bridge.frames import FrameSink
 from edge_bridge.ros2.arguments import NodeArguments
 from edge_bridge.ros2.graph import NoRos2Error
 from edge_bridge.sources.frame_connection import FrameConnection
 from edge_bridge.workers.inference_done import InferenceDone
 from fleetward.bus.environment import SettingsError
-from fleetward.bus.logs import log
 
-_logger = logging.getLogger(__name__)
-
-RETRY_WAIT_S, RETRY_WAIT_LIMIT_S = 1.0, 30.0
-"""A node that ends is started again, ever later, until it has lived for the longest wait."""
-STOP_S = 1.0
-"""How long a node may take to leave."""
 NEEDED = ("rclpy", "sensor_msgs", "std_msgs")
 _TOPIC = re.compile(r"(~/|/)?[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 
@@ -70,52 +59,26 @@ class Ros2Source:
 
     async def run(self, sink: FrameSink) -> None:
         """Give frames to ``sink`` until cancelled; a node that ends is started again."""
-        loop, wait_s = asyncio.get_running_loop(), RETRY_WAIT_S
-        while True:
-            began_s = loop.time()
-            status = await self._join(sink)
-            if loop.time() - began_s > RETRY_WAIT_LIMIT_S:
-                wait_s = RETRY_WAIT_S
-            log(_logger, "ros2.lost", level=logging.ERROR, status=status, again_in_s=wait_s)
-            await asyncio.sleep(wait_s)
-            wait_s = min(2 * wait_s, RETRY_WAIT_LIMIT_S)
+        await Companion(
+            module="edge_bridge.ros2",
+            argv=lambda fd: replace(self._arguments, socket_fd=fd).argv(),
+            connect=lambda: self._connected(sink),
+            gone=self._gone,
+            lost_event="ros2.lost",
+        ).run()
 
     def answer(self, done: InferenceDone) -> None:
         """Have a result published, if its frame was an image; on the event loop, without waiting."""
         if self._connection is not None:
             self._connection.answer(done)
 
-    async def _join(self, sink: FrameSink) -> int:
-        """Until the node ends; returns its exit status."""
-        connection = FrameConnection(sink, self._frame_bytes)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "edge_bridge.ros2",
-                *replace(self._arguments, socket_fd=theirs.fileno()).argv(),
-                stdin=DEVNULL,
-                pass_fds=(theirs.fileno(),),
-            )
-        try:
-            await asyncio.get_running_loop().create_unix_connection(lambda: connection, sock=ours)
-            self._connection = connection
-            return await process.wait()
-        finally:
-            self._connection = None
-            connection.cut_off()
-            await _ended(process)
+    def _connected(self, sink: FrameSink) -> FrameConnection:
+        self._connection = FrameConnection(sink, self._frame_bytes)
+        return self._connection
+
+    def _gone(self) -> None:
+        self._connection = None
 
     @property
     def _frame_bytes(self) -> int:
         return 3 * self._arguments.height_px * self._arguments.width_px
-
-
-async def _ended(process: Process) -> None:
-    """Let the node leave the graph by itself, now that its socket is closed."""
-    try:
-        await asyncio.wait_for(process.wait(), STOP_S)
-    except asyncio.TimeoutError:
-        process.kill()
-        await process.wait()
