@@ -28,6 +28,7 @@ from edge_bridge.fetching.web import Web
 from edge_bridge.frames import FrameType
 from edge_bridge.journal import Journal
 from edge_bridge.link import Link
+from edge_bridge.onlookers import Onlookers
 from edge_bridge.pipeline import Heard, Pipeline, Shared
 from edge_bridge.pipelines import Pipelines
 from edge_bridge.recorder.black_box import BlackBox
@@ -79,6 +80,7 @@ class Bridge:
         supplies = settings.host_root / POWER_SUPPLIES
         self._facts = Facts(settings.facts_path, settings.fact_max_age_s, supplies)
         self.black_box = BlackBox(settings)
+        self._onlookers = Onlookers(self.black_box, settings)
         self._work = Work(settings.disturbance)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -117,7 +119,7 @@ class Bridge:
 
     def lend(self, shape: tuple[int, ...], dtype: FrameType = "uint8") -> Loan | None:
         """A place to write the next frame into, so that nobody copies it; None when there is none."""
-        return self.black_box.lent(self._pipelines.own.lend(shape, dtype), shape, dtype)
+        return self._onlookers.lent(self._pipelines.own.lend(shape, dtype), shape, dtype)
 
     @property
     def ledger(self) -> Ledger:
@@ -203,7 +205,7 @@ class Bridge:
             self._sender,
             self._link,
             self._pipelines,
-            on_samples=self.black_box.sampled,
+            on_samples=self._onlookers.sampled,
             on_turn=self.record,
         )
         serving = lambda: self._pipelines.own.active  # noqa: E731 (asked later)
@@ -217,7 +219,7 @@ class Bridge:
         self._link = Link(settings.bus)
         self._registry = Registry(settings.robot_id, self._link)
         self._reporter = Reporter(
-            self._journal, self._link, settings.uplink, self.black_box.reported
+            self._journal, self._link, settings.uplink, self._onlookers.reported
         )
         self._sender = FrameSender(self._spool, self._link, settings.uplink)
         speak = lambda sequence: self._speaker.check_in(sequence)  # noqa: E731, PLW0108 (made later)
@@ -235,7 +237,7 @@ class Bridge:
         self._withdrawn = WithdrawnDigests(settings.state_dir / "withdrawn.msgpack", self._trust)
         self._pipelines = Pipelines(
             settings,
-            self.black_box.watched(self._source),
+            self._onlookers.watched(self._source),
             self._sources,
             self._journal,
             self._shared(),
@@ -286,11 +288,11 @@ class Bridge:
             "check-ins": self._check_ins.run(),
             "sender": self._sender.run(),
             **self._measuring.parts(),
-            **self.black_box.parts(),
+            **self._onlookers.parts(),
         }
 
     def _inferred(self, done: InferenceDone) -> None:
         self._measuring.inferred(done)
-        self.black_box.inferred(done)
+        self._onlookers.inferred(done)
         if self._on_result is not None:
             self._on_result(done)

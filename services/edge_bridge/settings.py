@@ -12,6 +12,7 @@ from edge_bridge.backends.choice import CHOICES
 from edge_bridge.converging.health import HealthBounds
 from edge_bridge.disturbance.limits import DisturbanceLimits
 from edge_bridge.fetching.limits import FetchLimits
+from edge_bridge.foxglove.address import FoxgloveAddress, foxglove_address
 from edge_bridge.pipeline_variables import names_in, refuse_unknown, variables_of
 from edge_bridge.recorder.limits import RecorderLimits
 from edge_bridge.ros2.source import Ros2Topics
@@ -73,6 +74,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     recording_topic: str | None = None
     ros2: Ros2Topics | None = None
     """Images of the robot's ROS 2 (see ``Ros2Source``)."""
+    foxglove: FoxgloveAddress | None = None
+    """Where viewers see frames, results, signals and log live; nowhere by default."""
     frame_rate_hz: float = 10.0
     frame_height_px: int = 320
     frame_width_px: int = 320
@@ -164,6 +167,11 @@ def _ros2(environment: Environment) -> Ros2Topics | None:
     return replace(topics, result_topic=result_topic)
 
 
+def _foxglove(environment: Environment) -> FoxgloveAddress | None:
+    text = environment.optional_text("FLEETWARD_FOXGLOVE")
+    return None if text is None else foxglove_address(text)
+
+
 def _recorder(environment: Environment) -> RecorderLimits:
     """Off unless FLEETWARD_RECORDER says ``on``."""
     limits = RecorderLimits()
@@ -200,7 +208,9 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
     names = names_in(variables)
     refuse_unknown(variables, names)
     pipelines = {name: _of_one(variables_of(variables, name)) for name in names}
-    return replace(_of_one(variables), pipelines=pipelines)
+    return replace(
+        _of_one(variables), pipelines=pipelines, foxglove=_foxglove(Environment(variables))
+    )
 
 
 def _of_one(variables: Mapping[str, str]) -> Settings:

@@ -1,0 +1,89 @@
+"""Who sees what passes through a bridge and never holds it up: the flight recorder, and live viewers."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from edge_bridge.foxglove.view import FoxgloveView
+from edge_bridge.frames import Frame, FrameSink, FrameType
+from edge_bridge.recorder.black_box import BlackBox
+from edge_bridge.settings import Settings
+from edge_bridge.sources.source import Source
+from edge_bridge.workers.inference_done import InferenceDone
+from edge_bridge.workers.pump import Loan
+from fleetward.contracts.event import Event
+from fleetward.contracts.telemetry import TelemetryFrame
+
+
+class Onlookers:
+    """Each of them is told everything. On the event loop."""
+
+    def __init__(self, black_box: BlackBox, settings: Settings) -> None:
+        """Raises NoFoxgloveError."""
+        self._black_box = black_box
+        self._view: FoxgloveView | None = None
+        if settings.foxglove is not None:
+            self._view = FoxgloveView(settings.foxglove, settings.robot_id)
+
+    def parts(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """What runs beside the rest of the bridge, by name."""
+        parts = self._black_box.parts()
+        if self._view is not None:
+            parts["foxglove"] = self._view.run()
+        return parts
+
+    def watched(self, source: Source) -> Source:
+        """``source``, with its frames seen."""
+        source = self._black_box.watched(source)
+        return source if self._view is None else _Watched(source, self._view)
+
+    def lent(self, loan: Loan | None, shape: tuple[int, ...], dtype: FrameType) -> Loan | None:
+        """``loan``, whose frame is seen as one of a source is."""
+        loan = self._black_box.lent(loan, shape, dtype)
+        view = self._view
+        if loan is None or view is None or not view.watches_frames:
+            return loan
+        lent = loan
+
+        def given() -> int:
+            number = lent.give()
+            view.passed(number, lent.memory, shape, dtype)  # nobody writes there in this turn
+            return number
+
+        return Loan(lent.memory, given, lent.return_it)
+
+    def inferred(self, done: InferenceDone) -> None:
+        """A result."""
+        self._black_box.inferred(done)
+        if self._view is not None:
+            self._view.inferred(done)
+
+    def reported(self, event: Event) -> None:
+        """A fact that the robot reports."""
+        self._black_box.reported(event)
+        if self._view is not None:
+            self._view.reported(event)
+
+    def sampled(self, frame: TelemetryFrame) -> None:
+        """A frame of samples."""
+        self._black_box.sampled(frame)
+        if self._view is not None:
+            self._view.sampled(frame)
+
+
+class _Watched:
+    """A source whose frames viewers see as they pass."""
+
+    def __init__(self, source: Source, view: FoxgloveView) -> None:
+        self._source = source
+        self._view = view
+
+    async def run(self, sink: FrameSink) -> None:
+        def taken(frame: Frame) -> int | None:
+            number = sink(frame)
+            if self._view.watches_frames:
+                self._view.passed(number, frame.content, frame.shape, frame.dtype)
+            return number
+
+        await self._source.run(taken)
