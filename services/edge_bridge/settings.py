@@ -14,14 +14,15 @@ from edge_bridge.disturbance.limits import DisturbanceLimits
 from edge_bridge.fetching.limits import FetchLimits
 from edge_bridge.foxglove.address import FoxgloveAddress, foxglove_address
 from edge_bridge.pipeline_variables import names_in, refuse_unknown, variables_of
-from edge_bridge.recorder.limits import RecorderLimits
+from edge_bridge.recorder.limits import ContinuousLimits, RecorderLimits
 from edge_bridge.ros2.source import Ros2Topics
 from edge_bridge.telemetry.columns import FrameLimits
 from edge_bridge.workers.slot_settings import SlotSettings
 from fleetward.bus.connection import BusSettings
-from fleetward.bus.environment import Environment
+from fleetward.bus.environment import Environment, SettingsError
 from fleetward.contracts.ids import ModelName, RobotId, robot_id
 from fleetward.contracts.robots import CHECK_IN_S
+from fleetward.contracts.segments import MAX_SEGMENT_BYTES
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -113,6 +114,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     store: StoreLimits = StoreLimits()
     uplink: UplinkLimits = UplinkLimits()
     recorder: RecorderLimits = RecorderLimits()
+    continuous: ContinuousLimits = ContinuousLimits()
     pipelines: dict[ModelName, Settings] = {}
     """The models that have a pipeline of their own beside the robot's, and what is said of each: its
     slots, health, disturbance and frames. The rest a robot has once."""
@@ -187,6 +189,50 @@ def _recorder(environment: Environment) -> RecorderLimits:
     )
 
 
+def _continuous(environment: Environment) -> ContinuousLimits:
+    """Off unless FLEETWARD_CONTINUOUS_TOPICS names topics: ``/camera/*,/imu``."""
+    limits = ContinuousLimits()
+    topics = (environment.optional_text("FLEETWARD_CONTINUOUS_TOPICS") or "").split(",")
+    shipping = replace(
+        limits.shipping,
+        outbox_bytes=int(
+            environment.number(
+                "FLEETWARD_CONTINUOUS_OUTBOX_MIB", limits.shipping.outbox_bytes / MIB
+            )
+            * MIB
+        ),
+        bytes_per_s=environment.optional_number("FLEETWARD_CONTINUOUS_BYTES_PER_S"),
+    )
+    limits = replace(
+        limits,
+        topics=tuple(stripped for each in topics if (stripped := each.strip())),
+        segment_s=environment.number("FLEETWARD_CONTINUOUS_SEGMENT_S", limits.segment_s),
+        segment_bytes=int(
+            environment.number("FLEETWARD_CONTINUOUS_SEGMENT_MIB", limits.segment_bytes / MIB) * MIB
+        ),
+        frame_every=max(
+            1, int(environment.number("FLEETWARD_CONTINUOUS_FRAME_EVERY", limits.frame_every))
+        ),
+        shipping=shipping,
+    )
+    if limits.segment_bytes > MAX_SEGMENT_BYTES // 2 or shipping.outbox_bytes < (
+        2 * limits.segment_bytes
+    ):
+        raise SettingsError(
+            f"FLEETWARD_CONTINUOUS_SEGMENT_MIB is {MAX_SEGMENT_BYTES // 2 // MIB} at most, and "
+            "FLEETWARD_CONTINUOUS_OUTBOX_MIB holds two segments at least."
+        )
+    return limits
+
+
+def _fetch(environment: Environment) -> FetchLimits:
+    return replace(
+        FetchLimits(),
+        bytes_per_s=environment.optional_number("FLEETWARD_FETCH_BYTES_PER_S"),
+        site_cache=environment.optional_text("FLEETWARD_SITE_CACHE"),
+    )
+
+
 def _disturbance(environment: Environment) -> DisturbanceLimits:
     """No limit unless one is set."""
     limits = DisturbanceLimits()
@@ -240,12 +286,9 @@ def _of_one(variables: Mapping[str, str]) -> Settings:
         ),
         frame_width_px=int(environment.number("FLEETWARD_FRAME_WIDTH_PX", settings.frame_width_px)),
         poll_s=environment.number("FLEETWARD_POLL_S", settings.poll_s),
-        fetch=replace(
-            settings.fetch,
-            bytes_per_s=environment.optional_number("FLEETWARD_FETCH_BYTES_PER_S"),
-            site_cache=environment.optional_text("FLEETWARD_SITE_CACHE"),
-        ),
+        fetch=_fetch(environment),
         recorder=_recorder(environment),
+        continuous=_continuous(environment),
         disturbance=_disturbance(environment),
         fact_max_age_s=environment.number("FLEETWARD_FACT_MAX_AGE_S", settings.fact_max_age_s),
         check_in_s=environment.number("FLEETWARD_CHECK_IN_S", settings.check_in_s),

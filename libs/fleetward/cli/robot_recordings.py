@@ -1,4 +1,4 @@
-"""``fleetward robot record`` and ``recordings``: a robot's last seconds, asked for, listed, fetched."""
+"""``fleetward robot record`` and ``recordings``: what a robot recorded, asked for, listed, fetched."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from fleetward.contracts.recordings import AFTER_S, BEFORE_S, MAX_WINDOW_S
 
 if TYPE_CHECKING:
     from fleetward.client import Fleet
+    from fleetward.contracts.ids import RecordingId, RobotId
     from fleetward.contracts.recordings import RecordingMade, RecordingStored
+    from fleetward.contracts.segments import Segment
 
 Robot = Annotated[str, typer.Argument(metavar="ROBOT", help="The robot's id.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Until it is stored.")]
@@ -57,17 +59,25 @@ def recordings(
     robot: Robot,
     *,
     get: Annotated[str, typer.Option("--get", metavar="ID", help="Fetch this one.")] = "",
+    continuous: Annotated[
+        bool, typer.Option("--continuous", help="What it records all the time.")
+    ] = False,
+    last: Annotated[
+        int, typer.Option("--last", min=1, help="With --continuous: the newest so many.")
+    ] = 50,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to; the default is ID.mcap.")
     ] = None,
     home: Home = DEFAULT_HOME,
     as_json: Json = False,
 ) -> None:
-    """What is stored of a robot's flight recorder, or one of it as an MCAP file."""
+    """What is stored of a robot's recorders, or one of it as an MCAP file."""
 
     async def work(fleet: Fleet) -> None:
         if get:
             await _fetch(fleet, robot, get, output, as_json=as_json)
+        elif continuous:
+            await _list_segments(fleet, robot, last, as_json=as_json)
         else:
             await _list(fleet, robot, as_json=as_json)
 
@@ -77,16 +87,66 @@ def recordings(
 async def _fetch(
     fleet: Fleet, robot: str, recording: str, output: Path | None, *, as_json: bool
 ) -> None:
-    from fleetward.client.recordings import fetch
     from fleetward.contracts.ids import recording_id, robot_id
 
     wanted = recording_id(recording)
     path = output or Path(f"{wanted}.mcap")
-    made = await fetch(fleet.connection, robot_id(robot), wanted, path)
+    made = await _fetched(fleet, robot_id(robot), wanted, path)
     if as_json:
         show_json({**_plain(made), "path": str(path)})
     else:
         print(f"{path}: {made.messages} messages, {made.digest}")
+
+
+async def _fetched(
+    fleet: Fleet, robot: RobotId, wanted: RecordingId, path: Path
+) -> RecordingMade | Segment:
+    """Of its last seconds, or of what it records all the time: nobody has to say which."""
+    from fleetward.bus.errors import RefusedError
+    from fleetward.client import recordings, segments
+    from fleetward.contracts.ids import segment_id
+
+    try:
+        return await recordings.fetch(fleet.connection, robot, wanted, path)
+    except RefusedError as refused:
+        if refused.code != "UnknownRecordingError":
+            raise
+        unknown = refused
+    try:
+        return await segments.fetch(fleet.connection, robot, segment_id(wanted), path)
+    except RefusedError as refused:
+        raise unknown if refused.code == "UnknownSegmentError" else refused from refused
+
+
+async def _list_segments(fleet: Fleet, robot: str, last: int, *, as_json: bool) -> None:
+    from fleetward.cli.tables import show_table
+    from fleetward.client.segments import stored
+    from fleetward.contracts.ids import robot_id
+    from fleetward.contracts.segments import SegmentKind, lost_before
+
+    found = await stored(fleet.connection, robot_id(robot), SegmentKind.RECORDING)
+    segments = [each.segment for each in found]
+    lost = [lost_before(each, previous) for each, previous in zip(segments, [None, *segments])]  # noqa: B905 (one more)
+    shown = list(zip(segments, lost, strict=True))[-last:]
+    if as_json:
+        show_json([{**_plain(each), "lost": missing} for each, missing in shown])
+        return
+    show_table(
+        ["SEGMENT", "FROM", "TO", "MESSAGES", "LOST", "BYTES"],
+        [_segment_row(each, missing) for each, missing in shown],
+        when_empty=f"Nothing of {robot} is stored. FLEETWARD_CONTINUOUS_TOPICS says what to record.",
+    )
+
+
+def _segment_row(segment: Segment, lost: int) -> list[str]:
+    return [
+        segment.segment_id,
+        f"{segment.started_at:%Y-%m-%d %H:%M:%S}",
+        f"{segment.ended_at:%H:%M:%S}",
+        str(segment.messages),
+        str(lost),
+        str(segment.size_bytes),
+    ]
 
 
 async def _list(fleet: Fleet, robot: str, *, as_json: bool) -> None:
@@ -124,7 +184,7 @@ def _show(stored: RecordingStored, *, as_json: bool) -> None:
         print(f"{made.recording_id}: {made.messages} messages, {made.size_bytes} bytes stored")
 
 
-def _plain(made: RecordingMade) -> dict[str, object]:
+def _plain(made: RecordingMade | Segment) -> dict[str, object]:
     import msgspec
 
     plain: dict[str, object] = msgspec.to_builtins(made)

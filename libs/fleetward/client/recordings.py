@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from secrets import token_hex
@@ -14,8 +12,8 @@ from nats.aio.client import Client
 from fleetward.bus.last_values import last_value, last_values
 from fleetward.bus.publish import publish
 from fleetward.bus.requests import ask
+from fleetward.client.downloads import download
 from fleetward.client.errors import (
-    DownloadError,
     NotRecordingError,
     RecordingRefusedError,
     RecordingTimeoutError,
@@ -33,7 +31,6 @@ from fleetward.contracts.recordings import (
 )
 from fleetward.contracts.robots import RobotCheckedIn
 
-STALL_S = 60.0
 LOOK_EVERY_S = 0.5
 SENDING_S = 300.0
 """How long a recording may be on its way once its last second was recorded."""
@@ -113,36 +110,5 @@ async def fetch(
     linked: RecordingLinked = await ask(
         connection, LinkRecording(robot_id=robot, recording_id=recording)
     )
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        digest = await _download(linked.url, partial)
-        if digest != linked.recording.digest:
-            raise DownloadError(
-                f"{recording} arrived as {digest}, not {linked.recording.digest}. Try again."
-            )
-        partial.replace(path)
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+    await download(linked.url, linked.recording.digest, path)
     return linked.recording
-
-
-async def _download(url: str, path: Path) -> str:
-    import aiohttp
-
-    timeout = aiohttp.ClientTimeout(total=None, sock_read=STALL_S, sock_connect=STALL_S)
-    hasher = hashlib.sha256()
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session,
-            session.get(url, raise_for_status=True) as answer,
-        ):
-            with path.open("wb") as file:
-                async for block in answer.content.iter_any():
-                    hasher.update(block)
-                    file.write(block)
-    except (aiohttp.ClientError, asyncio.TimeoutError) as problem:
-        raise DownloadError(
-            f"the store gave no recording: {problem!r}. It keeps a robot's newest ones alone."
-        ) from problem
-    return f"sha256:{hasher.hexdigest()}"

@@ -1,6 +1,6 @@
-"""The flight recorder of one bridge: what is recorded, and what is sent when somebody asks.
+"""The recorders of one bridge: its last seconds, sent when somebody asks, and what is recorded all the time.
 
-It takes what passes by and never holds it up. Off, it takes nothing and starts nothing.
+They take what passes by and never hold it up. Off, they take nothing and start nothing.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +23,13 @@ from edge_bridge.link import Link
 from edge_bridge.recorder import messages
 from edge_bridge.recorder.cutting import Cutter
 from edge_bridge.recorder.file import Recorded
-from edge_bridge.recorder.frames import PassingFrames
+from edge_bridge.recorder.frames import FrameTaker, JpegFrames, PassingFrames, RawFrames
 from edge_bridge.recorder.incidents import Incidents, Stage
-from edge_bridge.recorder.recorder import FlightRecorder, now_ns
+from edge_bridge.recorder.recorder import FlightRecorder, Later, now_ns
 from edge_bridge.recorder.refusals import Refusals
 from edge_bridge.recorder.ring import SegmentRing
 from edge_bridge.recorder.sending import RecordingSender
+from edge_bridge.recorder.tape import Tape
 from edge_bridge.recorder.upload import Uploader
 from edge_bridge.reporting import Reporter
 from edge_bridge.settings import Settings
@@ -54,18 +55,21 @@ class BlackBox:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._limits = settings.recorder
+        self.tape = Tape(settings)
+        """What is recorded all the time."""
         self._recorder: FlightRecorder | None = None
         self._frames: PassingFrames | None = None
         self._sender: RecordingSender | None = None
+        self._trust: Trust | None = None
 
     @property
     def records(self) -> bool:
-        """Whether it is on."""
+        """Whether the flight recorder is on."""
         return self._recorder is not None
 
     @property
     def dropped(self) -> int:
-        """Messages that were not recorded because the recorder was behind or the disk full."""
+        """Messages that the flight recorder did not record: it was behind, or the disk full."""
         return self._recorder.dropped if self._recorder else 0
 
     def log(
@@ -79,13 +83,13 @@ class BlackBox:
         schema_encoding: str = "",
         schema: bytes = b"",
     ) -> bool:
-        """Record a message of the robot's own program, from any thread; False when it was not.
+        """Record a message of the robot's own program, from any thread; False when nobody did.
 
         A Struct or dict becomes JSON; bytes are taken as they are, in ``encoding`` (MCAP's names, as
         "cdr" or "protobuf"). ``at_ns``: unix time, now when left out. Raises what msgspec raises for
         what is no JSON.
         """
-        if self._recorder is None:
+        if self._recorder is None and not self.tape.wants(topic):
             return False
         plain = isinstance(message, bytes)
         recorded = Recorded(
@@ -97,7 +101,7 @@ class BlackBox:
             schema_encoding=schema_encoding,
             schema=schema,
         )
-        return self._recorder.put(recorded)
+        return self._put(recorded)
 
     def keep(
         self, reason: str, *, before_s: float = BEFORE_S, after_s: float = AFTER_S
@@ -121,17 +125,17 @@ class BlackBox:
 
     def inferred(self, done: InferenceDone) -> None:
         """A result."""
-        if self._recorder is not None:
-            self._recorder.later(lambda: messages.inference(done))
+        self._later(messages.INFERENCE, lambda: messages.inference(done))
 
     def reported(self, event: Event) -> None:
         """A fact that the robot reports."""
-        if self._recorder is not None:
-            at_ns = now_ns()
-            self._recorder.later(lambda: messages.fact(event, at_ns))
+        at_ns = now_ns()
+        self._later(messages.FACTS, lambda: messages.fact(event, at_ns))
 
     def sampled(self, frame: TelemetryFrame) -> None:
-        """A frame of samples, of which the chosen ones are kept."""
+        """A frame of samples; the flight recorder keeps the chosen ones."""
+        if (tape := self.tape.recorder) is not None and tape.wants(messages.SIGNALS):
+            tape.later(lambda: messages.samples(frame, None))
         if self._recorder is not None:
             chosen = frozenset(self._limits.signals)
             self._recorder.later(lambda: messages.samples(frame, chosen))
@@ -148,12 +152,22 @@ class BlackBox:
 
     def open(self) -> None:
         """Find what a bridge before left; a disk that refuses costs the recorder, not the robot."""
-        if not self._limits.enabled:
-            return
-        try:
-            self._open()
-        except OSError as problem:
-            log(_logger, "recorder.off", level=logging.ERROR, reason=str(problem))
+        self.tape.open(self._clock_offset_s)
+        if self._limits.enabled:
+            try:
+                self._open()
+            except OSError as problem:
+                log(_logger, "recorder.off", level=logging.ERROR, reason=str(problem))
+        takers = self._frame_takers()
+        self._frames = PassingFrames(takers) if takers else None
+
+    def _frame_takers(self) -> list[FrameTaker]:
+        takers: list[FrameTaker] = []
+        if self._recorder is not None and self._limits.frame_every > 0:
+            takers.append(JpegFrames(self._recorder, self._limits.frame_every))
+        if (tape := self.tape.recorder) is not None and tape.wants(messages.FRAMES):
+            takers.append(RawFrames(tape, self._settings.continuous.frame_every))
+        return takers
 
     def _open(self) -> None:
         directory = self._settings.state_dir / "recorder"
@@ -163,8 +177,6 @@ class BlackBox:
         )
         ring.wanted = bool(self._incidents.at(Stage.WAITING))
         self._recorder = FlightRecorder(ring, self._limits)
-        if self._limits.frame_every > 0:
-            self._frames = PassingFrames(self._recorder, self._limits.frame_every)
 
     def connect(
         self,
@@ -174,10 +186,11 @@ class BlackBox:
         serving: Callable[[], StagedModel | None],
         reporter: Reporter,
     ) -> None:
-        """Who sends what is asked for."""
+        """Who sends what is asked for, and what is recorded all the time."""
+        self._trust = trust
+        self.tape.connect(link, session)
         if self._recorder is None:
             return
-        self._trust = trust
         robot_id, limits = self._settings.robot_id, self._limits
         self._sender = RecordingSender(
             robot_id,
@@ -201,10 +214,11 @@ class BlackBox:
 
     def parts(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What runs beside the rest of the bridge, by name."""
-        return self._sender.parts() if self._sender else {}
+        return {**(self._sender.parts() if self._sender else {}), **self.tape.parts()}
 
     def start(self) -> None:
         """Begin to record."""
+        self.tape.start()
         if self._recorder is not None:
             self._recorder.start()
 
@@ -212,7 +226,27 @@ class BlackBox:
         """Write what waits."""
         if self._recorder is not None:
             await asyncio.to_thread(self._recorder.stop)
+        await self.tape.stop()
+
+    def _put(self, message: Recorded) -> bool:
+        """Whether anybody recorded it."""
+        taped, tape = False, self.tape.recorder
+        if tape is not None and tape.wants(message.topic):
+            taped = tape.put(message)
+            if len(message.content) > self._settings.continuous.ring_message_bytes:
+                return taped  # the ring would soon hold nothing else
+        return (self._recorder is not None and self._recorder.put(message)) or taped
+
+    def _later(self, topic: str, make: Later) -> None:
+        if (tape := self.tape.recorder) is not None and tape.wants(topic):
+            tape.later(make)
+        if self._recorder is not None:
+            self._recorder.later(make)
+
+    def _clock_offset_s(self) -> float | None:
+        """The hub's clock minus the robot's; from any thread."""
+        read = reading(self._trust.clock, boot_time_s()) if self._trust else None
+        return (read.hub_now - datetime.now(timezone.utc)).total_seconds() if read else None
 
     def _hub_now(self) -> datetime:
-        read = reading(self._trust.clock, boot_time_s())
-        return read.hub_now if read is not None else datetime.now(timezone.utc)
+        return datetime.now(timezone.utc) + timedelta(seconds=self._clock_offset_s() or 0.0)

@@ -1,9 +1,10 @@
-"""Every bound of the flight recorder with its unit."""
+"""Every bound of the flight recorder, and of what is recorded all the time, with its unit."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
+from edge_bridge.shipping.limits import ShippingLimits
 from fleetward.contracts import signals
 
 MIB = 1024 * 1024
@@ -51,3 +52,27 @@ class RecorderLimits(Struct, frozen=True, kw_only=True):
     """Uploads whose bytes did not arrive as they are here, before the recording is given up."""
     remembered: int = 64
     """Recordings that were sent or given up, kept by name: what is asked for twice is made once."""
+
+
+class ContinuousLimits(Struct, frozen=True, kw_only=True):
+    """What is recorded all the time, and what that may take of memory, disk and link."""
+
+    topics: tuple[str, ...] = ()
+    """Patterns as of a shell, ``/camera/*``; none: off."""
+    segment_s: float = 60.0
+    segment_bytes: int = 128 * MIB
+    queue_messages: int = 16_384
+    queue_bytes: int = 64 * MIB
+    """What waits for the disk in memory; past it messages are lost and counted."""
+    message_bytes: int = 32 * MIB
+    """A larger message is lost, and counted."""
+    write_every_s: float = 0.05
+    flush_every_s: float = 1.0
+    """So long small messages wait for their chunk to be full: a kill takes them."""
+    retry_wait_s: float = 1.0
+    """For how long a disk that failed is left alone."""
+    frame_every: int = 1
+    """Every so many-th frame, as it is, where ``/frames`` is one of the topics."""
+    ring_message_bytes: int = 256 * 1024
+    """What is larger, and recorded all the time, does not also go to the flight recorder's ring."""
+    shipping: ShippingLimits = ShippingLimits()

@@ -10,7 +10,9 @@ from collections.abc import Collection
 from typing import Any
 
 import msgspec
+from typing_extensions import Buffer
 
+from edge_bridge.recorder import ros_messages
 from edge_bridge.recorder.file import Recorded
 from edge_bridge.workers.inference_done import InferenceDone
 from fleetward.contracts.event import Event
@@ -47,8 +49,8 @@ def fact(event: Event, at_ns: int) -> Recorded:
     return _json(FACTS, at_ns, content, "fleetward.Fact", _ANY_OBJECT)
 
 
-def samples(frame: TelemetryFrame, chosen: Collection[str]) -> Recorded | None:
-    """The chosen signals of a frame: by name, pairs of unix ns and value; None without any."""
+def samples(frame: TelemetryFrame, chosen: Collection[str] | None) -> Recorded | None:
+    """The chosen signals (None: all) of a frame: by name, pairs of unix ns and value; None without any."""
     import numpy as np
 
     index = np.frombuffer(frame.series_index, dtype="<u2")
@@ -56,7 +58,7 @@ def samples(frame: TelemetryFrame, chosen: Collection[str]) -> Recorded | None:
     values = np.frombuffer(frame.values, dtype="<f8")
     found: dict[str, list[tuple[int, float]]] = {}
     for place, series in enumerate(frame.series):
-        if series.signal in chosen:
+        if chosen is None or series.signal in chosen:
             mine = index == place
             at_ns = frame.started_at_ns + at_us[mine] * _NS_PER_US
             pairs = zip(at_ns.tolist(), values[mine].tolist(), strict=True)
@@ -83,6 +85,13 @@ def image(content: bytes, shape: tuple[int, ...], dtype: str, at_ns: int) -> Rec
     size = {"height": shape[0], "width": shape[1], "step": shape[1] * 3, "encoding": "rgb8"}
     said |= {**size, "data": base64.b64encode(content).decode()}
     return _json(FRAMES, at_ns, msgspec.json.encode(said), "foxglove.RawImage", _RAW)
+
+
+def raw_image(content: Buffer, shape: tuple[int, ...], dtype: str, at_ns: int) -> Recorded:
+    """A copy of a frame as it is: a picture as ROS 2 writes it, anything else as its bytes."""
+    return ros_messages.picture(FRAMES, content, shape, dtype, at_ns) or Recorded(
+        topic=FRAMES, at_ns=at_ns, content=bytes(content), encoding=f"{dtype}{list(shape)}"
+    )
 
 
 def json_message(topic: str, at_ns: int, content: Any, schema_name: str) -> Recorded:  # noqa: ANN401 (whatever msgspec can write as JSON)

@@ -44,6 +44,11 @@ class MessageNumbers:
             _COUNT.pack_into(self._memory, 0, number + 1)
             return number
 
+    def give_back(self) -> None:
+        """One number fewer: what had one was nothing to record."""
+        with self._lock:
+            _COUNT.pack_into(self._memory, 0, max(0, self.next - 1))
+
     def at_least(self, number: int) -> None:
         """Go on from ``number``, unless the count is past it."""
         with self._lock:

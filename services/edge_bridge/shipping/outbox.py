@@ -67,6 +67,11 @@ class Outbox:
         """Of all files that wait."""
         return sum(each.segment.size_bytes for each in list(self._waiting.values()))
 
+    @property
+    def last_number(self) -> int:
+        """The number that what waits reaches to."""
+        return max((each.segment.end_number for each in list(self._waiting.values())), default=0)
+
     def __len__(self) -> int:
         return len(self._waiting)
 
@@ -97,6 +102,14 @@ class Outbox:
             self._waiting[segment.segment_id] = sealed
         self.on_put()
         return True
+
+    def make_room(self) -> bool:
+        """Give up the oldest until the disk has what others need; False: nothing is left to give up.
+
+        Raises DiskFailedError, DiskFullError.
+        """
+        with self._lock, full_disk_named(str(self._directory)):
+            return self._make_room(0)
 
     def take(self) -> Sealed | None:
         """The oldest, which is not given up for room until it is ``released`` or at its end; None: no file."""

@@ -133,7 +133,9 @@ async def asked(fleet: Fleet, robot: Recording, after_s: float) -> RecordingRequ
 class BridgeProcess(ServiceProcess):
     """A bridge that records noise from a camera and may send next to nothing, until it may."""
 
-    def __init__(self, robot: Recording, directory: Path, *, bytes_per_s: float) -> None:
+    def __init__(
+        self, robot: Recording, directory: Path, *, bytes_per_s: float, **variables: str
+    ) -> None:
         self.incidents = robot.settings.state_dir / "recorder" / "incidents"
         frames = directory / "frames"
         frames.mkdir(parents=True, exist_ok=True)
@@ -156,6 +158,7 @@ class BridgeProcess(ServiceProcess):
                 "FLEETWARD_RECORDER": "on",
                 "FLEETWARD_RECORDER_FRAME_EVERY": "1",
                 "FLEETWARD_RECORDER_BYTES_PER_S": str(bytes_per_s),
+                **variables,
             },
         )
 

@@ -13,7 +13,7 @@ from mcap.reader import make_reader
 
 from edge_bridge.fetching.throttle import BURST_S, Throttle
 from edge_bridge.recorder.file import METADATA, Recorded, RecordingFile, cut, messages_in
-from edge_bridge.recorder.frames import PassingFrames
+from edge_bridge.recorder.frames import JpegFrames, PassingFrames
 from edge_bridge.recorder.incidents import Incident, Incidents, Stage
 from edge_bridge.recorder.limits import RecorderLimits
 from edge_bridge.recorder.recorder import FlightRecorder
@@ -200,7 +200,7 @@ def test_message_that_cannot_be_made_ends_nothing(tmp_path: Path) -> None:
 
 def test_frame_of_a_lent_place_is_recorded_when_it_is_given(tmp_path: Path) -> None:
     recorder = FlightRecorder(ring_of(tmp_path, Clock()), RecorderLimits())
-    passing, place = PassingFrames(recorder, every=2), bytearray(4)
+    passing, place = PassingFrames([JpegFrames(recorder, every=2)]), bytearray(4)
     for number in range(4):
         loan = passing.lent(Loan(memoryview(place), lambda: 7, lambda: None), (4,), "uint8")
         loan.memory[:] = bytes([number]) * 4
