@@ -16,7 +16,7 @@ from tools.sources import ROOT, Finding, python_files, report
 
 CATALOG = Path("libs/fleetward/contracts/catalog_pages")
 SUBJECT = re.compile(
-    r"(?:model|recording|segment|rollout|robot|site|telemetry|alert|dlq|trust)\.(?:\S*\.)?v1(?:[.{*>]|$)"
+    r"(?:model|recording|segment|engine|rollout|robot|site|telemetry|alert|dlq|trust)\.(?:\S*\.)?v1(?:[.{*>]|$)"
 )
 SERVER_API = re.compile(r"\$JS\.")
 

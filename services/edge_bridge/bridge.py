@@ -43,6 +43,7 @@ from edge_bridge.telemetry.sending import FrameSender
 from edge_bridge.telemetry.spool import Spool
 from edge_bridge.telemetry.surroundings import Surroundings
 from edge_bridge.telemetry.sysfs import POWER_SUPPLIES
+from edge_bridge.twins.exchange import exchange_of
 from edge_bridge.workers.ledger import Ledger
 from edge_bridge.workers.pump import Loan
 from edge_bridge.workers.slots import InferenceDone, StagedModel
@@ -234,6 +235,7 @@ class Bridge:
             reserve_bytes=settings.store.reserve_bytes,
         )
         self._web = Web()
+        self._twins = exchange_of(settings, self._link, self._web.session)
         self._withdrawn = WithdrawnDigests(settings.state_dir / "withdrawn.msgpack", self._trust)
         self._pipelines = Pipelines(
             settings,
@@ -260,6 +262,7 @@ class Bridge:
             store=self._store,
             together=Together(),
             trust=self._trust,
+            twins=self._twins,
             web=self._web,
             withdrawn=self._withdrawn,
             work=self._work,
@@ -289,6 +292,7 @@ class Bridge:
             "sender": self._sender.run(),
             **self._measuring.parts(),
             **self._onlookers.parts(),
+            **(self._twins.parts() if self._twins else {}),
         }
 
     def _inferred(self, done: InferenceDone) -> None:

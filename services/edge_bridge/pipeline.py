@@ -33,6 +33,7 @@ from edge_bridge.workers.inference_done import InferenceDone
 from edge_bridge.workers.ledger import Ledger
 from edge_bridge.workers.pump import Loan
 from edge_bridge.workers.slots import Slots, StagedModel
+from edge_bridge.workers.twins import Twins
 from fleetward.contracts.ids import ModelName
 
 
@@ -47,6 +48,7 @@ class Shared(Struct, frozen=True, kw_only=True):
     store: ModelStore
     together: Together
     trust: Trust
+    twins: Twins | None
     web: Web
     withdrawn: WithdrawnDigests
     work: Work
@@ -164,6 +166,7 @@ class Pipeline:
             on_green_lost=lambda reason: self.converger.green_lost(reason),  # noqa: PLW0108 (made later)
             on_shadowed=self._shadowed,
             brake=self.brake,
+            twins=self._shared.twins,
         )
 
     def _made_steps(self) -> Steps:

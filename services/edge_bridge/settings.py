@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from edge_bridge.backends.choice import CHOICES
+from edge_bridge.backends.engine_variables import engines_from
 from edge_bridge.converging.health import HealthBounds
 from edge_bridge.disturbance.limits import DisturbanceLimits
 from edge_bridge.fetching.limits import FetchLimits
@@ -26,9 +27,6 @@ from fleetward.contracts.segments import MAX_SEGMENT_BYTES
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
-DLA_CORES = ("0", "1")
-"""Of an Orin."""
-OPTIMIZATION_LEVELS = ("0", "1", "2", "3", "4", "5")
 
 
 class StoreLimits(Struct, frozen=True, kw_only=True):
@@ -128,31 +126,10 @@ class Settings(Struct, frozen=True, kw_only=True):
 def _slots(environment: Environment) -> SlotSettings:
     """Which runtime serves here, and how engines are built for it."""
     slots = SlotSettings()
-    text = environment.choice("FLEETWARD_TENSORRT_DLA_CORE", ("", *DLA_CORES), "")
-    engines = replace(
-        slots.engines,
-        dla_core=int(text) if text else None,
-        workspace_bytes=int(
-            environment.number(
-                "FLEETWARD_TENSORRT_WORKSPACE_MIB", slots.engines.workspace_bytes / MIB
-            )
-            * MIB
-        ),
-        optimization_level=int(
-            environment.choice(
-                "FLEETWARD_TENSORRT_OPTIMIZATION_LEVEL",
-                OPTIMIZATION_LEVELS,
-                str(slots.engines.optimization_level),
-            )
-        ),
-        build_limit_s=environment.number(
-            "FLEETWARD_TENSORRT_BUILD_LIMIT_S", slots.engines.build_limit_s
-        ),
-    )
     return replace(
         slots,
         backend=environment.choice("FLEETWARD_BACKEND", CHOICES, slots.backend),
-        engines=engines,
+        engines=engines_from(environment),
         growth_limit_bytes=int(
             environment.number("FLEETWARD_WORKER_GROWTH_MIB", slots.growth_limit_bytes / MIB) * MIB
         ),

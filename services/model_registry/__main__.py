@@ -36,6 +36,7 @@ from model_registry.comparing import Comparer
 from model_registry.curation import Curator
 from model_registry.curations import Curations
 from model_registry.deltas import DeltaPreparer
+from model_registry.engines import Engines
 from model_registry.handlers import Registry
 from model_registry.intake import Intake
 from model_registry.objects import ModelObjects, open_objects
@@ -76,6 +77,7 @@ async def serve(settings: Settings) -> None:
         deltas, pruner = await _answer_all(connection, objects, ledger, reporters, settings)
         uploads = PartUploads(recordings, settings.store.grant_s, _now)
         await Recordings(connection, recordings, uploads, _now).answer()
+        await Engines(connection, recordings, uploads, settings.engines_bytes, _now).answer()
         await Segments(connection, recordings, uploads, settings.segments_bytes, _now).answer()
         await connection.flush()
         notify_ready()

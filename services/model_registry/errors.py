@@ -129,6 +129,10 @@ class RecordingRefusedError(RegistryError):
     """No recording of this size is taken from robots."""
 
 
+class EngineRefusedError(RegistryError):
+    """A robot's engine is too large, or not signed with a key of that robot."""
+
+
 class SegmentRefusedError(RegistryError):
     """No segment of this size is taken from robots."""
 

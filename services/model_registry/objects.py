@@ -14,6 +14,7 @@ from aiobotocore.config import AioConfig
 from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
+from fleetward.contracts.engines import ENGINES_PREFIX
 from fleetward.contracts.recordings import RECORDINGS_PREFIX
 from fleetward.contracts.registry import UPLOADS_PREFIX
 from fleetward.contracts.segments import SEGMENTS_PREFIX
@@ -196,7 +197,7 @@ class ModelObjects:
 
     async def _abort_unfinished(self, oldest: datetime) -> int:
         """Parts of an upload that was cut off are no object yet, and take room all the same."""
-        prefixes = (UPLOADS_PREFIX, RECORDINGS_PREFIX, SEGMENTS_PREFIX)
+        prefixes = (UPLOADS_PREFIX, RECORDINGS_PREFIX, SEGMENTS_PREFIX, ENGINES_PREFIX)
         return sum([await self._abort_unfinished_of(prefix, oldest) for prefix in prefixes])
 
     async def _abort_unfinished_of(self, prefix: str, oldest: datetime) -> int:

@@ -133,6 +133,14 @@ class RecordingObjects:
             hasher.update(await self._objects.read(seen, start, length))
         return Digest(f"sha256:{hasher.hexdigest()}")
 
+    async def holds(self, key: str) -> bool:
+        """Whether there is an object at ``key``."""
+        try:
+            await self._objects.look(key)
+        except ObjectMissingError:
+            return False
+        return True
+
     async def link(self, key: str) -> str:
         """A URL that the object may be read from."""
         return await self._objects.link(key)

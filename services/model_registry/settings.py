@@ -17,6 +17,7 @@ from model_registry.retention import RetentionPolicy
 
 GIB = 1024**3
 SEGMENTS_GIB = 64
+ENGINES_GIB = 16
 
 
 class StoreSettings(Struct, frozen=True, kw_only=True):
@@ -55,6 +56,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     segments_bytes: int = SEGMENTS_GIB * GIB
     """Of what a robot records all the time, of each kind; the oldest go first."""
 
+    engines_bytes: int = ENGINES_GIB * GIB
+    """Of the engines that one robot built for its twins; the oldest go first."""
+
     @property
     def incoming_dir(self) -> Path:
         """Where uploads lie while they are hashed and inspected; emptied at every start."""
@@ -86,6 +90,7 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
         report_trust_dir=environment.optional_path("FLEETWARD_REPORT_TRUST_DIR"),
         retention=_retention(environment),
         segments_bytes=int(environment.number("FLEETWARD_SEGMENTS_GIB", SEGMENTS_GIB) * GIB),
+        engines_bytes=int(environment.number("FLEETWARD_ENGINES_GIB", ENGINES_GIB) * GIB),
     )
 
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from fleetward.contracts.catalog_pages import (
     alerts,
+    engines,
     models,
     recordings,
     robots,
@@ -50,6 +51,7 @@ EVENTS: tuple[EventRow, ...] = (
     *alerts.EVENTS,
     *recordings.EVENTS,
     *segments.EVENTS,
+    *engines.EVENTS,
 )
 
 

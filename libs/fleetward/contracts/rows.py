@@ -49,6 +49,7 @@ class StreamName(str, enum.Enum):
     HISTORY = "HISTORY"
     RECORDINGS = "RECORDINGS"
     SEGMENTS = "SEGMENTS"
+    ENGINES = "ENGINES"
 
 
 class StreamRow(Struct, frozen=True, kw_only=True):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import stat
 from pathlib import Path
 
 from edge_bridge.backends.sealed import KEY_BYTES
 from fleetward.trust.private_files import write_private
+
+POOL_DIGITS = 16
 
 
 class TwinsKeyError(Exception):
@@ -42,6 +46,11 @@ def twins_key(path: Path) -> bytes:
     if fault:
         raise TwinsKeyError(f"{path} does not count: {fault}")
     return key
+
+
+def pool_of(key: bytes) -> str:
+    """Which twins' key this is, for those who must not know it."""
+    return hmac.new(key, b"pool", hashlib.sha256).hexdigest()[:POOL_DIGITS]
 
 
 def _private(descriptor: int) -> tuple[bytes, str]:

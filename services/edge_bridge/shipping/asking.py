@@ -10,7 +10,9 @@ from fleetward.bus.errors import BusError, RefusedError
 from fleetward.bus.requests import ask
 from fleetward.contracts.event import Event
 
-_REFUSED_FOR_GOOD = frozenset({"RecordingRefusedError", "SegmentRefusedError"})
+_REFUSED_FOR_GOOD = frozenset(
+    {"RecordingRefusedError", "SegmentRefusedError", "EngineRefusedError"}
+)
 _ARRIVED_WRONG = frozenset({"DigestMismatchError", "UploadIncompleteError"})
 
 

@@ -9,6 +9,7 @@ import pytest
 from edge_bridge.settings import Settings, settings_from
 from edge_bridge.state_dir import with_whole_paths
 from fleetward.bus.environment import SettingsError
+from fleetward.contracts.ids import RobotId
 
 NEEDED = {
     "FLEETWARD_STATE_DIR": "state",
@@ -40,6 +41,25 @@ def test_a_robot_builds_as_it_is_told() -> None:
     engines = slots.engines
     assert (slots.backend, engines.dla_core, engines.optimization_level) == ("tensorrt", 0, 5)
     assert (engines.workspace_bytes, engines.build_limit_s) == (512 * 1024**2, 60.0)
+
+
+def test_a_robot_shares_engines_only_where_it_has_the_twins_key() -> None:
+    assert told().slots.engines.twins is None
+    twins = told(
+        FLEETWARD_TENSORRT_TWINS_KEY="twins.key",
+        FLEETWARD_TENSORRT_TWINS_BUILDERS="canary-1, canary-2",
+    ).slots.engines.twins
+    assert twins is not None
+    assert twins.key == str(Path("twins.key").absolute())
+    assert [twins.trusts(RobotId(each)) for each in ("canary-2", "arm-7")] == [True, False]
+    offers_only = told(FLEETWARD_TENSORRT_TWINS_KEY="twins.key").slots.engines.twins
+    assert offers_only is not None
+    assert not offers_only.trusts(RobotId("canary-1"))
+
+
+def test_builders_without_the_key_that_proves_them_are_refused() -> None:
+    with pytest.raises(SettingsError, match="FLEETWARD_TENSORRT_TWINS_KEY"):
+        told(FLEETWARD_TENSORRT_TWINS_BUILDERS="*")
 
 
 @pytest.mark.parametrize(

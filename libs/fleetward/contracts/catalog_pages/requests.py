@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from fleetward.contracts.comparison import CompareVersions, VersionsCompared
 from fleetward.contracts.decisions import ExplainRollout, RolloutExplained
+from fleetward.contracts.engines import (
+    EngineKept,
+    EnginesFound,
+    FindEngine,
+    GrantEngine,
+    KeepEngine,
+)
 from fleetward.contracts.judgements import (
     ApproveModel,
     AttachReport,
@@ -249,6 +256,28 @@ REQUESTS: tuple[RequestRow, ...] = (
         subject="segment.link.v1",
         responder=_P.REGISTRY,
         callers=PEOPLE,
+    ),
+    RequestRow(
+        request=GrantEngine,
+        reply=UploadGranted,
+        subject="robot.grant_engine.v1.{robot_id}",
+        responder=_P.REGISTRY,
+        callers=(_P.ROBOT,),
+    ),
+    RequestRow(
+        request=KeepEngine,
+        reply=EngineKept,
+        subject="robot.keep_engine.v1.{robot_id}",
+        responder=_P.REGISTRY,
+        callers=(_P.ROBOT,),
+        timeout_s=60.0,
+    ),
+    RequestRow(
+        request=FindEngine,
+        reply=EnginesFound,
+        subject="robot.find_engine.v1.{robot_id}",
+        responder=_P.REGISTRY,
+        callers=(_P.ROBOT,),
     ),
     RequestRow(
         request=QueryTelemetry,

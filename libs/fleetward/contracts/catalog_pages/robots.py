@@ -27,7 +27,7 @@ EVENTS: tuple[EventRow, ...] = (
         stream=_S.ROBOTS,
         rate="one per robot and change of labels",
         size_limit_bytes=16 * 1024,
-        readers=(_P.COORDINATOR, _P.ALERTING, _P.ENROLLER, *PEOPLE),
+        readers=(_P.REGISTRY, _P.COORDINATOR, _P.ALERTING, _P.ENROLLER, *PEOPLE),
         listeners=(_P.ALERTING, *PEOPLE),
     ),
     EventRow(

@@ -82,4 +82,11 @@ STREAMS: tuple[StreamRow, ...] = (
         max_bytes=1 * GIB,
         max_msgs_per_subject=1,
     ),
+    StreamRow(
+        name=_S.ENGINES,
+        meaning="which engines robots built and offer to those of the same hardware",
+        max_age_s=0,
+        max_bytes=64 * MIB,
+        max_msgs_per_subject=1,
+    ),
 )
