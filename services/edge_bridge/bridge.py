@@ -35,8 +35,7 @@ from edge_bridge.recorder.black_box import BlackBox
 from edge_bridge.reporting import CheckIns, Reporter
 from edge_bridge.settings import Settings
 from edge_bridge.sources.source import Source
-from edge_bridge.state_dir import locked, with_whole_paths
-from edge_bridge.store import ModelStore
+from edge_bridge.state_dir import locked, model_store, with_whole_paths
 from edge_bridge.telemetry.columns import Recorder
 from edge_bridge.telemetry.measuring import Measuring
 from edge_bridge.telemetry.sending import FrameSender
@@ -229,11 +228,7 @@ class Bridge:
     def _build_serving(self) -> None:
         """What is fetched, kept and served."""
         settings = self._settings
-        self._store = ModelStore(
-            settings.state_dir / "models",
-            limit_bytes=settings.store.models_bytes,
-            reserve_bytes=settings.store.reserve_bytes,
-        )
+        self._store = model_store(settings)
         self._web = Web()
         self._twins = exchange_of(settings, self._link, self._web.session)
         self._withdrawn = WithdrawnDigests(settings.state_dir / "withdrawn.msgpack", self._trust)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from edge_bridge.errors import BridgeError
 from edge_bridge.settings import Settings
+from edge_bridge.store import ModelStore
 
 
 class AlreadyRunningError(BridgeError):
@@ -43,3 +44,13 @@ def locked(settings: Settings) -> IO[str]:
             f"another bridge runs in {settings.state_dir}. Stop it, or give this robot its own."
         ) from problem
     return lock
+
+
+def model_store(settings: Settings) -> ModelStore:
+    """The models that lie in it."""
+    limits = settings.store
+    return ModelStore(
+        settings.state_dir / "models",
+        limit_bytes=limits.models_bytes,
+        reserve_bytes=limits.reserve_bytes,
+    )
