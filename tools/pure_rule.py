@@ -29,6 +29,7 @@ PURE = (
     "edge_bridge.workers.green_deaths",
     "edge_bridge.converging.health",
     "edge_bridge.hub_clock",
+    "edge_bridge.logs.parsing",
     "edge_bridge.workers.ledger",
     "edge_bridge.backends.model_input",
     "edge_bridge.converging.trust_state",

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from secrets import token_hex
-from types import TracebackType
 from typing import Any
 
 from edge_bridge.check_in import Speaker
@@ -28,6 +27,7 @@ from edge_bridge.fetching.web import Web
 from edge_bridge.frames import FrameType
 from edge_bridge.journal import Journal
 from edge_bridge.link import Link
+from edge_bridge.logs.logbook import Logbook
 from edge_bridge.onlookers import Onlookers
 from edge_bridge.pipeline import Heard, Pipeline, Shared
 from edge_bridge.pipelines import Pipelines
@@ -81,6 +81,7 @@ class Bridge:
         self._facts = Facts(settings.facts_path, settings.fact_max_age_s, supplies)
         self.black_box = BlackBox(settings)
         self._onlookers = Onlookers(self.black_box, settings)
+        self._logbook = Logbook(settings)
         self._work = Work(settings.disturbance)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -156,12 +157,7 @@ class Bridge:
         log(_logger, "bridge.started", robot_id=self._settings.robot_id, boot_id=self.boot_id)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         self._measuring.stop()
         for task in self._tasks:
             task.cancel()
@@ -169,7 +165,7 @@ class Bridge:
         await self._pipelines.close()
         await self._link.close(self._settings.stop_timeout_s / 3)
         await self._web.close()
-        await self.black_box.stop()
+        await asyncio.gather(self.black_box.stop(), self._logbook.stop())
         self._journal.close()
         self._spool.close()
         self._lock.close()
@@ -178,6 +174,7 @@ class Bridge:
     def _build(self) -> None:
         """Every part, each with what it needs and nothing else."""
         self.black_box.open()
+        self._settings = self._logbook.open()
         self._build_uplink()
         self._trust = Trust(
             self._settings.robot_id,
@@ -209,6 +206,7 @@ class Bridge:
             on_turn=self.record,
         )
         serving = lambda: self._pipelines.own.active  # noqa: E731 (asked later)
+        self._logbook.connect(self._link, self._web.session, self._trust)
         self.black_box.connect(self._link, self._web.session, self._trust, serving, self._reporter)
 
     def _build_uplink(self) -> None:
@@ -287,6 +285,7 @@ class Bridge:
             "sender": self._sender.run(),
             **self._measuring.parts(),
             **self._onlookers.parts(),
+            **self._logbook.parts(),
             **(self._twins.parts() if self._twins else {}),
         }
 

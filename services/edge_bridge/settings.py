@@ -14,6 +14,8 @@ from edge_bridge.converging.health import HealthBounds
 from edge_bridge.disturbance.limits import DisturbanceLimits
 from edge_bridge.fetching.limits import FetchLimits
 from edge_bridge.foxglove.address import FoxgloveAddress, foxglove_address
+from edge_bridge.logs.limits import LogSettings
+from edge_bridge.logs.variables import logs_of
 from edge_bridge.pipeline_variables import names_in, refuse_unknown, variables_of
 from edge_bridge.recorder.limits import ContinuousLimits, RecorderLimits
 from edge_bridge.ros2.source import Ros2Topics
@@ -113,6 +115,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     uplink: UplinkLimits = UplinkLimits()
     recorder: RecorderLimits = RecorderLimits()
     continuous: ContinuousLimits = ContinuousLimits()
+    logs: LogSettings = LogSettings()
     pipelines: dict[ModelName, Settings] = {}
     """The models that have a pipeline of their own beside the robot's, and what is said of each: its
     slots, health, disturbance and frames. The rest a robot has once."""
@@ -231,8 +234,9 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
     names = names_in(variables)
     refuse_unknown(variables, names)
     pipelines = {name: _of_one(variables_of(variables, name)) for name in names}
+    whole = Environment(variables)
     return replace(
-        _of_one(variables), pipelines=pipelines, foxglove=_foxglove(Environment(variables))
+        _of_one(variables), pipelines=pipelines, foxglove=_foxglove(whole), logs=logs_of(whole)
     )
 
 

@@ -21,12 +21,15 @@ class Said:
         return f"{self.event} ({told})" if told else self.event
 
 
-class _JsonLines(logging.Formatter):
+class JsonLines(logging.Formatter):
+    """One line for each record, of the process ``service``."""
+
     def __init__(self, service: str) -> None:
         super().__init__()
         self._service = service
 
     def format(self, record: logging.LogRecord) -> str:
+        """Its fields as JSON."""
         at = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
         said = record.msg if isinstance(record.msg, Said) else Said(record.getMessage(), {})
         line: dict[str, object] = {
@@ -44,7 +47,7 @@ class _JsonLines(logging.Formatter):
 def setup_logging(service: str, level: int = logging.INFO) -> None:
     """Send every log record of this process to stderr as JSON lines."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonLines(service))
+    handler.setFormatter(JsonLines(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 

@@ -21,6 +21,7 @@ from fleetward.cli import (
     model_repair,
     robot,
     robot_enrol,
+    robot_logs,
     robot_recordings,
     robot_remove,
     robot_show,
@@ -67,6 +68,7 @@ robot.app.command("remove")(robot_remove.remove)
 robot.app.command("show")(robot_show.show)
 robot.app.command("record")(robot_recordings.record)
 robot.app.command("recordings")(robot_recordings.recordings)
+robot.app.command("logs")(robot_logs.logs)
 robot.app.command("history")(history.robot_history)
 app.add_typer(model.app, name="model")
 app.add_typer(rollout.app, name="rollout")

@@ -40,3 +40,5 @@ class SlotSettings(Struct, frozen=True, kw_only=True):
     """What a worker's own memory may grow by while it serves. Past it another takes its place, or the warm
     model does; past twice as much it is killed."""
     weigh_every_frames: int = 30
+    stderr_fd: int | None = None
+    """Where workers write what goes wrong; None: where the bridge does."""

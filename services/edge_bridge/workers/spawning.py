@@ -27,6 +27,7 @@ def spawn(settings: SlotSettings, ring: FrameRing) -> tuple[socket.socket, subpr
         process = subprocess.Popen(
             [sys.executable, "-m", "edge_bridge.workers.worker", *arguments.argv()],
             stdin=subprocess.DEVNULL,
+            stderr=settings.stderr_fd,
             cwd="/",  # weights beside a model given as bytes are looked for here: there are none
             pass_fds=(theirs.fileno(), ring.read_only),
         )

@@ -1,7 +1,8 @@
-"""Segments of what robots record all the time, in the stream SEGMENTS."""
+"""Segments of what robots record all the time, in the stream SEGMENTS, and severe records of logs as they come."""
 
 from __future__ import annotations
 
+from fleetward.contracts.logs import SevereLogged
 from fleetward.contracts.rows import PEOPLE, EventRow, Principal, StreamName
 from fleetward.contracts.segments import SegmentStored
 
@@ -17,6 +18,14 @@ EVENTS: tuple[EventRow, ...] = (
         rate="one per segment that a robot sealed: a few a minute while it records",
         size_limit_bytes=16 * 1024,
         readers=(_P.REGISTRY, *PEOPLE),
+        listeners=PEOPLE,
+    ),
+    EventRow(
+        event=SevereLogged,
+        subject="robot.severe_logged.v1.{robot_id}",
+        producers=(_P.ROBOT,),
+        stream=None,
+        rate="at most 2 per robot and second, while its logs have warnings",
         listeners=PEOPLE,
     ),
 )

@@ -1,0 +1,1 @@
+"""Records of robots' logs, and the segments that they are kept in: written on robots, read by people."""

@@ -1,0 +1,146 @@
+"""The collector as its bridge has it: a process that hears the bridge and its workers, and may die."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import select
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from edge_bridge.logs.collecting import Collecting
+from edge_bridge.logs.limits import LogSettings
+from edge_bridge.logs.logbook import Logbook
+from edge_bridge.logs.wire import Live, Message, Sealed
+from edge_bridge.settings import Settings
+from edge_bridge.workers.ring import FrameRing
+from edge_bridge.workers.slot_settings import SlotSettings
+from edge_bridge.workers.spawning import spawn
+from fleetward.bus.logs import log
+from fleetward.contracts.ids import ModelName, RobotId
+from fleetward.logs.record import LogRecord
+from tests.unit.edge_bridge_logs.records import found
+
+LIMITS = LogSettings(
+    enabled=True, segment_s=0.3, retry_wait_s=0.05, retry_wait_limit_s=0.1, live_every_s=0.05
+)
+WAIT_S = 20.0
+
+
+class Heard:
+    """What the collector told, awaited."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._fresh = asyncio.Event()
+        self.live: list[LogRecord] = []
+        self.kept: list[LogRecord] = []
+
+    def take(self, message: Message) -> None:
+        if isinstance(message, Live):
+            lines = [each.line for each in message.records]
+            self.live += [msgspec.json.decode(line, type=LogRecord) for line in lines]
+        elif isinstance(message, Sealed):
+            path = self._directory / f"{message.segment.name}.jsonl.zst"
+            self.kept += [each.record for each in found(path)]
+            path.unlink()
+        self._fresh.set()
+
+    async def record(self, body: str, *, live: bool = False) -> LogRecord:
+        """The first whose body has this in it."""
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                self._fresh.clear()
+                for each in self.live if live else self.kept:
+                    if body in each.body:
+                        return each
+                await self._fresh.wait()
+
+
+@asynccontextmanager
+async def collector(directory: Path) -> AsyncIterator[tuple[Collecting, Heard]]:
+    collecting, told = Collecting(directory, LIMITS), Heard(directory)
+    running = asyncio.ensure_future(collecting.run(told.take))
+    try:
+        yield collecting, told
+    finally:
+        running.cancel()
+        await collecting.stop()
+
+
+async def test_traceback_of_a_worker_is_one_record_and_where_it_always_was(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with collector(tmp_path / "segments") as (collecting, told):
+        ring = FrameRing(1, 1024)
+        settings = SlotSettings(stderr_fd=collecting.workers_fd)
+        ours, worker = await asyncio.to_thread(spawn, settings, ring)
+        with ours:
+            ours.setblocking(True)
+            ours.send(b"no order at all")
+            await asyncio.to_thread(worker.wait)
+        ring.close()
+        record = await told.record("Traceback", live=True)
+        assert (await told.record("Traceback")).body == record.body
+    assert record.resource.service_name == "edge-bridge-worker"
+    assert record.body.startswith("Traceback (most recent call last):\n  File")
+    assert record.body in capfd.readouterr().err
+
+
+async def test_what_the_bridge_said_before_its_collector_was_there_is_kept(tmp_path: Path) -> None:
+    directory = tmp_path / "segments"
+    collecting, told = Collecting(directory, LIMITS), Heard(directory)
+    log(logging.getLogger("a.part"), "before.it", level=logging.ERROR, number=1)
+    running = asyncio.ensure_future(collecting.run(told.take))
+    record = await told.record("before.it")
+    assert (record.attributes, record.severity_text) == ({"number": 1}, "error")
+    running.cancel()
+    await collecting.stop()
+    log(logging.getLogger("a.part"), "after.it")  # nobody is there, and nothing breaks
+
+
+async def test_what_is_said_while_a_killed_collector_is_started_again_is_kept(
+    tmp_path: Path,
+) -> None:
+    logger = logging.getLogger("a.part")
+    async with collector(tmp_path / "segments") as (collecting, told):
+        log(logger, "before.it", level=logging.WARNING)
+        await told.record("before.it")
+        assert collecting.pid is not None
+        await asyncio.to_thread(_kill, collecting.pid)
+        log(logger, "mean.while", level=logging.WARNING)
+        await told.record("mean.while")
+        await told.record("logs.collector_ended")
+
+
+def _kill(pid: int) -> None:
+    """Until it is dead; it is its parent who buries it."""
+    descriptor = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
+    select.select([descriptor], [], [])
+    os.close(descriptor)
+
+
+async def test_every_pipelines_workers_are_heard(tmp_path: Path) -> None:
+    settings = Settings(
+        robot_id=RobotId("arm"),
+        nats_url="nats://127.0.0.1:1",
+        credentials=tmp_path / "none",
+        state_dir=tmp_path,
+        trust_dir=tmp_path,
+        logs=LIMITS,
+    )
+    both = replace(settings, pipelines={ModelName("speech"): settings})
+    logbook = Logbook(both)
+    heard = logbook.open()
+    assert heard.slots.stderr_fd == heard.pipelines[ModelName("speech")].slots.stderr_fd
+    assert heard.slots.stderr_fd is not None
+    await logbook.stop()
+    assert Logbook(replace(both, logs=LogSettings())).open().slots.stderr_fd is None
