@@ -148,9 +148,12 @@ class Collector:
         if content is None:
             self._watched.unregister(self._workers_fd)
         elif content:
-            with suppress(OSError):  # whoever kept our stderr is gone; here it is kept
-                os.write(_STDERR, content)
-            self._feed(self._workers, content, time.monotonic(), WORKERS)
+            self._take_workers(content)
+
+    def _take_workers(self, content: bytes) -> None:
+        with suppress(OSError):  # whoever kept our stderr is gone; here it is kept
+            os.write(_STDERR, content)
+        self._feed(self._workers, content, time.monotonic(), WORKERS)
 
     def _accept(self) -> None:
         assert self._listener is not None
@@ -196,7 +199,10 @@ class Collector:
 
     def _stop(self) -> None:
         """Keep what came; what stands in files and in the journal is read by the next one."""
-        self._intake.lines([*self._bridge.end(), *self._workers.end()], BRIDGE)
+        while content := piped(self._workers_fd, self._limits):
+            self._take_workers(content)
+        self._intake.lines(self._workers.end(), WORKERS)
+        self._intake.lines(self._bridge.end(), BRIDGE)
         for program in self._programs.values():
             self._intake.lines(program.stream.end(), program.unit)
         self._intake.end()

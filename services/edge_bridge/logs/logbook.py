@@ -119,10 +119,11 @@ class Logbook:
 
     async def _keep_sealed(self) -> None:
         """The collector bounds how many there may be, and drops the oldest itself."""
+        sealed = await self._sealed.get()
         while True:
-            sealed = await self._sealed.get()
-            if not await self._kept(sealed):
-                self._sealed.put_nowait(sealed)
+            if await self._kept(sealed):
+                sealed = await self._sealed.get()
+            else:
                 await asyncio.sleep(self._limits.retry_wait_limit_s)
 
     async def _kept(self, sealed: SealedSegment) -> bool:

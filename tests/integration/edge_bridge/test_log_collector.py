@@ -7,8 +7,9 @@ import logging
 import os
 import select
 import signal
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -32,6 +33,7 @@ LIMITS = LogSettings(
     enabled=True, segment_s=0.3, retry_wait_s=0.05, retry_wait_limit_s=0.1, live_every_s=0.05
 )
 WAIT_S = 20.0
+FLOOD = 3000
 
 
 class Heard:
@@ -118,6 +120,31 @@ async def test_what_is_said_while_a_killed_collector_is_started_again_is_kept(
         log(logger, "mean.while", level=logging.WARNING)
         await told.record("mean.while")
         await told.record("logs.collector_ended")
+
+
+async def test_collector_that_hangs_holds_up_nobody_and_says_later_what_was_dropped(
+    tmp_path: Path,
+) -> None:
+    logger = logging.getLogger("a.part")
+    async with collector(tmp_path / "segments") as (collecting, told):
+        log(logger, "before.it", level=logging.WARNING)
+        await told.record("before.it", live=True)
+        assert collecting.pid is not None
+        os.kill(collecting.pid, signal.SIGSTOP)
+        began_s = time.monotonic()
+        for number in range(FLOOD):
+            log(logger, "a.flood", level=logging.WARNING, number=number, text="x" * 1000)
+            with suppress(BlockingIOError):
+                os.write(collecting.workers_fd, b"a worker's flood\n" * 100)
+        assert time.monotonic() - began_s < WAIT_S / 2
+        os.kill(collecting.pid, signal.SIGCONT)
+        await told.record("a.flood")
+        log(logger, "after.it", level=logging.WARNING)
+        dropped = await told.record("logs.dropped")
+        await told.record("after.it")
+    kept = sum(each.body == "a.flood" for each in told.kept)
+    assert dropped.attributes["count"] == FLOOD - kept > 0
+    assert dropped.resource.service_name == "edge-bridge"
 
 
 def _kill(pid: int) -> None:

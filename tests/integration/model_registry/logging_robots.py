@@ -42,22 +42,19 @@ class LoggingRobot(ServiceProcess):
         self.navigation.parent.mkdir()
         self.socket = directory / "logs.sock"
         self._environment_of_person = environment
-        super().__init__(
-            "edge_bridge",
-            directory / "process",
-            {
-                "FLEETWARD_ROBOT_ID": self.id,
-                "FLEETWARD_NATS_URL": nats_url or system.url,
-                "FLEETWARD_CREDENTIALS": str(system.credentials(self.id)),
-                "FLEETWARD_STATE_DIR": str(self.state_dir),
-                "FLEETWARD_TRUST_DIR": str(trust_dir),
-                "FLEETWARD_READY_OFFLINE_AFTER_S": "0.2",
-                "FLEETWARD_LOGS": "on",
-                "FLEETWARD_LOG_FILES": f"{directory}/var/*.log",
-                "FLEETWARD_LOG_SOCKET": str(self.socket),
-                "FLEETWARD_LOG_SEGMENT_S": str(SEGMENT_S),
-            },
-        )
+        self.environment = {
+            "FLEETWARD_ROBOT_ID": self.id,
+            "FLEETWARD_NATS_URL": nats_url or system.url,
+            "FLEETWARD_CREDENTIALS": str(system.credentials(self.id)),
+            "FLEETWARD_STATE_DIR": str(self.state_dir),
+            "FLEETWARD_TRUST_DIR": str(trust_dir),
+            "FLEETWARD_READY_OFFLINE_AFTER_S": "0.2",
+            "FLEETWARD_LOGS": "on",
+            "FLEETWARD_LOG_FILES": f"{directory}/var/*.log",
+            "FLEETWARD_LOG_SOCKET": str(self.socket),
+            "FLEETWARD_LOG_SEGMENT_S": str(SEGMENT_S),
+        }
+        super().__init__("edge_bridge", directory / "process", self.environment)
 
     async def enrol(self, system: NatsSystem) -> None:
         """So that people may ask for it."""

@@ -16,7 +16,7 @@ from fleetward.client.logs import LogReader, Shown
 from fleetward.logs.choosing import Wanted
 from testkit.servers import NatsSystem
 from tests.integration.model_registry.command_line import environment_of
-from tests.integration.model_registry.logging_robots import WAIT_S, LoggingRobot, Wire
+from tests.integration.model_registry.logging_robots import SEGMENT_S, WAIT_S, LoggingRobot, Wire
 
 SEVERAL_KILLS = 4
 UNIT = ("--unit", "navigation")
@@ -117,6 +117,30 @@ async def test_what_was_logged_while_the_hub_was_away_arrives_in_order(
     wire.mend()
     shown = await robot.shows(lambda bodies: "after" in bodies, *UNIT)
     assert shown == ["before", "meanwhile 0", "meanwhile 1", "meanwhile 2", "after"]
+
+
+async def test_outbox_that_is_full_loses_the_oldest_and_the_log_says_so(
+    robot: LoggingRobot, wire: Wire
+) -> None:
+    robot.write("before")
+    await robot.shows(lambda bodies: "before" in bodies, *UNIT)
+    await robot.stop()
+    wire.cut()
+    robot.environment["FLEETWARD_LOG_OUTBOX_MIB"] = "0.002"
+    await robot.start()
+    told = ["before"]
+    while "outbox.gave_up" not in robot.log():
+        told.append(f"meanwhile {len(told)}")
+        robot.write(told[-1])
+        await asyncio.sleep(SEGMENT_S / 2)  # as a program does that goes on
+    wire.mend()
+    robot.write("after")
+    shown = await robot.shows(lambda bodies: "after" in bodies, *UNIT)
+    assert shown == [line for line in (*told, "after") if line in shown]
+    assert shown[0] == "before"
+    assert len(shown) < len(told) + 1
+    assert "outbox.gave_up" in await robot.bodies("--unit", "edge-bridge")
+    assert "missing here: the robot dropped them" in (await robot.logs()).complaint
 
 
 async def test_warnings_are_seen_before_their_segment_and_once(

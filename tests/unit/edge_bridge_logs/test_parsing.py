@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import random
 from datetime import datetime, timezone
 
+import msgspec
 import pytest
 
 from edge_bridge.logs.parsing import record_of
@@ -100,6 +103,38 @@ def test_what_is_no_json_is_text(line: str) -> None:
 
 def test_bytes_that_are_no_text_are_kept_as_far_as_they_are() -> None:
     assert record_of(b"caf\xe9", SOURCE, NOW_NS).body == "caf�"
+
+
+NAMES = (
+    *("time", "level", "severity_number", "msg", "service", "resource", "attributes", "token"),
+    *("exception", "trace_id", "body", "", "x"),
+)
+
+
+def any_json(chance: random.Random, depth: int = 0) -> object:
+    """What programs never should write, and some do."""
+    kind = chance.randrange(12)
+    if kind == 0 and depth < 9:
+        return {chance.choice(NAMES): any_json(chance, depth + 1) for _ in range(3)}
+    if kind == 1 and depth < 9:
+        return [any_json(chance, depth + 1) for _ in range(3)]
+    numbers = (chance.randint(-(10**30), 10**30), 9e999, chance.random() * 10**300, -1)
+    texts = ("\ud800", "\x00\u2028", "2026-11-29T11:59:00Z", "info")
+    return chance.choice((None, True, *numbers, *texts))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_line_ends_the_collector_and_each_becomes_a_line_again(seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(200):
+        line = bytearray(
+            json.dumps({name: any_json(chance) for name in chance.sample(NAMES, 5)}).encode()
+        )
+        if chance.random() < 0.3:
+            line[chance.randrange(len(line))] = chance.randrange(256)
+        written = msgspec.json.encode(record_of(bytes(line), SOURCE, NOW_NS))
+        assert b"\n" not in written
+        msgspec.json.decode(written, type=LogRecord)
 
 
 @pytest.mark.parametrize(
