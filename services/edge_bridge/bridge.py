@@ -214,7 +214,7 @@ class Bridge:
         settings = self._settings
         self._journal = Journal(settings.state_dir / "journal.db")
         self._spool = Spool(settings.state_dir / "spool.db", settings.store.spool_bytes)
-        self._link = Link(settings.bus)
+        self._link = Link(settings.bus, settings.link_silence_s)
         self._registry = Registry(settings.robot_id, self._link)
         self._reporter = Reporter(
             self._journal, self._link, settings.uplink, self._onlookers.reported
@@ -276,6 +276,7 @@ class Bridge:
     def _parts(self) -> dict[str, Coroutine[Any, Any, None]]:
         return {
             "link": self._link.open(),
+            "link-watch": self._link.watch(),
             "watermarks": self._sender.hear_watermarks(self._settings.robot_id, self.boot_id),
             **self._pipelines.parts(),
             "targets": self._targets.run(),

@@ -3,28 +3,52 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from fleetward.bus.connection import BusSettings, close, connect
+from fleetward.bus.connection import BusSettings, abandon, close, connect
+from fleetward.bus.errors import BusError
+from fleetward.bus.logs import log
+from fleetward.bus.waiting import cancelled
 from fleetward.contracts.catalog import row_of
 from fleetward.contracts.event import Event
 
-ROUND_TRIP_TIMEOUT_S = 5
+ROUND_TRIP_TIMEOUT_S = 5.0
+SILENCE_S = 12.0
+LATEST_ANSWER_S = 120
+"""Longer than any connection may be silent."""
+_LOOK_S = 1.0
+_logger = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+
+
+class ReconnectedError(BusError):
+    """The connection is another than the one that was asked by: no answer comes any more."""
 
 
 class Link:
-    """One connection that is opened in the background and comes back by itself."""
+    """One connection that is opened in the background and comes back by itself.
 
-    def __init__(self, settings: BusSettings) -> None:
+    silence_s: after so long without a sign of the hub, which is asked for one all the time, a connection is
+    dead, whatever the kernel says: the robot's address changed, or its radio went out of reach.
+    """
+
+    def __init__(self, settings: BusSettings, silence_s: float = SILENCE_S) -> None:
         self._settings = settings
+        self._silence_s = silence_s
         self._connection: Client | None = None
         self._opened = asyncio.Event()
         self._up = asyncio.Event()
+        self._anew = asyncio.Event()
+        """Set, and replaced, when this connection was replaced."""
+        self._heard_s = 0.0
+        self._asking: asyncio.Task[float | None] | None = None
         self.reconnects = 0
         self.on_up: list[Callable[[], None]] = []
         """Called whenever the hub is reached, the first time and again."""
@@ -58,27 +82,74 @@ class Link:
 
         await connection.subscribe(row_of(type(example)).subject_of(example), cb=received)
 
-    async def round_trip_s(self) -> float | None:
-        """Seconds to the hub and back, None while it cannot be reached."""
-        if self._connection is None or not self._connection.is_connected:
+    async def while_connected(self, work: Awaitable[_Result]) -> _Result:
+        """What ``work`` returns or raises, which waits for an answer of the hub.
+
+        Raises ReconnectedError as soon as the hub was reached anew: who asked before asks again at once.
+        """
+        working, anew = asyncio.ensure_future(work), asyncio.ensure_future(self._anew.wait())
+        try:
+            await asyncio.wait({working, anew}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            anew.cancel()
+            if is_void := not working.done():
+                await cancelled({working})
+        if is_void:
+            raise ReconnectedError("the hub was reached anew before it answered.")
+        return working.result()
+
+    async def round_trip_s(self, within_s: float = ROUND_TRIP_TIMEOUT_S) -> float | None:
+        """Seconds to the hub and back; None while it cannot be reached, or not ``within_s``.
+
+        An answer that comes later is waited for beside: nats-py's reader dies of one that nobody awaits.
+        """
+        connection = self._connection
+        if connection is None or not connection.is_connected:
             return None
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.ensure_future(self._ask(connection))
+        asking = self._asking
+        await asyncio.wait({asking}, timeout=within_s)
+        return asking.result() if asking.done() and not asking.cancelled() else None
+
+    async def _ask(self, connection: Client) -> float | None:
         started_s = time.monotonic()
         try:
-            await self._connection.flush(ROUND_TRIP_TIMEOUT_S)
+            await connection.flush(LATEST_ANSWER_S)
         except (nats.errors.Error, asyncio.TimeoutError):
             return None
-        return time.monotonic() - started_s
+        self._heard_s = time.monotonic()
+        return self._heard_s - started_s
+
+    async def watch(self) -> None:
+        """Leave each connection that fell silent, for ever; ``round_trip_s`` asks for signs."""
+        messages = 0
+        while True:
+            connection = await self.connected()
+            if (heard := connection.stats["in_msgs"]) != messages:
+                messages, self._heard_s = heard, time.monotonic()
+            elif time.monotonic() - self._heard_s > self._silence_s:
+                log(_logger, "link.silent", level=logging.WARNING, silent_s=self._silence_s)
+                await abandon(connection)
+            await asyncio.sleep(_LOOK_S)
 
     async def close(self, timeout_s: float) -> None:
         """Flush what is pending for at most ``timeout_s`` and close."""
         if self._connection is not None:
             await close(self._connection, drain_timeout_s=timeout_s)
+        if self._asking is not None:
+            self._asking.cancel()
 
     async def _came_back(self) -> None:
         self.reconnects += 1
+        if self._asking is not None:
+            self._asking.cancel()  # the connection that it asked by is gone
+        self._anew.set()
+        self._anew = asyncio.Event()
         self._tell()
 
     def _tell(self) -> None:
+        self._heard_s = time.monotonic()
         self._up.set()
         for call in self.on_up:
             call()

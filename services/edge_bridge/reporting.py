@@ -11,9 +11,9 @@ from opentelemetry import context as opentelemetry_context
 from edge_bridge.converging.converge import Memory
 from edge_bridge.journal import Journal, JournalError, Unsent
 from edge_bridge.link import Link
-from edge_bridge.settings import UplinkLimits
+from edge_bridge.uplink import UplinkLimits
 from fleetward.bus.backoff import pause_s
-from fleetward.bus.errors import PublishError
+from fleetward.bus.errors import BusError
 from fleetward.bus.logs import log
 from fleetward.bus.publish import publish
 from fleetward.bus.tracing import context_of, current_traceparent
@@ -66,7 +66,7 @@ class Reporter:
                 for one in unsent:
                     await self._send(one)
                 failures = 0
-            except (PublishError, JournalError) as problem:
+            except (BusError, JournalError) as problem:
                 failures += 1
                 log(_logger, "report.unsent", level=logging.WARNING, reason=str(problem))
                 await asyncio.sleep(
@@ -80,11 +80,13 @@ class Reporter:
         connection = await self._link.connected()
         token = opentelemetry_context.attach(context_of(unsent.traceparent))
         try:
-            await publish(
-                connection,
-                unsent.event,
-                message_id=unsent.message_id,
-                timeout_s=self._limits.publish_timeout_s,
+            await self._link.while_connected(
+                publish(
+                    connection,
+                    unsent.event,
+                    message_id=unsent.message_id,
+                    timeout_s=self._limits.publish_timeout_s,
+                )
             )
         except MessageTooLargeError as problem:  # never sendable: it must not hold up the rest
             log(_logger, "report.dropped", level=logging.ERROR, reason=str(problem))

@@ -14,12 +14,14 @@ from edge_bridge.converging.health import HealthBounds
 from edge_bridge.disturbance.limits import DisturbanceLimits
 from edge_bridge.fetching.limits import FetchLimits
 from edge_bridge.foxglove.address import FoxgloveAddress, foxglove_address
+from edge_bridge.link import SILENCE_S
 from edge_bridge.logs.limits import LogSettings
 from edge_bridge.logs.variables import logs_of
 from edge_bridge.pipeline_variables import names_in, refuse_unknown, variables_of
 from edge_bridge.recorder.limits import ContinuousLimits, RecorderLimits
 from edge_bridge.ros2.source import Ros2Topics
 from edge_bridge.telemetry.columns import FrameLimits
+from edge_bridge.uplink import UplinkLimits
 from edge_bridge.workers.slot_settings import SlotSettings
 from fleetward.bus.connection import BusSettings
 from fleetward.bus.environment import Environment, SettingsError
@@ -41,19 +43,6 @@ class StoreLimits(Struct, frozen=True, kw_only=True):
     """Models nothing needs that stay anyway: a later target may want them again."""
     spool_bytes: int = 64 * MIB
     """Telemetry that waits; its file takes up to half as much again, and 4 MiB for SQLite's log."""
-
-
-class UplinkLimits(Struct, frozen=True, kw_only=True):
-    """How telemetry and reports leave the robot."""
-
-    publish_timeout_s: float = 5.0
-    retry_wait_s: float = 0.5
-    retry_wait_limit_s: float = 10.0
-    frames_in_flight: int = 32
-    frames_numbered: int = 1024
-    """Frames sent and not yet known to be stored; they can no longer be thinned."""
-    resend_after_s: float = 30.0
-    """Sent frames that nobody reports stored for so long are sent again."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -89,6 +78,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     check_in_s: float = CHECK_IN_S
     round_trip_s: float = 2.0
     """How often the way to the hub and back is measured."""
+    link_silence_s: float = SILENCE_S
+    """A connection that brings nothing for so long, although the hub was asked, is made anew."""
     vitals_s: float = 1.0
     host_root: Path = Path("/")
     """Where the machine's own ``/sys`` and ``/proc`` are seen, for a bridge in a container."""

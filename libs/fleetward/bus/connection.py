@@ -112,6 +112,17 @@ async def close(connection: Client, *, drain_timeout_s: float = 2.0) -> None:
         await asyncio.wait([watch])
 
 
+async def abandon(connection: Client) -> None:
+    """Leave a connection whose other end is gone without a word, and connect anew.
+
+    nats-py waits until all that was written left, which a dead connection makes it do for ever.
+    """
+    writer = getattr(connection._transport, "_io_writer", None)  # noqa: SLF001 (nothing public ends it at once)
+    if writer is not None:
+        writer.transport.abort()
+    await connection.force_reconnect()
+
+
 def watch_reader(connection: Client, check_s: float) -> None:
     """Force a reconnect when nats-py's reader task died while ``is_connected`` stayed True."""
 

@@ -24,8 +24,8 @@ class Registry:
         """Where the bytes lie, and deltas from what is held; raises TransientError, FetchRefusedError."""
         connection = await self._link.connected()
         try:
-            granted: FetchGranted = await ask(
-                connection, GrantFetch(robot_id=self._robot_id, digest=digest, held=held)
+            granted: FetchGranted = await self._link.while_connected(
+                ask(connection, GrantFetch(robot_id=self._robot_id, digest=digest, held=held))
             )
         except RefusedError as refusal:
             if refusal.code in _REFUSED_FOR_GOOD:
@@ -39,7 +39,7 @@ class Registry:
         """What may be trusted today; raises TransientError."""
         connection = await self._link.connected()
         try:
-            answer: TrustRefreshed = await ask(connection, asked)
+            answer: TrustRefreshed = await self._link.while_connected(ask(connection, asked))
         except BusError as problem:
             raise TransientError(str(problem)) from problem
         return answer

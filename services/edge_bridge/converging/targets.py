@@ -90,10 +90,12 @@ class TargetWatch:
         connection = await self._link.connected()
         try:
             # The list first: no target is believed by who cannot know what was withdrawn.
-            listed = await last_value(connection, SignedWithdrawals)
+            listed = await self._link.while_connected(last_value(connection, SignedWithdrawals))
             if listed is not None and self._withdrawn.take(listed.event):
                 self._on_withdrawn()
-            value = await last_value(connection, SignedTarget, robot_id=self._robot_id)
+            value = await self._link.while_connected(
+                last_value(connection, SignedTarget, robot_id=self._robot_id)
+            )
         except (BusError, UnreadableMessageError, BridgeError) as problem:
             log(_logger, "target.unread", level=logging.WARNING, reason=str(problem))
             return

@@ -10,7 +10,6 @@ from msgspec import Struct
 from edge_bridge.errors import (
     DigestMismatchError,
     DiskFailedError,
-    FetchInterruptedError,
     FetchRefusedError,
     ManifestRefusedError,
 )
@@ -78,13 +77,9 @@ class Arrival:
 
     async def _attempt(self, update: Update, partial: PartialModel) -> Update:
         """Go as far as it goes; return the update to go on with."""
-        kept_bytes = partial.kept_bytes
         try:
-            steps = self._planned(update, kept_bytes)
+            steps = self._planned(update, partial.kept_bytes)
             await self._run(steps, update, partial)
-        except FetchInterruptedError as problem:
-            made_progress = partial.kept_bytes > kept_bytes
-            await self._transfer.pause_after(problem, made_progress=made_progress)
         except WrongSourceError as problem:
             return await self._without(update, problem.source, str(problem), partial)
         except (DeltaError, FetchRefusedError) as problem:

@@ -24,6 +24,7 @@ from edge_bridge.errors import (
     ManifestRefusedError,
 )
 from edge_bridge.fetching.limits import FetchLimits
+from edge_bridge.pace import Pace
 from edge_bridge.store import ModelStore
 from fleetward.bus.logs import log
 from fleetward.contracts.ids import Digest
@@ -70,6 +71,7 @@ class Fetcher:
         self._store = store
         self._listings = listings
         self._limits = limits
+        self._pace = Pace(limits.pace)
         self.received_bytes = 0
         self.progress: Fetching | None = None
         """How far the fetch in progress is."""
@@ -117,6 +119,7 @@ class Fetcher:
             budget=budget,
             spending=await asyncio.to_thread(spending.open),
             limits=self._limits,
+            pace=self._pace,
             received=self._count,
             released=self._released,
         )

@@ -5,17 +5,21 @@ from __future__ import annotations
 from msgspec import Struct
 
 from edge_bridge.fetching.throttle import Throttle
+from edge_bridge.pace import PaceLimits
+
+KIB = 1024
+MIB = 1024 * KIB
 
 
 class RangeLimits(Struct, frozen=True, kw_only=True):
     """How much one ranged GET asks for and how patient it is."""
 
-    range_bytes: int = 8 * 1024 * 1024
-    block_bytes: int = 1024 * 1024
+    range_bytes: int = 8 * MIB
+    block_bytes: int = MIB
     connect_timeout_s: float = 10.0
     stall_timeout_s: float = 10.0
     """No byte for so long ends the attempt."""
-    slowest_bytes_per_s: float = 4 * 1024
+    slowest_bytes_per_s: float = 4 * KIB
     """A range slower than this on the whole ends too: a drip must not hold a rollout."""
 
     def deadline_s(self, length: int, throttle: Throttle) -> float:
@@ -35,8 +39,23 @@ class FetchLimits(Struct, frozen=True, kw_only=True):
     cache_patience_s: float = 60.0
     """A cache is silent while it fetches a whole range for somebody else."""
     attempts_without_progress: int = 4
-    """Ranges that may fail one after the other before the caller waits longer."""
+    """GETs that may fail one after the other before the caller waits longer."""
+    portion_s: float = 2.0
+    """One GET takes about so long where the link is slow: what is urgent waits behind no more than that."""
+    first_portion_bytes: int = 64 * KIB
+    least_portion_bytes: int = 16 * KIB
     retry_wait_s: float = 0.2
     retry_wait_limit_s: float = 5.0
     whole_attempts: int = 2
     """Wrong bytes are fetched once more, in case the disk or the way was to blame."""
+
+    @property
+    def pace(self) -> PaceLimits:
+        """Of the GETs' sizes."""
+        most_bytes = self.ranges.range_bytes
+        return PaceLimits(
+            portion_s=self.portion_s,
+            first_bytes=min(self.first_portion_bytes, most_bytes),
+            least_bytes=min(self.least_portion_bytes, most_bytes),
+            most_bytes=most_bytes,
+        )

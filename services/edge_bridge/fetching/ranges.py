@@ -69,8 +69,8 @@ async def read_range(
         )
     except (aiohttp.ClientError, asyncio.TimeoutError, ConnectionError) as problem:
         raise FetchInterruptedError(
-            f"{wanted} did not arrive ({str(problem) or type(problem).__name__}); they are asked "
-            "for again."
+            f"{wanted} did not all arrive ({str(problem) or type(problem).__name__}); the rest is "
+            "asked for again."
         ) from problem
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timezone
 
@@ -16,6 +17,7 @@ from edge_bridge.fetching.ranges import Range, Take, UrlExpiredError, read_range
 from edge_bridge.fetching.site import Route
 from edge_bridge.fetching.spending import Spending
 from edge_bridge.fetching.throttle import Throttle
+from edge_bridge.pace import Pace
 from fleetward.bus.backoff import pause_s
 from fleetward.bus.logs import log
 from fleetward.contracts.ids import Digest, ModelRef
@@ -35,6 +37,22 @@ class Budget(Struct, frozen=True, kw_only=True):
     before_bytes: int = 0
 
 
+class _OverdueError(Exception):
+    """A portion takes so long that smaller ones are better."""
+
+
+class _Rest:
+    """What of a range did not come yet."""
+
+    def __init__(self, need: Need) -> None:
+        self.need = need
+
+    def came(self, length: int) -> None:
+        """Its first bytes came."""
+        left = self.need
+        self.need = Need(left.stored, left.offset + length, left.length - length)
+
+
 class Transfer:
     """GETs for one target. ``received`` hears of every byte as it comes."""
 
@@ -48,6 +66,7 @@ class Transfer:
         budget: Budget,
         spending: Spending,
         limits: FetchLimits,
+        pace: Pace,
         received: Callable[[int], None],
         released: Callable[[], Awaitable[None]],
     ) -> None:
@@ -61,6 +80,7 @@ class Transfer:
         self._chunks = chunks
         self._budget = budget
         self._throttle = Throttle(limits.bytes_per_s)
+        self._pace = pace
         self._received = received
         self._failures = 0
         self.remarks: list[str] = []
@@ -85,45 +105,26 @@ class Transfer:
             )
 
     async def get(self, need: Need, take: Take) -> None:
-        """One attempt at a range of a stored object. Raises as ``read_range``, and ByteCapError."""
+        """A range of a stored object, with all patience: nothing that came is asked for again.
+
+        Raises FetchInterruptedError after ``attempts_without_progress``, FetchRefusedError, ByteCapError,
+        and what ``take`` raises.
+        """
         await self._released()
         await self._refresh_if_expired()
         self.refuse_above_cap(need.length)
         is_capped = self._budget.cap_bytes is not None
         await asyncio.to_thread(self.spending.ask, need.length, durable=is_capped)
-        came = 0
-
-        async def count(block: bytes) -> None:
-            nonlocal came
-            await self._released()
-            came += len(block)
-            self._received(len(block))
-            await take(block)
-
+        rest = _Rest(need)
         try:
-            await read_range(
-                self._session,
-                self.route.place(need.stored, self._url(need.stored)),
-                Range(need.offset, need.length),
-                self.limits.ranges,
-                self._throttle,
-                count,
-            )
-        except FetchInterruptedError as problem:
-            if self._failures:
-                self._go_past_cache(need.stored, problem)
-            raise
-        except FetchRefusedError as problem:
-            if not self._go_past_cache(need.stored, problem):
-                raise
-            raise FetchInterruptedError(f"the site cache: {problem}") from problem
+            while rest.need.length:
+                await self._get_portion(rest, take)
         finally:
-            if came < need.length:
-                await asyncio.to_thread(self.spending.unused, need.length - came)
-        self._failures = 0
+            if rest.need.length:
+                await asyncio.to_thread(self.spending.unused, rest.need.length)
 
     async def read(self, stored: Digest, length: int) -> bytes:
-        """The first ``length`` bytes of a stored object, range by range, with all patience."""
+        """The first ``length`` bytes of a stored object. Raises as ``get``."""
         content = bytearray()
 
         async def take(block: bytes) -> None:
@@ -131,16 +132,60 @@ class Transfer:
 
         while (begun := len(content)) < length:
             want = min(length - begun, self.limits.ranges.range_bytes)
-            try:
-                await self.get(Need(stored, begun, want), take)
-            except FetchInterruptedError as problem:
-                del content[begun:]
-                await self.pause_after(problem, made_progress=False)
+            await self.get(Need(stored, begun, want), take)
         return bytes(content)
 
-    async def pause_after(self, problem: FetchInterruptedError, *, made_progress: bool) -> None:
+    async def _get_portion(self, rest: _Rest, take: Take) -> None:
+        """Some of what is left, in one GET; after a failure the next one goes on at the same byte."""
+        left, begun_s = rest.need, time.monotonic()
+
+        async def count(block: bytes) -> None:
+            await self._released()
+            rest.came(len(block))
+            self._received(len(block))
+            await take(block)
+            if rest.need.length and self._pace.is_overdue(time.monotonic() - begun_s):
+                raise _OverdueError
+
+        try:
+            await self._get_range(left, self._portion_bytes(left), count)
+        except _OverdueError:
+            return  # the next one is smaller
+        except FetchInterruptedError as problem:
+            await self._pause_after(problem)
+            return
+        finally:
+            self._pace.moved(left.length - rest.need.length, time.monotonic() - begun_s)
+        self._failures = 0
+
+    def _portion_bytes(self, left: Need) -> int:
+        """A cache is near, and is asked by every robot for the same ranges."""
+        is_cached = self.route.is_cached(left.stored)
+        return left.length if is_cached else min(left.length, self._pace.portion_bytes)
+
+    async def _get_range(self, left: Need, length: int, take: Take) -> None:
+        """The first ``length`` bytes of what is left. Raises as ``read_range``."""
+        try:
+            await read_range(
+                self._session,
+                self.route.place(left.stored, self._url(left.stored)),
+                Range(left.offset, length),
+                self.limits.ranges,
+                self._throttle,
+                take,
+            )
+        except FetchInterruptedError as problem:
+            if self._failures:
+                self._go_past_cache(left.stored, problem)
+            raise
+        except FetchRefusedError as problem:
+            if not self._go_past_cache(left.stored, problem):
+                raise
+            raise FetchInterruptedError(f"the site cache: {problem}") from problem
+
+    async def _pause_after(self, problem: FetchInterruptedError) -> None:
         """Wait before the next attempt, with a fresh URL; raise ``problem`` when it is time to."""
-        self._failures = 1 if made_progress else self._failures + 1
+        self._failures += 1
         log(_logger, "fetch.interrupted", level=logging.WARNING, reason=str(problem))
         if self._failures >= self.limits.attempts_without_progress:
             raise problem

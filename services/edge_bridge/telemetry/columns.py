@@ -30,7 +30,8 @@ class FrameLimits(Struct, frozen=True, kw_only=True):
 
     period_s: float = 0.25
     rest_period_s: float = 1.0
-    """A robot that infers nothing is heard of less often: each frame costs the disk and the link."""
+    """A robot that infers nothing, or whose link is slow, is heard of less often: each frame costs the
+    disk and the link, and half of a short one are names."""
     rest_samples: int = 128
     """So many samples are sent at once even then."""
     max_samples: int = 8_192

@@ -121,7 +121,9 @@ class Measuring:
         """Until a frame is worth what it costs."""
         limits = self._settings.frames
         await asyncio.sleep(limits.period_s)
-        if self._recorder.waiting < limits.rest_samples:
+        if self._sender.is_behind and self._recorder.waiting < limits.max_samples // 4:
+            await asyncio.sleep(limits.rest_period_s - limits.period_s)
+        elif self._recorder.waiting < limits.rest_samples:
             await happens(self._inferring, limits.rest_period_s - limits.period_s)
         self._inferring.clear()
 

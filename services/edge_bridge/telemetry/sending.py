@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from itertools import accumulate
 
 from nats.aio.client import Client
 
 from edge_bridge.link import Link
-from edge_bridge.settings import UplinkLimits
+from edge_bridge.pace import Pace
 from edge_bridge.telemetry.spool import Spool, SpoolError, Waiting
+from edge_bridge.uplink import UplinkLimits
 from fleetward.bus.backoff import pause_s
-from fleetward.bus.errors import PublishError
+from fleetward.bus.errors import BusError
 from fleetward.bus.logs import log
 from fleetward.bus.publish import publish
 from fleetward.bus.waiting import happens
@@ -39,6 +41,8 @@ class FrameSender:
         self._acknowledged_place = 0
         """The newest frame in unbroken order that the hub ever acknowledged to this process."""
         self._progressed_s = time.monotonic()
+        self._pace = Pace(limits.pace)
+        self._is_behind = False
         link.on_up.append(self.begin_again)
 
     def spooled(self) -> None:
@@ -73,55 +77,72 @@ class FrameSender:
         if forgotten:
             self._progressed_s = time.monotonic()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether more waits than can leave: what is cut now had better be small."""
+        return self._is_behind or not self._link.is_up
+
     async def run(self) -> None:
         """Send for ever."""
         failures = 0
         while True:
             connection = await self._link.connected()
             self._fresh.clear()
-            sent = await self._send_batch(connection)
-            if sent is None:
-                failures += 1
+            arrived = await self._send_portion(connection)
+            failures = 0 if arrived else failures + 1
+            if failures:
                 await asyncio.sleep(
                     pause_s(failures, self._limits.retry_wait_s, self._limits.retry_wait_limit_s)
                 )
-                continue
-            failures = 0
-            if sent < self._limits.frames_in_flight:
+            elif not self._is_behind:
                 await self._idle()
 
-    async def _send_batch(self, connection: Client) -> int | None:
-        """How many frames were acknowledged; None when one was not."""
+    async def _send_portion(self, connection: Client) -> bool:
+        """Whether all frames of the next portion were acknowledged."""
         try:
-            batch = await asyncio.to_thread(
-                self._spool.waiting,
-                self._sent_place,
-                self._limits.frames_in_flight,
-                self._limits.frames_numbered,
-            )
+            portion = await asyncio.to_thread(self._next_portion)
         except SpoolError as problem:
             log(_logger, "spool.unread", level=logging.ERROR, reason=str(problem))
-            return None
-        round_begun = self._round
-        acknowledged = await asyncio.gather(*(self._send(connection, one) for one in batch))
+            return False
+        round_begun, begun_s = self._round, time.monotonic()
+        size_bytes = sum(one.size_bytes for one in portion)
+        timeout_s = self._limits.publish_timeout_s + size_bytes / self._limits.slowest_bytes_per_s
+        acknowledged = await asyncio.gather(
+            *(self._send(connection, one, timeout_s) for one in portion)
+        )
+        self._pace.moved(size_bytes, time.monotonic() - begun_s)
         if self._round != round_begun:
-            return len(batch)
-        for one, arrived in zip(batch, acknowledged, strict=True):
+            return True
+        for one, arrived in zip(portion, acknowledged, strict=True):
             if not arrived:
-                return None
+                return False
             self._sent_place = one.place
             self._acknowledged_place = max(self._acknowledged_place, one.place)
-        return len(batch)
+        return True
 
-    async def _send(self, connection: Client, waiting: Waiting) -> bool:
+    def _next_portion(self) -> list[Waiting]:
+        """At least one frame, if any waits. Raises SpoolError."""
+        waiting = self._spool.waiting(
+            self._sent_place, self._limits.frames_in_flight, self._limits.frames_numbered
+        )
+        sizes = accumulate(one.size_bytes for one in waiting)
+        fitting = sum(size_bytes <= self._pace.portion_bytes for size_bytes in sizes)
+        portion = waiting[: max(1, fitting)]
+        is_full = len(waiting) == self._limits.frames_in_flight
+        self._is_behind = is_full or len(portion) < len(waiting)
+        return portion
+
+    async def _send(self, connection: Client, waiting: Waiting, timeout_s: float) -> bool:
         try:
-            await publish(
-                connection,
-                waiting.frame,
-                message_id=message_id(waiting.frame),
-                timeout_s=self._limits.publish_timeout_s,
+            await self._link.while_connected(
+                publish(
+                    connection,
+                    waiting.frame,
+                    message_id=message_id(waiting.frame),
+                    timeout_s=timeout_s,
+                )
             )
-        except PublishError as problem:
+        except BusError as problem:
             log(_logger, "telemetry.unsent", level=logging.WARNING, reason=str(problem))
             return False
         return True

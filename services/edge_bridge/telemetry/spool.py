@@ -48,6 +48,7 @@ class Waiting(Struct, frozen=True):
 
     place: int
     frame: TelemetryFrame
+    size_bytes: int
 
 
 class Spool:
@@ -107,7 +108,7 @@ class Spool:
                 (after_place, limit),
             ).fetchall()
         return [
-            Waiting(place, replace(decode(body, TelemetryFrame), sequence=sequence))
+            Waiting(place, replace(decode(body, TelemetryFrame), sequence=sequence), len(body))
             for place, sequence, body in rows
         ]
 

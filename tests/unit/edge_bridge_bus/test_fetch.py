@@ -23,7 +23,7 @@ from fleetward.contracts.ids import ModelName, ModelRef, Version
 from fleetward.delivery.manifest import encode_manifest
 from tests.unit.delivery.chunked_files import digest_of
 from tests.unit.edge_bridge_bus.fetch_rig import CONTENT, LIMITS, RANGE_BYTES, Rig
-from tests.unit.edge_bridge_bus.object_server import MODEL, serving
+from tests.unit.edge_bridge_bus.object_server import CHUNK_BYTES, MODEL, serving
 
 RANGES = 10
 
@@ -37,12 +37,24 @@ async def test_a_model_arrives_in_ranges_and_every_byte_is_counted(rig: Rig) -> 
     assert len(rig.objects.asked_of(rig.pack)) == RANGES
 
 
-async def test_a_cut_body_costs_less_than_one_range_again(rig: Rig) -> None:
+async def test_after_a_cut_body_the_next_get_goes_on_at_the_same_byte(rig: Rig) -> None:
     rig.objects.faults = [rig.objects.well(), rig.objects.cut(1000)]
     cost = await rig.fetch()
     rig.assert_arrived()
-    assert len(rig.objects.asked_of(rig.pack)) == RANGES + 1
-    assert 0 < cost.received_bytes - cost.planned_bytes <= 1000
+    assert rig.objects.asked_of(rig.pack)[:2] == [(0, RANGE_BYTES), (1000, RANGE_BYTES)]
+    assert cost.received_bytes == cost.planned_bytes
+
+
+async def test_a_get_that_takes_too_long_is_gone_on_with_in_smaller_ones(rig: Rig) -> None:
+    rig.objects.faults = [rig.objects.well(), rig.objects.drip(0.002)]
+    slow = replace(LIMITS, portion_s=0.05, least_portion_bytes=CHUNK_BYTES)
+    cost = await asyncio.wait_for(rig.fetch(slow), 10)
+    rig.assert_arrived()
+    (first, end), (second, second_end), *_ = rig.objects.asked_of(rig.pack)
+    assert (first, end) == (0, RANGE_BYTES)
+    assert 0 < second < RANGE_BYTES
+    assert second_end - second == CHUNK_BYTES
+    assert cost.received_bytes == cost.planned_bytes, "no byte came twice"
 
 
 async def test_a_stalled_body_never_hangs(rig: Rig) -> None:

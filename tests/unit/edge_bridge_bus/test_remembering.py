@@ -16,7 +16,7 @@ from edge_bridge.converging.remembering import Remembered
 from edge_bridge.journal import Journal, JournalError
 from edge_bridge.link import Link
 from edge_bridge.reporting import Reporter
-from edge_bridge.settings import UplinkLimits
+from edge_bridge.uplink import UplinkLimits
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import ModelName
 

@@ -7,9 +7,9 @@ import threading
 from pathlib import Path
 
 from edge_bridge.link import Link
-from edge_bridge.settings import UplinkLimits
 from edge_bridge.telemetry.sending import FrameSender
 from edge_bridge.telemetry.spool import Spool
+from edge_bridge.uplink import UplinkLimits
 from fleetward.bus.connection import BusSettings
 from fleetward.contracts.codec import encode
 from fleetward.contracts.ids import BootId, RobotId
@@ -30,7 +30,8 @@ class SlowSpool(Spool):
 
 async def test_the_loop_goes_on_while_frames_are_forgotten(tmp_path: Path) -> None:
     spool = SlowSpool(tmp_path / "spool.db", 1024 * 1024)
-    link = Link(BusSettings(url="nats://127.0.0.1:1", credentials=tmp_path / "none", name="r1"))
+    nowhere = BusSettings(url="nats://127.0.0.1:1", credentials=tmp_path / "none", name="r1")
+    link = Link(nowhere, silence_s=12.0)
     sender = FrameSender(spool, link, UplinkLimits())
     watermark = TelemetryStored(robot_id=RobotId("r1"), boot_id=BootId("b1"), sequence=1)
     asyncio.get_running_loop().call_soon(spool.looped.set)
