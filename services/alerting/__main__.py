@@ -16,13 +16,11 @@ from nats.aio.client import Client
 
 from alerting.announcer import Announcer
 from alerting.clock import Clock
-from alerting.compilation import load_rulebook
 from alerting.fleet import Fleet
 from alerting.handlers import Handlers
 from alerting.inventory import listen_live, read_incidents
 from alerting.notify import Notifier
 from alerting.outbox import Outbox
-from alerting.rule_files import RuleFileError
 from alerting.settings import Settings, settings_from
 from alerting.shipping import ship_rules
 from alerting.ticker import Ticker
@@ -35,6 +33,8 @@ from fleetward.bus.tracing import setup_tracing
 from fleetward.contracts.catalog import consumers_of
 from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
 from fleetward.contracts.rows import Principal
+from fleetward.rules.compilation import load_rulebook
+from fleetward.rules.rule_files import RuleFileError
 
 _logger = logging.getLogger(__name__)
 

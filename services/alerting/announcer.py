@@ -10,7 +10,6 @@ from collections.abc import Iterable
 import msgspec
 from nats.aio.client import Client
 
-from alerting.incidents import Announcement
 from alerting.notify import Notifier
 from alerting.outbox import OutboxError
 from fleetward.bus.logs import log
@@ -20,6 +19,7 @@ from fleetward.contracts.alerts import AlertFired
 from fleetward.contracts.catalog import row_of
 from fleetward.contracts.codec import MessageTooLargeError, encode
 from fleetward.contracts.recordings import RecordingRequested, asked_by
+from fleetward.rules.incidents import Announcement
 
 _logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from alerting.samples import FrameSamples
 from fleetward.contracts.ids import BootId
+from fleetward.rules.samples import FrameSamples
 
 MAX_HELD_FRAMES = 256
 REMEMBERED_BOOTS = 8

@@ -12,8 +12,12 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from alerting.arrivals import Arrivals
-from alerting.evaluate import RobotJudge
-from alerting.incidents import (
+from alerting.silence import Lease, Leases, SilenceLimits
+from fleetward.contracts.alerts import ROBOT_SILENT, AlertFired, Severity
+from fleetward.contracts.ids import AlertName, RobotId
+from fleetward.contracts.robots import RobotEnrolled
+from fleetward.rules.evaluate import RobotJudge
+from fleetward.rules.incidents import (
     NEVER,
     Announcement,
     Incident,
@@ -23,12 +27,8 @@ from alerting.incidents import (
     open_next,
     resolve,
 )
-from alerting.rules import Rulebook
-from alerting.samples import FrameSamples
-from alerting.silence import Lease, Leases, SilenceLimits
-from fleetward.contracts.alerts import ROBOT_SILENT, AlertFired, Severity
-from fleetward.contracts.ids import AlertName, RobotId
-from fleetward.contracts.robots import RobotEnrolled
+from fleetward.rules.rulebook import Rulebook
+from fleetward.rules.samples import FrameSamples
 
 NANOSECONDS = 1_000_000_000
 

@@ -16,14 +16,14 @@ from alerting.announcer import Announcer
 from alerting.clock import Clock
 from alerting.fleet import Fleet
 from alerting.inventory import read_enrolled, read_known
-from alerting.rules import Rulebook
-from alerting.samples import FrameSamples, MalformedFrameError, decode_samples
 from fleetward.bus.dead_letters import bury
 from fleetward.bus.deliveries import Delivery
 from fleetward.bus.errors import BusError
 from fleetward.bus.logs import log
 from fleetward.contracts.codec import UnreadableMessageError
 from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
+from fleetward.rules.rulebook import Rulebook
+from fleetward.rules.samples import FrameSamples, MalformedFrameError, decode_samples
 
 _logger = logging.getLogger(__name__)
 

@@ -12,7 +12,6 @@ from typing import TypeVar
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from alerting.incidents import Incident, IncidentKey, restore
 from fleetward.bus.deliveries import decode_from
 from fleetward.bus.last_values import last_values
 from fleetward.bus.logs import log
@@ -22,6 +21,7 @@ from fleetward.contracts.codec import UnreadableMessageError
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
+from fleetward.rules.incidents import Incident, IncidentKey, restore
 
 _logger = logging.getLogger(__name__)
 

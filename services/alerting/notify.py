@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from alerting.incidents import Announcement
 from alerting.outbox import Notification, Outbox
 from alerting.settings import NotifyLimits
 from alerting.webhook import webhook_body
 from fleetward.bus.backoff import pause_s
 from fleetward.bus.logs import log
+from fleetward.rules.incidents import Announcement
 
 _logger = logging.getLogger(__name__)
 

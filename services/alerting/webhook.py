@@ -10,8 +10,8 @@ from datetime import datetime
 
 import msgspec
 
-from alerting.incidents import Announcement
 from fleetward.contracts.alerts import AlertFired, AlertResolved
+from fleetward.rules.incidents import Announcement
 
 RECEIVER = "fleetward"
 NOT_ENDED = "0001-01-01T00:00:00Z"

@@ -12,15 +12,15 @@ from datetime import timedelta
 
 import promql_parser
 
-from alerting.expressions import (
+from fleetward.rules.expressions import (
     ExpressionSyntaxError,
     UnsupportedExpressionError,
     parse,
     translate,
 )
-from alerting.promql import Labels, reaches
-from alerting.vectors import AmbiguousMatchError, Moment, evaluate
-from alerting.windows import RobotSamples
+from fleetward.rules.promql import Labels, reaches
+from fleetward.rules.vectors import AmbiguousMatchError, Moment, evaluate
+from fleetward.rules.windows import RobotSamples
 
 LOOKBACK_NS = 300 * 10**9
 KEEP_NS = 10**18

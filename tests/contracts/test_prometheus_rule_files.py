@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from alerting.compilation import compile_rulebook, load_rulebook
-from alerting.rule_files import RuleFileError, read_rules
 from fleetward.contracts.alerts import Severity
 from fleetward.contracts.signals import LATENCY_BUDGETS_S, SIGNALS
+from fleetward.rules.compilation import compile_rulebook, load_rulebook
+from fleetward.rules.rule_files import RuleFileError, read_rules
 from tests.contracts.promql_script import Script
 
 ROOT = Path(__file__).parents[2]

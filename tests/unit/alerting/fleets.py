@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 
-from alerting.compilation import compile_rulebook
 from alerting.fleet import Fleet, FleetLimits
-from alerting.incidents import Announcement, Incident, IncidentKey
-from alerting.rules import Rulebook
-from alerting.samples import FrameSamples, decode_samples
 from alerting.silence import SilenceLimits
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import RobotEnrolled
+from fleetward.rules.compilation import compile_rulebook
+from fleetward.rules.incidents import Announcement, Incident, IncidentKey
+from fleetward.rules.rulebook import Rulebook
+from fleetward.rules.samples import FrameSamples, decode_samples
 from testkit.telemetry import frame
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)

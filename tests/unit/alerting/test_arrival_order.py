@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerting.arrivals import Arrivals
-from alerting.samples import FrameSamples
+from fleetward.rules.samples import FrameSamples
 from tests.unit.alerting.fleets import feed, fleet, kinds, slow_frame
 
 SECOND_NS = 1_000_000_000

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from alerting.incidents import restore
 from alerting.silence import Leases, SilenceLimits
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import RobotEnrolled
+from fleetward.rules.incidents import restore
 from tests.unit.alerting.fleets import SILENCE, at, feed, fleet, kinds, slow_frame
 
 LIMITS = SilenceLimits(reconnect_grace_s=10.0, first_contact_s=60.0)

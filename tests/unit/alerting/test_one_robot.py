@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from alerting.incidents import Incident, restore
 from fleetward.contracts.alerts import AlertFired, Severity
 from fleetward.contracts.ids import AlertName, RobotId
+from fleetward.rules.incidents import Incident, restore
 from testkit.telemetry import digest_of
 from tests.unit.alerting.fleets import at, feed, fleet, kinds, rulebook, slow_frame
 

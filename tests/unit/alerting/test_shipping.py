@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alerting.compilation import load_rulebook
 from alerting.shipping import ship_rules
+from fleetward.rules.compilation import load_rulebook
 
 
 def test_an_empty_directory_gets_rules_that_load(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ import itertools
 import msgspec
 import pytest
 
-from alerting.evaluate import Active, Phase, judge
-from alerting.incidents import (
+from fleetward.contracts.alerts import AlertBecameUnknown, AlertFired, AlertResolved, Severity
+from fleetward.contracts.ids import AlertName, Digest, RobotId
+from fleetward.rules.evaluate import Active, Phase, judge
+from fleetward.rules.incidents import (
     Incident,
     Standing,
     advance,
@@ -18,8 +20,6 @@ from alerting.incidents import (
     resolve,
     restore,
 )
-from fleetward.contracts.alerts import AlertBecameUnknown, AlertFired, AlertResolved, Severity
-from fleetward.contracts.ids import AlertName, Digest, RobotId
 from testkit.telemetry import digest_of
 from tests.unit.alerting.fleets import START, kinds
 

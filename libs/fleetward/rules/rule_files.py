@@ -15,7 +15,6 @@ import msgspec
 import yaml
 from msgspec import Struct, field
 
-from alerting.expressions import ExpressionSyntaxError, parse
 from fleetward.contracts.errors import FleetwardError
 from fleetward.contracts.recordings import (
     AFTER_ANNOTATION,
@@ -23,6 +22,7 @@ from fleetward.contracts.recordings import (
     MAX_WINDOW_S,
     window_s,
 )
+from fleetward.rules.expressions import ExpressionSyntaxError, parse
 
 MAX_FILE_BYTES = 1024 * 1024
 

@@ -6,16 +6,16 @@ import math
 
 import pytest
 
-from alerting.expressions import (
+from fleetward.rules.expressions import (
     ExpressionSyntaxError,
     UnsupportedExpressionError,
     compile_expression,
     translate,
 )
-from alerting.expressions import parse as parsed
-from alerting.templates import UnsupportedTemplateError, compile_template
-from alerting.vectors import Moment, vector
-from alerting.windows import MAX_SERIES_PER_METRIC, RobotSamples
+from fleetward.rules.expressions import parse as parsed
+from fleetward.rules.templates import UnsupportedTemplateError, compile_template
+from fleetward.rules.vectors import Moment, vector
+from fleetward.rules.windows import MAX_SERIES_PER_METRIC, RobotSamples
 
 SECOND_NS = 10**9
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from alerting.promql import Expression, reaches
-from alerting.templates import Template
 from fleetward.contracts.alerts import Severity
 from fleetward.contracts.ids import AlertName
+from fleetward.rules.promql import Expression, reaches
+from fleetward.rules.templates import Template
 
 
 class Rule(Struct, frozen=True, kw_only=True):

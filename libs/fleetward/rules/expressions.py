@@ -12,7 +12,8 @@ from datetime import timedelta
 
 import promql_parser as parser
 
-from alerting.promql import (
+from fleetward.contracts.errors import FleetwardError
+from fleetward.rules.promql import (
     METRIC_LABEL,
     ROBOT_LABEL,
     Aggregation,
@@ -29,9 +30,8 @@ from alerting.promql import (
     SetOperation,
     anchored,
 )
-from alerting.ranges import AGGREGATIONS, QUANTILE, QUANTILE_OVER_TIME, RANGE_FUNCTIONS
-from alerting.vectors import ARITHMETIC, COMPARISONS
-from fleetward.contracts.errors import FleetwardError
+from fleetward.rules.ranges import AGGREGATIONS, QUANTILE, QUANTILE_OVER_TIME, RANGE_FUNCTIONS
+from fleetward.rules.vectors import ARITHMETIC, COMPARISONS
 
 MAX_EXPRESSION_CHARACTERS = 4096
 """The parser recurses in native code: 20,000 nested signs overflow its stack."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 
-from alerting.promql import Labels, Selector
-from alerting.ranges import Window
+from fleetward.rules.promql import Labels, Selector
+from fleetward.rules.ranges import Window
 
 MAX_SAMPLES_PER_SERIES = 20_000
 """5 minutes at 66 Hz; beyond it the oldest samples go first."""

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import promql_parser
 
-from alerting.expressions import UnsupportedExpressionError, compile_expression
-from alerting.rule_files import (
+from fleetward.contracts.alerts import ROBOT_SILENT, Severity
+from fleetward.contracts.ids import ALERT_NAME_PATTERN, AlertName
+from fleetward.rules.expressions import UnsupportedExpressionError, compile_expression
+from fleetward.rules.rule_files import (
     Empty,
     GroupText,
     Place,
@@ -20,10 +22,8 @@ from alerting.rule_files import (
     read_rules,
     rule_file_paths,
 )
-from alerting.rules import Rule, Rulebook
-from alerting.templates import Template, UnsupportedTemplateError, compile_template
-from fleetward.contracts.alerts import ROBOT_SILENT, Severity
-from fleetward.contracts.ids import ALERT_NAME_PATTERN, AlertName
+from fleetward.rules.rulebook import Rule, Rulebook
+from fleetward.rules.templates import Template, UnsupportedTemplateError, compile_template
 
 MAX_RULES = 1000
 

@@ -13,7 +13,11 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from alerting.incidents import (
+from fleetward.contracts.alerts import AlertFired
+from fleetward.contracts.errors import InvalidIdError
+from fleetward.contracts.ids import AlertName, Digest, RobotId, digest
+from fleetward.contracts.telemetry import DIGEST_ATTRIBUTE, Series
+from fleetward.rules.incidents import (
     NEVER,
     Announcement,
     Incident,
@@ -25,15 +29,11 @@ from alerting.incidents import (
     lose_sight,
     utc,
 )
-from alerting.promql import ROBOT_LABEL, Labels
-from alerting.rules import Rule, Rulebook
-from alerting.samples import FrameSamples, label_of, metric_of
-from alerting.vectors import AmbiguousMatchError, Moment, vector
-from alerting.windows import RobotSamples
-from fleetward.contracts.alerts import AlertFired
-from fleetward.contracts.errors import InvalidIdError
-from fleetward.contracts.ids import AlertName, Digest, RobotId, digest
-from fleetward.contracts.telemetry import DIGEST_ATTRIBUTE, Series
+from fleetward.rules.promql import ROBOT_LABEL, Labels
+from fleetward.rules.rulebook import Rule, Rulebook
+from fleetward.rules.samples import FrameSamples, label_of, metric_of
+from fleetward.rules.vectors import AmbiguousMatchError, Moment, vector
+from fleetward.rules.windows import RobotSamples
 
 CLOCK_STEP_NS = 1_000_000_000
 """A robot whose event time goes back further than this had its clock set: it starts afresh."""

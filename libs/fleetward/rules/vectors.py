@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from typing import assert_never
 
-from alerting.promql import (
+from typing_extensions import assert_never
+
+from fleetward.contracts.errors import FleetwardError
+from fleetward.rules.promql import (
     Aggregation,
     Arithmetic,
     Comparison,
@@ -21,7 +23,7 @@ from alerting.promql import (
     SetOperation,
     Vector,
 )
-from alerting.ranges import (
+from fleetward.rules.ranges import (
     AGGREGATIONS,
     QUANTILE,
     QUANTILE_OVER_TIME,
@@ -29,8 +31,7 @@ from alerting.ranges import (
     Window,
     quantile,
 )
-from alerting.windows import RobotSamples
-from fleetward.contracts.errors import FleetwardError
+from fleetward.rules.windows import RobotSamples
 
 
 class AmbiguousMatchError(FleetwardError):
