@@ -1,4 +1,4 @@
-"""What live viewers get of one bridge: handed to a process of its own, which serves them (docs/adr/0022).
+"""What live viewers get of one bridge: handed to a process of its own, which serves them (docs/adr/0017).
 
 Nothing is made that nobody watches, and what that process does not take at once is dropped: a frame when
 another is still on its way, the rest past a bound.
@@ -41,6 +41,7 @@ from edge_bridge.frames import FrameType
 from edge_bridge.sources.frame_wire import Answer
 from edge_bridge.workers.inference_done import InferenceDone
 from fleetward.bus.logs import log
+from fleetward.contracts.alerts import AlertFired
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import ActivationFailed, ModelFellBack, RobotCheckedIn
@@ -48,7 +49,7 @@ from fleetward.contracts.telemetry import TelemetryFrame
 
 _logger = logging.getLogger(__name__)
 
-_BAD = (ActivationFailed, ModelFellBack)
+_BAD = (ActivationFailed, AlertFired, ModelFellBack)
 _ROUTINE = (RobotCheckedIn,)
 """Said every few seconds whatever happens; the log is for what does."""
 
