@@ -17,7 +17,7 @@ def ship_rules(rules_dir: Path) -> bool:
     rules_dir.mkdir(parents=True, exist_ok=True)
     if any(path for pattern in RULE_FILES for path in rules_dir.glob(pattern)):
         return False
-    with as_file(files("alerting") / "shipped_rules") as shipped:
+    with as_file(files("fleetward.rules") / "shipped_rules") as shipped:
         for source in sorted(shipped.glob("*.yml")):
             partial = rules_dir / f".{source.name}.partial"
             shutil.copyfile(source, partial)

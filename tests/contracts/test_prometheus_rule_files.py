@@ -123,7 +123,7 @@ def test_a_billion_laughs_are_refused_before_they_are_told() -> None:
 
 
 def test_the_shipped_rules_cover_every_budget_and_read_only_known_signals() -> None:
-    book = load_rulebook(ROOT / "services" / "alerting" / "shipped_rules")
+    book = load_rulebook(ROOT / "libs" / "fleetward" / "rules" / "shipped_rules")
     metrics = {signal.name: signal.metric for signal in SIGNALS}
     assert set(book.keep_ns) <= set(metrics.values())
     for name, budget_s in LATENCY_BUDGETS_S.items():
@@ -134,7 +134,7 @@ def test_the_shipped_rules_cover_every_budget_and_read_only_known_signals() -> N
 
 
 def test_the_shipped_rules_warn_of_the_zone_that_is_nearly_too_hot_and_of_no_other() -> None:
-    path = ROOT / "services" / "alerting" / "shipped_rules" / "fleetward.yml"
+    path = ROOT / "libs" / "fleetward" / "rules" / "shipped_rules" / "fleetward.yml"
     placed = read_rules(path.name, path.read_bytes())
     (expression,) = [each.rule.expr for each in placed if each.rule.alert == "MachineNearlyTooHot"]
     script = Script(

@@ -25,7 +25,7 @@ from testkit.service_process import ServiceProcess
 from testkit.telemetry import frame
 
 FRAME_S = 0.25
-RULES = Path(__file__).parents[3] / "services" / "alerting" / "shipped_rules"
+RULES = Path(__file__).parents[3] / "libs" / "fleetward" / "rules" / "shipped_rules"
 
 
 class Receiver:
