@@ -20,6 +20,7 @@ PURE = (
     "alerting.silence",
     "edge_bridge.workers.comparison",
     "edge_bridge.backends.confidence",
+    "edge_bridge.converging.accusations",
     "edge_bridge.converging.converge",
     "edge_bridge.workers.green_deaths",
     "edge_bridge.converging.health",

@@ -242,6 +242,7 @@ class Bridge:
                 on_change=self._check_ins.changed,
             ),
         )
+        self._onlookers.on_alert = self._pipelines.alerted
         self._build_speaker()
 
     def _shared(self) -> Shared:

@@ -1,10 +1,11 @@
-"""Who sees what passes through a bridge and never holds it up: the flight recorder, and live viewers."""
+"""Who sees what passes through a bridge and never holds it up: flight recorder, live viewers, local rules."""
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
+from edge_bridge.converging.accusations import AlertEvent
 from edge_bridge.foxglove.view import FoxgloveView
 from edge_bridge.frames import Frame, FrameSink, FrameType
 from edge_bridge.recorder.black_box import BlackBox
@@ -15,6 +16,9 @@ from edge_bridge.workers.pump import Loan
 from fleetward.contracts.event import Event
 from fleetward.contracts.telemetry import TelemetryFrame
 
+if TYPE_CHECKING:
+    from edge_bridge.rules.judging import LocalRules
+
 
 class Onlookers:
     """Each of them is told everything. On the event loop."""
@@ -22,6 +26,13 @@ class Onlookers:
     def __init__(self, black_box: BlackBox, settings: Settings) -> None:
         """Raises NoFoxgloveError."""
         self._black_box = black_box
+        self.on_alert: Callable[[AlertEvent], None] = lambda _: None
+        """Hears what the robot's own rules say."""
+        self._rules: LocalRules | None = None
+        if settings.rules is not None:
+            from edge_bridge.rules.judging import LocalRules  # most robots do without
+
+            self._rules = LocalRules(settings.robot_id, settings.rules, self._alerted)
         self._view: FoxgloveView | None = None
         if settings.foxglove is not None:
             self._view = FoxgloveView(settings.foxglove, settings.robot_id)
@@ -31,6 +42,8 @@ class Onlookers:
         parts = self._black_box.parts()
         if self._view is not None:
             parts["foxglove"] = self._view.run()
+        if self._rules is not None:
+            parts["rules"] = self._rules.run()
         return parts
 
     def watched(self, source: Source) -> Source:
@@ -70,6 +83,12 @@ class Onlookers:
         self._black_box.sampled(frame)
         if self._view is not None:
             self._view.sampled(frame)
+        if self._rules is not None:
+            self._rules.sampled(frame)
+
+    def _alerted(self, event: AlertEvent) -> None:
+        self.reported(event)
+        self.on_alert(event)
 
 
 class _Watched:

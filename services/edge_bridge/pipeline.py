@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from edge_bridge.converging.accusations import AlertEvent
 from edge_bridge.converging.converge import Memory
 from edge_bridge.converging.handlers import Converger
 from edge_bridge.converging.needs import Needs
@@ -137,6 +138,10 @@ class Pipeline:
     def ledger(self) -> Ledger:
         """How many frames ended how since this bridge started, and what became of each; to be read."""
         return self.slots.ledger
+
+    def alerted(self, event: AlertEvent) -> None:
+        """A rule began to hold on this robot, or no longer does."""
+        self._watch.alerted(event)
 
     def lend(self, shape: tuple[int, ...], dtype: FrameType = "uint8") -> Loan | None:
         """A place to write the next frame into, so that nobody copies it; None when there is none."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from edge_bridge.converging.accusations import AlertEvent
 from edge_bridge.converging.routing import routed
 from edge_bridge.converging.targets import Distrusted, Offered
 from edge_bridge.errors import NoPipelineError
@@ -78,6 +79,11 @@ class Pipelines:
     def distrust(self, distrusted: Distrusted) -> None:
         """Report a target that nothing is done about."""
         self.own.converger.distrust(distrusted)
+
+    def alerted(self, event: AlertEvent) -> None:
+        """A rule began to hold on this robot, or no longer does."""
+        for pipeline in self:
+            pipeline.alerted(event)
 
     def withdrawn(self) -> None:
         """A newer list of withdrawn digests was read."""

@@ -20,6 +20,7 @@ from edge_bridge.logs.variables import logs_of
 from edge_bridge.pipeline_variables import names_in, refuse_unknown, variables_of
 from edge_bridge.recorder.limits import ContinuousLimits, RecorderLimits
 from edge_bridge.ros2.source import Ros2Topics
+from edge_bridge.rules.settings import RuleSettings, rule_settings
 from edge_bridge.telemetry.columns import FrameLimits
 from edge_bridge.uplink import UplinkLimits
 from edge_bridge.workers.slot_settings import SlotSettings
@@ -66,6 +67,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Images of the robot's ROS 2 (see ``Ros2Source``)."""
     foxglove: FoxgloveAddress | None = None
     """Where viewers see frames, results, signals and log live; nowhere by default."""
+    rules: RuleSettings | None = None
+    """The alert rules by which the robot takes a model back by itself; None: by ``health`` alone."""
     frame_rate_hz: float = 10.0
     frame_height_px: int = 320
     frame_width_px: int = 320
@@ -138,11 +141,6 @@ def _ros2(environment: Environment) -> Ros2Topics | None:
     topics = Ros2Topics(image_topic=image_topic)
     result_topic = environment.text("FLEETWARD_ROS2_RESULT_TOPIC", topics.result_topic)
     return replace(topics, result_topic=result_topic)
-
-
-def _foxglove(environment: Environment) -> FoxgloveAddress | None:
-    text = environment.optional_text("FLEETWARD_FOXGLOVE")
-    return None if text is None else foxglove_address(text)
 
 
 def _recorder(environment: Environment) -> RecorderLimits:
@@ -227,7 +225,11 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
     pipelines = {name: _of_one(variables_of(variables, name)) for name in names}
     whole = Environment(variables)
     return replace(
-        _of_one(variables), pipelines=pipelines, foxglove=_foxglove(whole), logs=logs_of(whole)
+        _of_one(variables),
+        pipelines=pipelines,
+        foxglove=foxglove_address(whole),
+        logs=logs_of(whole),
+        rules=rule_settings(whole),
     )
 
 

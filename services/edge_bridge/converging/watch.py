@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
+from edge_bridge.converging.accusations import Accusations, AlertEvent
 from edge_bridge.converging.health import HealthBounds, Outcomes, fall_back_reason
 from fleetward.bus.waiting import happens
 from fleetward.contracts.ids import Digest
@@ -16,6 +17,7 @@ class InferenceWatch:
     def __init__(self, bounds: HealthBounds) -> None:
         self._bounds = bounds
         self._outcomes: dict[Digest, Outcomes] = {}
+        self._accusations = Accusations()
         self._counted = asyncio.Event()
 
     def count(self, digest: Digest, latency_s: float, error: str | None) -> None:
@@ -32,9 +34,18 @@ class InferenceWatch:
         kept = {one: outcomes for one, outcomes in self._outcomes.items() if one in keep}
         kept[digest] = Outcomes(self._bounds)
         self._outcomes = kept
+        self._accusations.begin(digest)
+
+    def alerted(self, event: AlertEvent) -> None:
+        """A rule began to hold on this robot, or no longer does."""
+        self._accusations.heard(event)
+        self.wake()
 
     def reason_against(self, green: Digest, blue: Digest | None) -> str | None:
-        """Why ``green`` should not serve, compared with ``blue`` where that is still known."""
+        """Why ``green`` should not serve: a rule, or a comparison with ``blue`` where that is still known."""
+        accused = self._accusations.against(green)
+        if accused is not None:
+            return accused
         baseline = self._outcomes.get(blue) if blue and blue != green else None
         return fall_back_reason(self.of(green), baseline, self._bounds)
 

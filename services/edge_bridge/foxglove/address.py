@@ -6,7 +6,7 @@ import ipaddress
 
 from msgspec import Struct
 
-from fleetward.bus.environment import SettingsError
+from fleetward.bus.environment import Environment, SettingsError
 
 LOOPBACK = "127.0.0.1"
 MAX_PORT = 65_535
@@ -19,8 +19,11 @@ class FoxgloveAddress(Struct, frozen=True):
     port: int
 
 
-def foxglove_address(text: str) -> FoxgloveAddress:
-    """``8765``, ``127.0.0.1:8765`` or ``[::1]:8765``; raises SettingsError."""
+def foxglove_address(environment: Environment) -> FoxgloveAddress | None:
+    """``8765``, ``127.0.0.1:8765`` or ``[::1]:8765``; None: nowhere. Raises SettingsError."""
+    text = environment.optional_text("FLEETWARD_FOXGLOVE")
+    if text is None:
+        return None
     host, _, port = text.rpartition(":")
     host = host.strip("[]") or LOOPBACK
     if not port.isascii() or not port.isdigit() or int(port) > MAX_PORT:

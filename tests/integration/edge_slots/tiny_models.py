@@ -36,6 +36,24 @@ def brightness(directory: Path, name: str, *, gain: float = 1.0) -> StagedModel:
     return _saved(directory, name, nodes, [gains], {"output": "y", "kind": "max"})
 
 
+def laborious(directory: Path, name: str, *, products: int) -> StagedModel:
+    """As ``brightness``, after so many products of matrices of 384 x 384: some ms each on one core."""
+    nodes = [helper.make_node("ReduceMean", ["x"], ["mean"], keepdims=0)]
+    nodes += [helper.make_node("Mul", ["work", "mean"], ["p0"])]
+    for step in range(products):
+        nodes += [helper.make_node("MatMul", [f"p{step}", "work"], [f"p{step + 1}"])]
+    nodes += [
+        helper.make_node("ReduceMean", [f"p{products}"], ["worked"], keepdims=0),
+        helper.make_node("Mul", ["worked", "zero"], ["nothing"]),
+        helper.make_node("Add", ["mean", "nothing"], ["y"]),
+    ]
+    constants = [
+        numpy_helper.from_array(np.eye(384, dtype=np.float32), "work"),
+        numpy_helper.from_array(np.array(0, np.float32), "zero"),
+    ]
+    return _saved(directory, name, nodes, constants, None)
+
+
 def failing(directory: Path, name: str, *, on_black: bool) -> StagedModel:
     """Loads, and fails at run time: on a black frame as well, or only on a bright one."""
     first = 7 if on_black else 0

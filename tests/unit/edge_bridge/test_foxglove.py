@@ -12,7 +12,7 @@ from edge_bridge.foxglove.pictures import MAX_PIXELS, picture
 from edge_bridge.foxglove.samples import latest
 from edge_bridge.foxglove.wire import HeardMessages, Listening, NotUnderstoodError, Watched, packed
 from edge_bridge.telemetry.columns import FrameLimits, Recorder
-from fleetward.bus.environment import SettingsError
+from fleetward.bus.environment import Environment, SettingsError
 from fleetward.contracts.ids import BootId, RobotId
 from fleetward.contracts.telemetry import DIGEST_ATTRIBUTE
 
@@ -28,19 +28,21 @@ from fleetward.contracts.telemetry import DIGEST_ATTRIBUTE
     ],
 )
 def test_viewers_come_to_loopback(text: str, host: str, port: int) -> None:
-    assert foxglove_address(text) == FoxgloveAddress(host, port)
+    assert foxglove_address(Environment({"FLEETWARD_FOXGLOVE": text})) == FoxgloveAddress(
+        host, port
+    )
 
 
 @pytest.mark.parametrize("text", ["yes", "127.0.0.1:", "127.0.0.1:70000", "8765:on", "-1", "²"])
 def test_what_is_no_port_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="no port"):
-        foxglove_address(text)
+        foxglove_address(Environment({"FLEETWARD_FOXGLOVE": text}))
 
 
 @pytest.mark.parametrize("text", ["0.0.0.0:8765", "[::]:8765", "192.0.2.1:8765", "robot:8765"])
 def test_another_address_is_refused_with_the_way_to_look_from_elsewhere(text: str) -> None:
     with pytest.raises(SettingsError, match=r"ssh -L 8765:127\.0\.0\.1:8765"):
-        foxglove_address(text)
+        foxglove_address(Environment({"FLEETWARD_FOXGLOVE": text}))
 
 
 def test_a_large_picture_is_thinned_and_stays_a_picture() -> None:
