@@ -52,12 +52,13 @@ from rollout_coordinator.gates import (
     with_word,
 )
 from rollout_coordinator.halting import condemned_at_end, halt_reason
+from rollout_coordinator.hearing import progressed
 from rollout_coordinator.held import unless_held_up
 from rollout_coordinator.joining import RobotsMatched, joined
 from rollout_coordinator.pausing import paused, unless_stalled
 from rollout_coordinator.recall import recall_reason, without_return
 from rollout_coordinator.revert import halted, reverted_further
-from rollout_coordinator.robot_facts import RobotFact, progressed
+from rollout_coordinator.robot_facts import RobotFact
 from rollout_coordinator.step import (
     RobotTaken,
     Step,
@@ -99,6 +100,7 @@ def begun(rollout: Rollout, now: datetime, around: Surroundings = NOTHING_AROUND
         model=rollout.model,
         digest=rollout.digest,
         variants=rollout.variants,
+        together=rollout.together,
         strategy=rollout.strategy,
         wave_sizes=tuple(len(wave) for wave in rollout.waves),
         started_at=now,

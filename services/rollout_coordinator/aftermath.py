@@ -16,9 +16,10 @@ from fleetward.contracts.rollout_events import RolloutReopened
 from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutState
 from fleetward.contracts.surroundings import Surroundings
 from rollout_coordinator.halting import halt_reason
+from rollout_coordinator.hearing import progressed
 from rollout_coordinator.recall import recall_reason, without_return
 from rollout_coordinator.revert import halted
-from rollout_coordinator.robot_facts import ROBOT_FACTS, progressed
+from rollout_coordinator.robot_facts import ROBOT_FACTS
 from rollout_coordinator.step import RobotTaken, Step, Tick, count, reached, with_robots
 from rollout_coordinator.superseding import without
 from rollout_coordinator.waves import with_silent

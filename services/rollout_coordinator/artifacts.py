@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fleetward.contracts.ids import Digest, ModelRef, ModelSelector, RobotId, Version
+from fleetward.contracts.members import Member
 from fleetward.contracts.registry import ModelRecord, Variant
 from fleetward.contracts.robots import RobotEnrolled
 from fleetward.contracts.rollouts import RobotProgress
@@ -32,6 +33,11 @@ class Wanted(Struct, frozen=True):
         """What stands for all that is given."""
         return digest_of_all(self.variants) if self.variants else self.artifacts[0].digest
 
+    @property
+    def as_member(self) -> Member:
+        """What a rollout holds of it beside its own model."""
+        return Member(model=self.model, digest=self.digest, variants=self.variants)
+
     def with_only(self, given: Iterable[Variant]) -> Wanted:
         """Without what nobody is given: its withdrawal would be no news to anybody."""
         left = set(given)
@@ -39,10 +45,18 @@ class Wanted(Struct, frozen=True):
 
 
 class Chosen(Struct, frozen=True):
-    """Each robot's artifact; ``misfits``: why others have none."""
+    """Each robot's artifact; ``misfits``: why others have none.
+
+    ``beside``: those of the models that switch together with it, in their order.
+    """
 
     of: dict[RobotId, Variant]
     misfits: dict[RobotId, str]
+    beside: dict[RobotId, tuple[Variant, ...]] = {}
+
+    def every(self, robot: RobotId) -> tuple[Variant, ...]:
+        """All that the robot is given."""
+        return (self.of[robot], *self.beside.get(robot, ()))
 
 
 def wanted_by(asked: ModelSelector, record: ModelRecord | None) -> Wanted:

@@ -7,6 +7,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from fleetward.contracts.gates import Checkpoint
+from fleetward.contracts.model_sets import called
 from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutState, Strategy
 from fleetward.contracts.surroundings import Surroundings
 from fleetward.contracts.wording import how_many
@@ -59,10 +60,8 @@ def _succeeded(rollout: Rollout, now: datetime, around: Surroundings) -> Step:
     """Everybody who was to have the model did well with it; a shadowed one is discarded again."""
     proved = count(rollout, reached(rollout), RobotPhase.PROVED)
     if rollout.strategy is Strategy.SHADOW:
-        reason = (
-            f"{rollout.model} saw live frames on {how_many(proved, 'robot')} and did no worse there"
-        )
+        reason = f"{called(rollout)} saw live frames on {how_many(proved, 'robot')} and did no worse there"
         return discarded(rollout, reason, now, around)
     robots = how_many(len(rollout.robots), "robot")
-    reason = f"{proved} of {robots} proved {rollout.model} and did well"
+    reason = f"{proved} of {robots} proved {called(rollout)} and did well"
     return ended(rollout, RolloutState.SUCCEEDED, now, reason)

@@ -1,7 +1,8 @@
-"""One owner per robot and pipeline: who owns what, and what a rollout does about robots that belong to others. Pure.
+"""One owner per robot and pipeline: what a rollout does about robots that belong to others. Pure.
 
 Read aloud: a robot belongs to the open rollout that names it, from its planning on, unless a newer one
-superseded it there; one with pipelines belongs to a rollout for each of its models. A scheduled rollout owns nobody yet, and a success that is watched binds nobody.
+superseded it there; one with pipelines belongs to a rollout for each of its models. Of a set that is not
+through nobody takes a part. A scheduled rollout owns nobody yet, and a success that is watched binds nobody.
 Rollouts that wait begin in the order in which they were asked for.
 """
 
@@ -10,16 +11,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from fleetward.contracts.control import OnConflict
 from fleetward.contracts.ids import RobotId, RolloutId
+from fleetward.contracts.model_sets import Part, called, names, parts
 from fleetward.contracts.ownership import Owners, owners
 from fleetward.contracts.places import Place, held_by, place_of, places, spoken
 from fleetward.contracts.robots import RobotTarget, TargetMode
 from fleetward.contracts.rollout_rows import ROBOTS_PER_SHARD
 from fleetward.contracts.rollouts import (
     FINAL_STATES,
+    WAITING_STATES,
     RobotPhase,
     RobotProgress,
     Rollout,
@@ -78,6 +82,8 @@ def placed(plan: Rollout, request: RolloutRequested, owned: Owners, now: datetim
 
 def _taken(plan: Rollout, owned: Owners) -> list[tuple[RobotId, Place]]:
     """What the plan would change that belongs to others."""
+    if not owned:
+        return []
     return [
         held
         for robot, progress in plan.robots.items()
@@ -113,7 +119,8 @@ def to_supersede(rollout: Rollout, others: Sequence[Rollout]) -> dict[RolloutId,
     """What each other open or watched rollout is told when ``rollout`` begins.
 
     A watched success gives robots up to anybody; who is queued for them goes on waiting.
-    Raises PlanRefusedError when so many would have to be told that one write cannot hold it.
+    Raises PlanRefusedError when so many would have to be told that one write cannot hold it, and when
+    models would be torn out of a set that is to switch together.
     """
     told: dict[RolloutId, Superseded] = {}
     writes = 0
@@ -128,6 +135,7 @@ def to_supersede(rollout: Rollout, others: Sequence[Rollout]) -> dict[RolloutId,
             and _share(rollout, rollout.robots[robot], other, progress)
         )
         if lost and other.rollout_id != rollout.rollout_id:
+            _refuse_part_of_set(rollout, other, lost)
             told[other.rollout_id] = Superseded(lost, rollout.rollout_id)
             writes += 3 + len(other.robots) // ROBOTS_PER_SHARD
     if writes > MAX_WRITES_TO_SUPERSEDE:
@@ -138,6 +146,20 @@ def to_supersede(rollout: Rollout, others: Sequence[Rollout]) -> dict[RolloutId,
     return told
 
 
+def _refuse_part_of_set(rollout: Rollout, other: Rollout, lost: Sequence[RobotId]) -> None:
+    """A model that was given to switch together with one that is taken would wait for it for ever."""
+    if not other.together or other.state in FINAL_STATES | WAITING_STATES:
+        return
+    for robot in lost:
+        taken = places(rollout, rollout.robots[robot])
+        if any(place not in taken for place in places(other, other.robots[robot])):
+            raise PlanRefusedError(
+                f"{robot} belongs to rollout {other.rollout_id}, of {called(other)}, which switch together: "
+                "one of them cannot be taken over. Roll all of them out, or end it with `fleetward rollout "
+                f"abort {other.rollout_id}`."
+            )
+
+
 def _share(one: Rollout, held: RobotProgress, other: Rollout, progress: RobotProgress) -> bool:
     """Whether two rollouts change the same place on a robot."""
     changed, elsewhere = places(one, held), places(other, progress)
@@ -146,7 +168,7 @@ def _share(one: Rollout, held: RobotProgress, other: Rollout, progress: RobotPro
 
 def returns_to(target: RobotTarget, owner: Rollout | None) -> RobotProgress:
     """What a robot goes back to: what it serves, unless another rollout had not proved that yet."""
-    held = owner.robots.get(target.robot_id) if owner is not None else None
+    held = _of_model(owner, target) if owner is not None else None
     if (
         owner is not None
         and held is not None
@@ -167,6 +189,17 @@ def returns_to(target: RobotTarget, owner: Rollout | None) -> RobotProgress:
     )
 
 
+def _of_model(owner: Rollout, target: RobotTarget) -> RobotProgress | None:
+    """Where the target's robot stands with the target's model in the rollout that owns it."""
+    progress = owner.robots.get(target.robot_id)
+    if progress is None or progress.together is UNSET:
+        return progress
+    name = target.model.name
+    return next(
+        (held for part in parts(owner, progress) if name in names(part) for held in part[1:]), None
+    )
+
+
 def _stays(held: RobotProgress, owner: Rollout) -> bool:
     """Whether the robot was heard to serve what it was given, and was not told to leave it."""
     is_proved = held.phase is RobotPhase.PROVED and owner.state is not RolloutState.REVERTING
@@ -180,13 +213,19 @@ def given_since(
     owned = owners([other for other in others if other.rollout_id != rollout.rollout_id])
     since: dict[RobotId, str] = {}
     for robot, progress in rollout.robots.items():
-        place = place_of(rollout.model.name, progress.pipelines)
-        target, owner = (
-            entry_at(targets.get(robot), place, progress.pipelines),
-            owned.get((robot, place)),
-        )
-        if owner is not None:
-            since[robot] = f"belongs to rollout {owner.rollout_id}"
-        elif target is not None and target.generation > progress.generation:
-            since[robot] = f"was given {target.model} by rollout {target.rollout_id}"
+        told = [_since(robot, part, owned, targets.get(robot)) for part in parts(rollout, progress)]
+        if any(told):
+            since[robot] = next(filter(None, told))
     return since
+
+
+def _since(robot: RobotId, part: Part, owned: Owners, last: RobotTarget | None) -> str:
+    """What became of the place of one model of a rollout since; empty: nothing."""
+    model, held = part
+    place = place_of(model.model.name, held.pipelines)
+    target, owner = entry_at(last, place, held.pipelines), owned.get((robot, place))
+    if owner is not None:
+        return f"belongs to rollout {owner.rollout_id}"
+    if target is not None and target.generation > held.generation:
+        return f"was given {target.model} by rollout {target.rollout_id}"
+    return ""

@@ -24,15 +24,10 @@ def entry_at(target: RobotTarget | None, place: Place, pipelines: Pipelines) -> 
 
 
 def carrying(
-    given: Sequence[RobotTarget], newest: RobotTarget | None, pipelines: Pipelines
+    given: Sequence[RobotTarget], newest: RobotTarget | None, pipelines: tuple[ModelName, ...]
 ) -> RobotTarget:
-    """``given`` as one target, first things first, beside what ``newest`` says of other places.
-
-    A robot that named no pipelines is told of ``given`` alone: its bridge may not know of any other.
-    """
+    """``given`` as one target, first things first, beside what ``newest`` says of other places."""
     first, *others = given
-    if pipelines is UNSET:
-        return first
     taken = {place_of(each.model.name, pipelines) for each in given}
     for each in newest.entries if newest is not None else ():
         place = place_of(each.model.name, pipelines)

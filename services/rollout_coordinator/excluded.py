@@ -9,8 +9,8 @@ from fleetward.contracts.registry import ModelRecord, Variant
 from fleetward.contracts.robots import RobotEnrolled
 from fleetward.contracts.rollouts import MAX_ROBOTS_PER_ROLLOUT, Rollout, RolloutRequested
 from fleetward.contracts.selectors import parse_selector
-from rollout_coordinator.artifacts import chosen, wanted_by
-from rollout_coordinator.plan import Fleet
+from rollout_coordinator.choosing import choice_of, wanted_of
+from rollout_coordinator.fleet import Fleet
 from rollout_coordinator.serving import served
 
 MAX_EXCLUDED = MAX_ROBOTS_PER_ROLLOUT
@@ -28,7 +28,7 @@ def excluded(
     matches = parse_selector(request.selector)
     others = [robot for robot in fleet.robots if robot.robot_id not in rollout.robots]
     others = others[:MAX_EXCLUDED]
-    choice = chosen(wanted_by(request.model, record).artifacts, others)
+    choice = choice_of(wanted_of(request, record, fleet), others, fleet)
     return {
         robot.robot_id: choice.misfits.get(robot.robot_id)
         or _given_before(choice.of[robot.robot_id], robot.robot_id, fleet)

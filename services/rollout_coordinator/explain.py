@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 from msgspec.structs import replace
 
 from fleetward.contracts.codec import decode
@@ -18,13 +18,11 @@ from fleetward.contracts.control import RolloutControlRequested
 from fleetward.contracts.decisions import Reason, RolloutExplained
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.judgements import ModelWithdrawn
-from fleetward.contracts.ownership import owners
-from fleetward.contracts.places import place_of
+from fleetward.contracts.model_sets import called, parts
 from fleetward.contracts.rollout_index import RolloutRefused
 from fleetward.contracts.rollouts import (
     WAITING_STATES,
     RobotPhase,
-    RobotProgress,
     Rollout,
     RolloutRequested,
     RolloutState,
@@ -38,6 +36,7 @@ from rollout_coordinator.advance import Fact, advance, reported
 from rollout_coordinator.gates import is_before_start
 from rollout_coordinator.joining import RobotsMatched
 from rollout_coordinator.moves import moves, robot_moves
+from rollout_coordinator.places_told import also_of, where_given
 from rollout_coordinator.replay import Difference, Replayed
 from rollout_coordinator.said import moment, said
 from rollout_coordinator.step import RobotTaken, Superseded, Tick
@@ -104,13 +103,13 @@ def stands(rollout: Rollout) -> str:
     """Where a rollout is, in a sentence."""
     if is_before_start(rollout) and is_open(rollout):
         return (
-            f"{rollout.rollout_id} ({rollout.model}) is {rollout.state.value} and has not begun: it "
+            f"{rollout.rollout_id} ({called(rollout)}) is {rollout.state.value} and has not begun: it "
             "waits at gates before its first wave, and no robot was given the model."
         )
     wave = f"wave {rollout.wave + 1} of {len(rollout.waves)}"
     reason = f": {rollout.reason.rstrip('.')}" if rollout.reason else ""
     ended = f" since {moment(rollout.ended_at)}" if rollout.ended_at else f" in {wave}"
-    return f"{rollout.rollout_id} ({rollout.model}) {_is(rollout.state)}{ended}{reason}."
+    return f"{rollout.rollout_id} ({called(rollout)}) {_is(rollout.state)}{ended}{reason}."
 
 
 def _is(state: RolloutState) -> str:
@@ -128,7 +127,7 @@ def _moves(asked: Asked) -> tuple[str, ...]:
 def _robot_stands(asked: Asked, robot: RobotId, excluded: str) -> str:
     rollout = asked.rollout
     progress = rollout.robots.get(robot)
-    owner = _owner(asked, robot)
+    owner = also_of(robot, rollout, asked.opened)
     if progress is None:
         why = excluded or "it was not enrolled when the rollout was planned, as far as the log says"
         return f"{robot} is not in {rollout.rollout_id}: {why}.{owner}"
@@ -136,27 +135,8 @@ def _robot_stands(asked: Asked, robot: RobotId, excluded: str) -> str:
     reason = f": {progress.reason.rstrip('.')}" if progress.reason else ""
     return (
         f"{robot} is {progress.phase.value} in wave {number} of {len(rollout.waves)} of "
-        f"{rollout.rollout_id}, which is {rollout.state.value}{_pipeline(rollout, progress)}{reason}."
+        f"{rollout.rollout_id}, which is {rollout.state.value}{where_given(rollout, progress)}{reason}."
         f"{owner}"
-    )
-
-
-def _pipeline(rollout: Rollout, progress: RobotProgress) -> str:
-    """Which of the robot's models the rollout changes, where it has several."""
-    if progress.pipelines is UNSET:
-        return ""
-    place = place_of(rollout.model.name, progress.pipelines)
-    where = f"pipeline {place}" if place is not None else "own pipeline"
-    return f" and gives {rollout.model} to the robot's {where}"
-
-
-def _owner(asked: Asked, robot: RobotId) -> str:
-    """Which other rollouts the robot, or a pipeline of it, belongs to."""
-    held = {place: of for (each, place), of in owners(asked.opened).items() if each == robot}
-    return "".join(
-        f" {'It' if place is None else f'Its pipeline {place}'} belongs to rollout {of.rollout_id}."
-        for place, of in held.items()
-        if of.rollout_id != asked.rollout.rollout_id
     )
 
 
@@ -248,8 +228,11 @@ def _of_robot(before: Rollout, after: Rollout, robot: RobotId) -> str:
         return f"it joined the last wave of {after.rollout_id}"
     reason = f": {now.reason}" if now.reason else ""
     if now.phase is RobotPhase.TARGETED and now.generation != held.generation:
-        given = wanted(after, now).model
-        return f"it was given {given} as its generation {now.generation}"
+        given = [
+            f"{wanted(*part).model} as its generation {part[1].generation}"
+            for part in parts(after, now)
+        ]
+        return f"it was given {' and '.join(given)}"
     if now.phase is held.phase:
         silent = "it fell silent" if now.silent_at and not held.silent_at else ""
         return silent or (f"still {now.phase.value}{reason}" if now.reason != held.reason else "")

@@ -29,6 +29,7 @@ from fleetward.contracts.gates import (
     Verdict,
 )
 from fleetward.contracts.ids import Digest, RolloutId
+from fleetward.contracts.model_sets import called, parts
 from fleetward.contracts.rollouts import Rollout, RolloutState
 from fleetward.contracts.variants import wanted
 from fleetward.contracts.wording import shortened
@@ -68,6 +69,10 @@ def plan_of(rollout: Rollout) -> str:
     )
     if rollout.variants:
         plan += (tuple(wanted(rollout, of).digest for of in rollout.robots.values()),)
+    if rollout.together:
+        plan += (rollout.together,)
+        given = (parts(rollout, of) for of in rollout.robots.values())
+        plan += (tuple(wanted(*part).digest for of in given for part in of),)
     return hashlib.sha256(msgspec.msgpack.encode(plan)).hexdigest()
 
 
@@ -142,7 +147,8 @@ def with_alert(rollout: Rollout, fact: Event, stored_at: datetime) -> Rollout:
     progress = rollout.robots.get(fact.robot_id)
     if not is_asked or progress is None or progress.targeted_at is None:
         return rollout
-    if fact.digest not in (None, wanted(rollout, progress).digest):
+    given = (wanted(*part).digest for part in parts(rollout, progress))
+    if fact.digest is not None and fact.digest not in given:
         return rollout
     if stored_at <= (rollout.alerted_at or progress.targeted_at):
         return rollout
@@ -190,7 +196,7 @@ def questions(rollout: Rollout) -> tuple[Question, ...]:
             rollout=rollout.rollout_id,
             gate=gate.name,
             checkpoint=rollout.checkpoint,
-            model=str(rollout.model),
+            model=called(rollout),
             digest=rollout.digest,
             strategy=rollout.strategy.value,
             plan=rollout.plan,

@@ -16,8 +16,8 @@ from msgspec.structs import replace
 
 from fleetward.contracts.fleet_facts import is_online
 from fleetward.contracts.ids import RobotId
+from fleetward.contracts.model_sets import models
 from fleetward.contracts.ownership import owners
-from fleetward.contracts.registry import Variant
 from fleetward.contracts.rollout_events import RobotsJoined
 from fleetward.contracts.rollouts import (
     MAX_ROBOTS_PER_ROLLOUT,
@@ -25,8 +25,10 @@ from fleetward.contracts.rollouts import (
     Rollout,
     RolloutState,
 )
-from rollout_coordinator.artifacts import chosen, settled
-from rollout_coordinator.plan import Fleet, matching, progresses
+from rollout_coordinator.choosing import choice_of, given_by
+from rollout_coordinator.fleet import Fleet
+from rollout_coordinator.plan import matching
+from rollout_coordinator.standing import standing_with
 from rollout_coordinator.step import Step
 from rollout_coordinator.wave_plan import cohort_order
 
@@ -51,8 +53,9 @@ def candidates(rollout: Rollout, fleet: Fleet, now: datetime) -> tuple[RobotId, 
     for each in matching(rollout.selector, fleet, now):
         heard = fleet.heard.get(each.robot_id)
         is_here = is_online(each, heard.at if heard else None, now)
-        held = (each.robot_id, fleet.place(each.robot_id, rollout.model.name))
-        if is_here and held not in owned and each.robot_id not in rollout.robots:
+        held = [(each.robot_id, fleet.place(each.robot_id, name)) for name in models(rollout)]
+        is_free = not any(place in owned for place in held)
+        if is_here and is_free and each.robot_id not in rollout.robots:
             found.append(each.robot_id)
     return tuple(found)
 
@@ -62,11 +65,15 @@ def matched(rollout: Rollout, names: tuple[RobotId, ...], fleet: Fleet) -> Robot
 
     ``fleet`` has their targets.
     """
-    artifacts = rollout.variants or (Variant(model=rollout.model, digest=rollout.digest),)
-    among = set(names)
-    choice = chosen(artifacts, [robot for robot in fleet.robots if robot.robot_id in among])
-    behind = {robot: it for robot, it in choice.of.items() if not fleet.serves(robot, it)}
-    return RobotsMatched(settled(progresses(behind, fleet), behind, rollout.variants))
+    among, given = set(names), given_by(rollout)
+    robots = [robot for robot in fleet.robots if robot.robot_id in among]
+    choice = choice_of(given, robots, fleet)
+    behind = {
+        robot: it
+        for robot, it in choice.of.items()
+        if not fleet.serves_all(robot, choice.every(robot))
+    }
+    return RobotsMatched(standing_with(given, behind, choice, fleet))
 
 
 def joined(rollout: Rollout, fact: RobotsMatched, now: datetime) -> Step:

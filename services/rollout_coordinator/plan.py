@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from msgspec import UNSET, Struct
-from msgspec.structs import replace
-
-from fleetward.contracts.fleet_facts import facts_of
-from fleetward.contracts.ids import Digest, ModelName, RobotId
+from fleetward.contracts.ids import RobotId
 from fleetward.contracts.ownership import owners
-from fleetward.contracts.places import Place, place_of, said_at
 from fleetward.contracts.policies import check_policy
 from fleetward.contracts.registry import ModelRecord, Variant
-from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled, RobotTarget, TargetMode
+from fleetward.contracts.robots import RobotEnrolled, TargetMode
 from fleetward.contracts.rollouts import (
     FINAL_STATES,
     MAX_OPEN_ROLLOUTS,
@@ -25,75 +20,16 @@ from fleetward.contracts.rollouts import (
     RolloutState,
     Strategy,
 )
-from fleetward.contracts.selector_terms import Facts
 from fleetward.contracts.selectors import meant_robot, parse_selector
 from fleetward.contracts.sites import SITE_LABEL
 from fleetward.contracts.wording import how_many, listed
-from rollout_coordinator.artifacts import Chosen, Wanted, chosen, settled, wanted_by
-from rollout_coordinator.conflicts import placed, returns_to
-from rollout_coordinator.entries import Pipelines, entry_at
+from rollout_coordinator.artifacts import Chosen, Wanted
+from rollout_coordinator.choosing import choice_of, wanted_of
+from rollout_coordinator.conflicts import placed
 from rollout_coordinator.errors import PlanRefusedError
-from rollout_coordinator.serving import Served, served
+from rollout_coordinator.fleet import Fleet
+from rollout_coordinator.standing import standing_with
 from rollout_coordinator.wave_plan import waves_of
-
-HARDWARE_LABEL = "hw"
-"""With the site the label by whose values robots are compared with their like."""
-
-
-class Heard(Struct, frozen=True):
-    """What a robot said of itself last, and when the server stored it."""
-
-    said: RobotCheckedIn
-    at: datetime
-
-
-class Fleet(Struct, frozen=True):
-    """What the planner sees: who is enrolled, what each was last given, which rollouts are open."""
-
-    robots: tuple[RobotEnrolled, ...]
-    targets: Mapping[RobotId, RobotTarget]
-    open_rollouts: tuple[Rollout, ...]
-    withdrawn: Mapping[Digest, str] = {}
-    """Why nobody may be given, or return to, some bytes any more."""
-    heard: Mapping[RobotId, Heard] = {}
-    """What each robot said last; those that never said anything are missing."""
-
-    def modes(self, robot: RobotId) -> frozenset[TargetMode]:
-        """What its bridge said that it understands beside serving."""
-        heard = self.heard.get(robot)
-        return frozenset(heard.said.modes) if heard else frozenset()
-
-    def pipelines(self, robot: RobotId) -> Pipelines:
-        """The models that have a pipeline of their own there, as far as it said so."""
-        heard = self.heard.get(robot)
-        if heard is None or not heard.said.pipelines:
-            return UNSET
-        return tuple(each.name for each in heard.said.pipelines)
-
-    def place(self, robot: RobotId, model: ModelName) -> Place:
-        """Where a model stands there."""
-        return place_of(model, self.pipelines(robot))
-
-    def given(self, robot: RobotId, model: ModelName) -> RobotTarget | None:
-        """What the robot was given last where ``model`` stands there."""
-        pipelines = self.pipelines(robot)
-        return entry_at(self.targets.get(robot), place_of(model, pipelines), pipelines)
-
-    def served(self, robot: RobotId, model: ModelName) -> Served | None:
-        """What its newest target lets it serve where ``model`` stands there."""
-        return served(self.given(robot, model))
-
-    def serves(self, robot: RobotId, it: Variant) -> bool:
-        """Whether these bytes are what its newest target lets it serve there."""
-        now = self.served(robot, it.model.name)
-        return now is not None and now.digest == it.digest
-
-    def facts(self, robot: RobotEnrolled, now: datetime) -> Facts:
-        """What a selector is asked of."""
-        heard = self.heard.get(robot.robot_id)
-        if heard is None:
-            return facts_of(robot, None, None, now)
-        return facts_of(robot, heard.said, heard.at, now)
 
 
 def planned(
@@ -108,15 +44,15 @@ def planned(
     Raises PlanRefusedError or MalformedError with what is wrong, which, and what to do.
     """
     _refuse_too_many_open(fleet)
-    wanted = wanted_by(request.model, record)
+    asked = wanted_of(request, record, fleet)
     check_policy(request.policy)
     _check_continuous(request)
-    choice = chosen(wanted.artifacts, _selected(request.selector, fleet, now))
-    _refuse_misfits(wanted, choice)
-    _refuse_withdrawn(wanted.artifacts if request.is_continuous else choice.of.values(), fleet)
-    given = choice.of if request.again else _without_up_to_date(choice.of, wanted, fleet)
-    wanted = wanted if request.is_continuous else wanted.with_only(given.values())
-    standing = settled(progresses(given, fleet), given, wanted.variants)
+    choice = choice_of(asked, _selected(request.selector, fleet, now), fleet)
+    _refuse_misfits(asked, choice)
+    _refuse_withdrawn(_given(asked, choice, request), fleet)
+    given = choice.of if request.again else _without_up_to_date(choice, asked[0], fleet)
+    wanted, *members = left = _left(asked, choice, given, request)
+    standing = standing_with(left, given, choice, fleet)
     _check_modes(request.strategy, standing, fleet)
     sites = {each.robot_id: each.labels.get(SITE_LABEL, "") for each in fleet.robots}
     waves = waves_of(request.strategy, request.policy, given, sites)
@@ -125,6 +61,7 @@ def planned(
         model=wanted.model,
         digest=wanted.digest,
         variants=wanted.variants,
+        together=tuple(each.as_member for each in members),
         strategy=request.strategy,
         policy=request.policy,
         waves=waves,
@@ -171,32 +108,66 @@ def _selected(selector: str, fleet: Fleet, now: datetime) -> tuple[RobotEnrolled
     return selected
 
 
-def _refuse_misfits(wanted: Wanted, choice: Chosen) -> None:
+def _given(asked: Sequence[Wanted], choice: Chosen, request: RolloutRequested) -> Iterable[Variant]:
+    """Every artifact that a robot is given, or may be given later."""
+    if request.is_continuous:
+        return [each for of in asked for each in of.artifacts]
+    if not choice.beside:
+        return choice.of.values()
+    return [each for robot in choice.of for each in choice.every(robot)]
+
+
+def _left(
+    asked: Sequence[Wanted],
+    choice: Chosen,
+    given: Mapping[RobotId, Variant],
+    request: RolloutRequested,
+) -> Sequence[Wanted]:
+    """What is asked for without what nobody is given."""
+    if request.is_continuous:
+        return asked
+    if not choice.beside:
+        return [asked[0].with_only(given.values())]
+    every = list(zip(*map(choice.every, given), strict=True))
+    return [wanted.with_only(of) for wanted, of in zip(asked, every, strict=True)]
+
+
+def _refuse_misfits(asked: Sequence[Wanted], choice: Chosen) -> None:
     if choice.of:
         return
     robot, reason = next(iter(choice.misfits.items()))
+    models = " and ".join(str(each.model) for each in asked)
+    advice = " Push a variant for them, or relabel them." if len(asked) == 1 else ""
     raise PlanRefusedError(
-        f"none of {how_many(len(choice.misfits), 'selected robot')} can be given {wanted.model}; of "
-        f"{robot}: {reason}. Push a variant for them, or relabel them."
+        f"none of {how_many(len(choice.misfits), 'selected robot')} can be given {models}; of "
+        f"{robot}: {reason}.{advice}"
     )
 
 
-def _without_up_to_date(
-    choice: Mapping[RobotId, Variant], wanted: Wanted, fleet: Fleet
-) -> dict[RobotId, Variant]:
-    behind = {robot: it for robot, it in choice.items() if not fleet.serves(robot, it)}
+def _without_up_to_date(choice: Chosen, wanted: Wanted, fleet: Fleet) -> dict[RobotId, Variant]:
+    """Who serves every model already needs none; a set is given whole to who lacks one of it."""
+    behind = {
+        robot: it for robot, it in choice.of.items() if not _has_all(choice, robot, it, fleet)
+    }
     if not behind:
-        serving = [fleet.served(robot, it.model.name) for robot, it in choice.items()]
+        every = [(robot, it) for robot in choice.of for it in choice.every(robot)]
+        serving = [fleet.served(robot, it.model.name) for robot, it in every]
         given = ", ".join(sorted({str(now.model) for now in serving if now is not None}))
-        meant = sorted({(str(each.model), each.digest[:19]) for each in choice.values()})
+        meant = sorted({(str(each.model), each.digest[:19]) for _, each in every})
         by_another_name = given != ", ".join(model for model, _ in meant)
         same = f", whose bytes are those of {wanted.model}" if by_another_name else ""
         raise PlanRefusedError(
-            f"all {len(choice)} selected robots were already given {given}{same} "
+            f"all {len(choice.of)} selected robots were already given {given}{same} "
             f"({', '.join(digest for _, digest in meant)}); there is nothing to roll out. "
             "With --again it is given to them anew."
         )
     return behind
+
+
+def _has_all(choice: Chosen, robot: RobotId, own: Variant, fleet: Fleet) -> bool:
+    return fleet.serves(robot, own) and (
+        not choice.beside or fleet.serves_all(robot, choice.beside[robot])
+    )
 
 
 NEEDS_MODE = {Strategy.BLUE_GREEN: TargetMode.STAGE, Strategy.SHADOW: TargetMode.SHADOW}
@@ -247,39 +218,3 @@ def _refuse_withdrawn(given: Iterable[Variant], fleet: Fleet) -> None:
                 f"{variant.model} was withdrawn: {reason}. `fleetward model list` shows what else "
                 "is published."
             )
-
-
-def progresses(given: Mapping[RobotId, Variant], fleet: Fleet) -> dict[RobotId, RobotProgress]:
-    """Where robots stand before a rollout gives them what is ``given``, and what they return to."""
-    labels = {robot.robot_id: robot.labels for robot in fleet.robots}
-    owned = owners(fleet.open_rollouts)
-    return {
-        robot: replace(
-            _progress(robot, it, fleet, owned.get((robot, fleet.place(robot, it.model.name)))),
-            site=labels[robot].get(SITE_LABEL, ""),
-            hardware=labels[robot].get(HARDWARE_LABEL, ""),
-        )
-        for robot, it in given.items()
-    }
-
-
-def _progress(robot: RobotId, given: Variant, fleet: Fleet, owner: Rollout | None) -> RobotProgress:
-    """Nobody returns to withdrawn bytes, nor to those that are being given."""
-    pipelines, target = fleet.pipelines(robot), fleet.given(robot, given.model.name)
-    if target is None:
-        accepted = 0 if pipelines is UNSET else _accepted(robot, given.model.name, fleet)
-        return RobotProgress(generation=accepted, pipelines=pipelines)
-    held = returns_to(target, owner)
-    if held.previous_digest in {*fleet.withdrawn, given.digest}:
-        return RobotProgress(generation=held.generation, pipelines=pipelines)
-    return held if pipelines is UNSET else replace(held, pipelines=pipelines)
-
-
-def _accepted(robot: RobotId, model: ModelName, fleet: Fleet) -> int:
-    """The newest generation that it took there, though its target says nothing of that place.
-
-    It may have had another set of pipelines then, and refuses an older one.
-    """
-    heard = fleet.heard.get(robot)
-    said = said_at(heard.said, fleet.place(robot, model)) if heard is not None else None
-    return said.generation if said is not None else 0

@@ -15,17 +15,18 @@ from fleetward.bus.last_values import last_value, last_values
 from fleetward.contracts.codec import encode
 from fleetward.contracts.decisions import Given
 from fleetward.contracts.errors import MalformedError
-from fleetward.contracts.ids import RobotId, RolloutId
+from fleetward.contracts.ids import ModelName, RobotId, RolloutId
 from fleetward.contracts.registry import ModelRecord
-from fleetward.contracts.robots import RobotCheckedIn
+from fleetward.contracts.robots import MAX_PIPELINES, RobotCheckedIn
 from fleetward.contracts.rollout_plans import PlanRollout, RolloutPlanned
 from fleetward.contracts.rollouts import Rollout, RolloutRequested
 from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.excluded import excluded
+from rollout_coordinator.fleet import Fleet, Heard
 from rollout_coordinator.joining import RobotsMatched, candidates, matched
 from rollout_coordinator.ledger import RolloutLedger
 from rollout_coordinator.opened import Opened
-from rollout_coordinator.plan import Fleet, Heard, planned
+from rollout_coordinator.plan import planned
 from rollout_coordinator.preview import at_its_time, previewed
 from rollout_coordinator.replan import continued, overtaken, seen_by
 from rollout_coordinator.sites import Sites
@@ -62,8 +63,8 @@ class Planner:
 
     async def read(self, request: RolloutRequested, opened: Opened) -> FleetRead:
         """What a plan is made from: of thousands of robots, this takes seconds. Raises BusError."""
-        record = await self._record(request)
-        return FleetRead(record, await self.fleet(opened), opened.sequence)
+        record = await self._record(request.model.name)
+        return FleetRead(record, await self._asked(request, opened), opened.sequence)
 
     async def followed(self, read: FleetRead, opened: Opened) -> FleetRead:
         """The same as open rollouts stand now, with the targets that they gave since; reads those alone.
@@ -89,7 +90,8 @@ class Planner:
     async def previewed(self, asked: PlanRollout) -> RolloutPlanned:
         """What would become of a request now; nothing is kept of it. Raises BusError."""
         request = asked.request
-        fleet, record = await self.fleet(await self._ledger.opened()), await self._record(request)
+        fleet = await self._asked(request, await self._ledger.opened())
+        record = await self._record(request.model.name)
         now = self._now()
         try:
             plan = planned(at_its_time(request, now), record, fleet, now)
@@ -104,9 +106,16 @@ class Planner:
         names = candidates(rollout, seen, self._now())
         return matched(rollout, names, await self._with_targets(seen, names))
 
-    async def _record(self, request: RolloutRequested) -> ModelRecord | None:
-        record = await last_value(self._connection, ModelRecord, name=request.model.name)
+    async def _record(self, name: ModelName) -> ModelRecord | None:
+        record = await last_value(self._connection, ModelRecord, name=name)
         return record.event if record else None
+
+    async def _asked(self, request: RolloutRequested, opened: Opened) -> Fleet:
+        """The fleet, with the records of the models that shall switch together with the request's own."""
+        fleet = await self.fleet(opened)
+        names = [each.name for each in request.together[:MAX_PIPELINES]]
+        found = {name: await self._record(name) for name in names}
+        return replace(fleet, further={name: it for name, it in found.items() if it})
 
     async def fleet(self, opened: Opened) -> Fleet:
         """Every robot with what it was given and what it said last."""

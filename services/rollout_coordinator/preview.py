@@ -13,6 +13,7 @@ from fleetward.contracts.control import OnConflict
 from fleetward.contracts.errors import MalformedError
 from fleetward.contracts.fleet_facts import is_online
 from fleetward.contracts.ids import ModelName, RobotId
+from fleetward.contracts.model_sets import parts
 from fleetward.contracts.ownership import owners
 from fleetward.contracts.places import Place, held_by
 from fleetward.contracts.registry import ModelRecord
@@ -25,17 +26,14 @@ from fleetward.contracts.rollout_plans import (
 )
 from fleetward.contracts.rollouts import Rollout, RolloutRequested, RolloutState, Strategy
 from fleetward.contracts.surroundings import NOTHING_AROUND, Surroundings
-from rollout_coordinator.artifacts import Chosen, chosen, wanted_by
+from rollout_coordinator.artifacts import Chosen
+from rollout_coordinator.choosing import choice_of, wanted_of
 from rollout_coordinator.conflicts import to_supersede
 from rollout_coordinator.errors import PlanRefusedError
-from rollout_coordinator.plan import (
-    Fleet,
-    matching,
-    mode_lacked,
-    planned,
-    progresses,
-)
+from rollout_coordinator.fleet import Fleet
+from rollout_coordinator.plan import matching, mode_lacked, planned
 from rollout_coordinator.site_plan import check_sites
+from rollout_coordinator.standing import progresses
 
 _Said = Iterable[tuple[RobotId, str]]
 
@@ -64,7 +62,7 @@ def previewed(
     except (PlanRefusedError, MalformedError) as refused:
         return _refused(replace(asked, refusal=str(refused)), request, record, fleet, now)
     selected = matching(request.selector, fleet, now)
-    misfits = chosen(wanted_by(request.model, record).artifacts, selected).misfits
+    misfits = choice_of(wanted_of(request, record, fleet), selected, fleet).misfits
     reached = [each for each in selected if each.robot_id in rollout.robots]
     others = [each.robot_id for each in selected if each.robot_id not in rollout.robots]
     return replace(
@@ -72,6 +70,7 @@ def previewed(
         model=rollout.model,
         digest=rollout.digest,
         variants=rollout.variants,
+        together=rollout.together,
         selected=len(selected),
         waves=tuple(_wave(rollout, wave) for wave in rollout.waves),
         left_out=_groups(
@@ -114,7 +113,7 @@ def _refused(
 ) -> RolloutPlanned:
     """As much as is known of a request that is refused: what stands in the way of which robot."""
     try:
-        wanted = wanted_by(request.model, record)
+        wanted, *members = wanted_of(request, record, fleet)
         selected = matching(request.selector, fleet, now)
     except (PlanRefusedError, MalformedError):
         return asked
@@ -123,8 +122,11 @@ def _refused(
         model=wanted.model,
         digest=wanted.digest,
         variants=wanted.variants,
+        together=tuple(each.as_member for each in members),
         selected=len(selected),
-        left_out=_groups(_obstacles(chosen(wanted.artifacts, selected), request, fleet)),
+        left_out=_groups(
+            _obstacles(choice_of((wanted, *members), selected, fleet), request, fleet)
+        ),
     )
 
 
@@ -132,12 +134,13 @@ def _obstacles(choice: Chosen, request: RolloutRequested, fleet: Fleet) -> _Said
     yield from choice.misfits.items()
     owned, standing = owners(fleet.open_rollouts), progresses(choice.of, fleet)
     for robot, given in choice.of.items():
-        place = fleet.place(robot, given.model.name)
-        owner = owned.get((robot, place))
+        places = [fleet.place(robot, each.model.name) for each in choice.every(robot)]
+        taken = [(place, owned[robot, place]) for place in places if (robot, place) in owned]
         lacked = mode_lacked(request.strategy, robot, fleet)
-        if fleet.serves(robot, given) and not request.again:
+        if fleet.serves_all(robot, choice.every(robot)) and not request.again:
             yield robot, _already_given(robot, given.model.name, fleet)
-        elif owner is not None:
+        elif taken:
+            place, owner = taken[0]
             yield (
                 robot,
                 f"{_pipeline(place)}belongs to rollout {owner.rollout_id}, which is {owner.state.value}",
@@ -177,8 +180,12 @@ def _doubts(
                 each.robot_id,
                 f"silent now; counts as unknown {silent_after_s:g} s after its turn",
             )
-        if rollout.robots[each.robot_id].previous is None:
+        every = parts(rollout, rollout.robots[each.robot_id])
+        bare = [str(model.model) for model, at in every if at.previous is None]
+        if len(bare) == len(every):
             yield each.robot_id, "has nothing to return to; a revert leaves it what it has"
+        elif bare:
+            yield each.robot_id, f"a revert leaves it {' and '.join(bare)}: it had none before"
 
 
 def _wave(rollout: Rollout, robots: Sequence[RobotId]) -> PlannedWave:

@@ -9,6 +9,8 @@ from msgspec.structs import replace
 
 from fleetward.contracts.ids import Digest, ModelRef
 from fleetward.contracts.judgements import ModelWithdrawn
+from fleetward.contracts.members import Member
+from fleetward.contracts.model_sets import not_returning, returns_to
 from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout
 from fleetward.contracts.variants import digests
 from rollout_coordinator.robot_facts import is_to_serve
@@ -32,10 +34,10 @@ def without_return(rollout: Rollout, fact: ModelWithdrawn) -> Rollout:
     held = {
         robot: progress
         for robot, progress in rollout.robots.items()
-        if progress.previous_digest == fact.digest
+        if fact.digest in returns_to(progress)
     }
     lost = {
-        robot: _without_return(progress)
+        robot: _without_return(progress, fact.digest)
         for robot, progress in held.items()
         if is_to_serve(rollout, progress)
     }
@@ -44,8 +46,8 @@ def without_return(rollout: Rollout, fact: ModelWithdrawn) -> Rollout:
     return with_robots(noted, lost) if lost else noted
 
 
-def _without_return(progress: RobotProgress) -> RobotProgress:
-    stayed = replace(progress, previous=None, previous_digest=None)
+def _without_return(progress: RobotProgress, digest: Digest) -> RobotProgress:
+    stayed = not_returning(progress, (digest,))
     if progress.phase is not RobotPhase.REVERTING:
         return stayed
     reason = "what it served before was withdrawn while it returned"
@@ -71,5 +73,6 @@ def recalled(
 
 def _called(rollout: Rollout, digest: Digest) -> ModelRef:
     """Under which name the rollout gives these bytes."""
-    names = (variant.model for variant in rollout.variants if variant.digest == digest)
-    return next(names, rollout.model)
+    given: tuple[Rollout | Member, ...] = (rollout, *rollout.together)
+    named = (each.model for of in given for each in (of, *of.variants) if each.digest == digest)
+    return next(named, rollout.model)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from fleetward.contracts.ids import RobotId
+from fleetward.contracts.model_sets import Part, parts
 from fleetward.contracts.places import place_of
 from fleetward.contracts.robots import RobotTarget
 from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout, RolloutState
 from rollout_coordinator.conflicts import ahead_of
 from rollout_coordinator.entries import entry_at
-from rollout_coordinator.plan import Fleet
+from rollout_coordinator.fleet import Fleet
 
 
 def overtaken(fleet: Fleet, rollouts: Sequence[Rollout]) -> tuple[RobotId, ...]:
@@ -22,14 +24,21 @@ def overtaken(fleet: Fleet, rollouts: Sequence[Rollout]) -> tuple[RobotId, ...]:
         robot
         for rollout in rollouts
         for robot, progress in rollout.robots.items()
-        if progress.generation > _generation(rollout, progress, fleet.targets.get(robot))
+        if _is_overtaken(rollout, progress, fleet.targets.get(robot))
     )
 
 
-def _generation(rollout: Rollout, progress: RobotProgress, target: RobotTarget | None) -> int:
-    """What is known to have been given where the rollout gives something."""
-    place = place_of(rollout.model.name, progress.pipelines)
-    known = entry_at(target, place, progress.pipelines)
+def _is_overtaken(rollout: Rollout, progress: RobotProgress, target: RobotTarget | None) -> bool:
+    """Whether the rollout gave the robot something newer than ``target``."""
+    if progress.pipelines is UNSET:
+        return progress.generation > (target.generation if target is not None else 0)
+    return any(part[1].generation > _generation(part, target) for part in parts(rollout, progress))
+
+
+def _generation(part: Part, target: RobotTarget | None) -> int:
+    """What is known to have been given of one model of a rollout."""
+    model, held = part
+    known = entry_at(target, place_of(model.model.name, held.pipelines), held.pipelines)
     return known.generation if known is not None else 0
 
 

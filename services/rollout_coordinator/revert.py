@@ -8,6 +8,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from fleetward.contracts.ids import RobotId
+from fleetward.contracts.model_sets import may_return, parts
 from fleetward.contracts.rollout_events import (
     RolloutEnded,
     RolloutHalted,
@@ -21,6 +22,7 @@ from fleetward.contracts.rollouts import (
 )
 from fleetward.contracts.surroundings import Surroundings
 from rollout_coordinator.admission import admitted_back
+from rollout_coordinator.set_orders import ordered_back, switching_together
 from rollout_coordinator.step import Step, TargetOrder, phases_of, with_robots
 from rollout_coordinator.waves import with_withheld
 
@@ -75,7 +77,7 @@ def reverted_further(rollout: Rollout, now: datetime, around: Surroundings) -> S
     due = [robot for robot in rollout.robots if _must_return(rollout.robots[robot])]
     who = admitted_back(rollout, due, around)
     ordered = who.robots
-    changed = {robot: _returning(rollout.robots[robot], now) for robot in ordered}
+    changed = {robot: _returning(rollout, rollout.robots[robot], now) for robot in ordered}
     moved = with_robots(rollout, changed) if changed else rollout
     moved = with_withheld(moved, who.withheld, now)
     step = Step(rollout=moved, targets=tuple(_order(moved, robot) for robot in ordered))
@@ -107,14 +109,15 @@ def ended(rollout: Rollout, state: RolloutState, now: datetime, reason: str = ""
 
 
 def _must_return(progress: RobotProgress) -> bool:
-    return progress.phase in _TO_REVERT and progress.previous_digest is not None
+    return progress.phase in _TO_REVERT and may_return(progress)
 
 
-def _returning(progress: RobotProgress, now: datetime) -> RobotProgress:
+def _returning(rollout: Rollout, progress: RobotProgress, now: datetime) -> RobotProgress:
+    held = progress if progress.together is UNSET else ordered_back(rollout, progress)
     return replace(
-        progress,
+        held,
         phase=RobotPhase.REVERTING,
-        generation=progress.generation + 1,
+        generation=held.generation + (held.previous_digest is not None),
         targeted_at=now,
         silent_at=None,
         held_at=UNSET,
@@ -123,6 +126,13 @@ def _returning(progress: RobotProgress, now: datetime) -> RobotProgress:
 
 def _order(rollout: Rollout, robot: RobotId) -> TargetOrder:
     progress = rollout.robots[robot]
+    if progress.together is UNSET:
+        return _order_of(robot, progress)
+    held = [each for _, each in parts(rollout, progress) if each.previous_digest is not None]
+    return switching_together([_order_of(robot, each) for each in held])
+
+
+def _order_of(robot: RobotId, progress: RobotProgress) -> TargetOrder:
     assert progress.previous is not None
     assert progress.previous_digest is not None
     return TargetOrder(

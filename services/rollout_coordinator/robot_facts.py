@@ -43,19 +43,14 @@ RobotFact = (
 ROBOT_FACTS: tuple[type[RobotFact], ...] = get_args(RobotFact)
 
 
-def progressed(  # noqa: PLR0911 (one arm per kind of fact, and two for who is not concerned)
-    rollout: Rollout, fact: RobotFact, stored_at: datetime
+def told_alone(
+    rollout: Rollout, progress: RobotProgress, fact: RobotFact, stored_at: datetime
 ) -> RobotProgress | None:
-    """The robot's new progress, or None when the fact changes nothing.
+    """Where a robot stands with a rollout's own model after its word, or None when that changes nothing.
 
     Facts about another generation than the robot's newest say nothing about it: they are late,
     or belong to another rollout. ``stored_at`` is when the server stored the fact.
     """
-    progress = rollout.robots.get(fact.robot_id)
-    if progress is None or getattr(fact, "rollout_id", rollout.rollout_id) != rollout.rollout_id:
-        return None
-    if _is_elsewhere(progress):
-        return None
     match fact:
         case ModelActivated():
             return _activated(rollout, progress, fact, stored_at)
@@ -71,12 +66,6 @@ def progressed(  # noqa: PLR0911 (one arm per kind of fact, and two for who is n
             return _checked_in(rollout, progress, fact, stored_at)
         case AlertFired():
             return _alerted(rollout, progress, fact, stored_at)
-
-
-def _is_elsewhere(progress: RobotProgress) -> bool:
-    """Another rollout took it: whatever it says of our target is late."""
-    was_taken = progress.phase is RobotPhase.UNKNOWN and progress.targeted_at is None
-    return was_taken or progress.phase is RobotPhase.SUPERSEDED
 
 
 def _activated(
@@ -179,7 +168,7 @@ def _checked_in(
     if progress.phase is RobotPhase.REVERTING and said.active_digest == progress.previous_digest:
         return replace(progress, phase=RobotPhase.REVERTED)
     if progress.phase is RobotPhase.TARGETED and progress.silent_at is None:
-        return _held_back(progress, said.held_back, stored_at)
+        return held_back(progress, said.held_back, stored_at)
     returned = progress.silent_at is not None and progress.phase in _AWAITS_PROOF
     if _is_older(progress, stored_at) or not (returned or progress.phase is RobotPhase.PROVED):
         return None
@@ -190,7 +179,7 @@ def _checked_in(
     return _proved(progress, stored_at) if returned else None
 
 
-def _held_back(progress: RobotProgress, why: str, stored_at: datetime) -> RobotProgress | None:
+def held_back(progress: RobotProgress, why: str, stored_at: datetime) -> RobotProgress | None:
     """A robot that says why it does not swap yet: until it may, no deadline for its proof runs."""
     known = [moment for moment in (progress.targeted_at, progress.held_at) if moment]
     if any(stored_at <= moment for moment in known):

@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import chain
 from operator import attrgetter
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from fleetward.contracts.event import Event
@@ -30,6 +30,13 @@ class TargetOrder(Struct, frozen=True, kw_only=True):
     switch_at: datetime | None = None
     fallback: ModelRef | None = None
     fallback_digest: Digest | None = None
+    together: tuple[TargetOrder, ...] | UnsetType = UNSET
+    """What the robot is given of other models, to switch at one instant; unset: this is all."""
+
+    @property
+    def every(self) -> tuple[TargetOrder, ...]:
+        """The orders for each model."""
+        return (self,) if self.together is UNSET else (self, *self.together)
 
 
 class Tick(Struct, frozen=True):

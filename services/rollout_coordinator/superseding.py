@@ -9,6 +9,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from fleetward.contracts.ids import RobotId
+from fleetward.contracts.model_sets import not_returning
 from fleetward.contracts.rollout_events import RobotsSuperseded
 from fleetward.contracts.rollouts import FINAL_STATES, RobotPhase, Rollout, RolloutState
 from rollout_coordinator.revert import ended
@@ -36,10 +37,8 @@ def without(rollout: Rollout, reasons: Mapping[RobotId, str]) -> Rollout:
     """The rollout without some robots, and why; the same object when it had none of them."""
     lost = {
         robot: replace(
-            rollout.robots[robot],
+            not_returning(rollout.robots[robot]),
             phase=RobotPhase.SUPERSEDED,
-            previous=None,
-            previous_digest=None,
             silent_at=None,
             held_at=UNSET,
             reason=reason,
@@ -56,10 +55,8 @@ def taken(rollout: Rollout, fact: RobotTaken) -> Rollout:
     if progress is None or progress.phase in (RobotPhase.UNKNOWN, RobotPhase.SUPERSEDED):
         return rollout
     lost = replace(
-        progress,
+        not_returning(progress),
         phase=RobotPhase.UNKNOWN,
-        previous=None,
-        previous_digest=None,
         targeted_at=None,
         reason=f"{fact.by} gave it another target first",
     )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from msgspec import UNSET
+
+from fleetward.contracts.model_sets import parts
 from fleetward.contracts.robots import RobotTarget
 from fleetward.contracts.rollouts import Rollout
 from fleetward.contracts.variants import wanted
@@ -42,4 +45,7 @@ def _byte_cap(rollout: Rollout, order: TargetOrder) -> int | None:
 
 
 def _leads_there(rollout: Rollout, order: TargetOrder) -> bool:
-    return order.digest == wanted(rollout, rollout.robots[order.robot_id]).digest
+    progress = rollout.robots[order.robot_id]
+    if progress.together is UNSET:
+        return order.digest == wanted(rollout, progress).digest
+    return any(order.digest == wanted(*part).digest for part in parts(rollout, progress))

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from fleetward.contracts.deadlines import expected_since, is_held_back
 from fleetward.contracts.ids import RobotId
+from fleetward.contracts.model_sets import not_returning, parts
 from fleetward.contracts.robots import TargetMode
 from fleetward.contracts.rollout_events import WaveStarted
 from fleetward.contracts.rollouts import (
@@ -22,6 +23,7 @@ from fleetward.contracts.surroundings import Surroundings
 from fleetward.contracts.variants import wanted
 from rollout_coordinator.admission import admitted
 from rollout_coordinator.evidence import next_wave
+from rollout_coordinator.set_orders import given_anew, switching_together
 from rollout_coordinator.step import (
     Step,
     TargetOrder,
@@ -122,6 +124,8 @@ def _given(rollout: Rollout, robots: Sequence[RobotId], now: datetime) -> Step:
         )
         for robot in robots
     }
+    if rollout.together:
+        changed = {robot: given_anew(progress) for robot, progress in changed.items()}
     orders = tuple(_order(rollout, robot, progress) for robot, progress in changed.items())
     moved = with_withheld(with_robots(rollout, changed), "", now)
     return Step(rollout=moved, targets=orders)
@@ -129,12 +133,18 @@ def _given(rollout: Rollout, robots: Sequence[RobotId], now: datetime) -> Step:
 
 def _leaving(rollout: Rollout, progress: RobotProgress) -> RobotProgress:
     """Who leaves withdrawn bytes by a switch does not return to them."""
-    if not switches(rollout) or progress.previous_digest not in rollout.withdrawn:
+    if not switches(rollout) or not rollout.withdrawn:
         return progress
-    return replace(progress, previous=None, previous_digest=None)
+    return not_returning(progress, rollout.withdrawn)
 
 
 def _order(rollout: Rollout, robot: RobotId, progress: RobotProgress) -> TargetOrder:
+    if progress.together is UNSET:
+        return _order_of(rollout, progress, robot)
+    return switching_together([_order_of(*part, robot) for part in parts(rollout, progress)])
+
+
+def _order_of(rollout: Rollout, progress: RobotProgress, robot: RobotId) -> TargetOrder:
     given = wanted(rollout, progress)
     return TargetOrder(
         robot_id=robot,

@@ -14,6 +14,7 @@ from fleetward.contracts.compared import compared
 from fleetward.contracts.control import HeardWord
 from fleetward.contracts.evidence import CohortEvidence, Spread, Stratum
 from fleetward.contracts.gates import GateState
+from fleetward.contracts.model_sets import parts
 from fleetward.contracts.places import Place, place_of
 from fleetward.contracts.registry import (
     AliasMoved,
@@ -85,6 +86,7 @@ def rollout(rollout: Rollout) -> Plain:
         "model": str(rollout.model),
         "digest": rollout.digest,
         "variants": [variant(each) for each in rollout.variants],
+        "together": [str(each.model) for each in rollout.together],
         "strategy": rollout.strategy.value,
         "state": rollout.state.value,
         "reason": rollout.reason,
@@ -229,9 +231,20 @@ def _progress(rollout: Rollout, progress: RobotProgress) -> Plain:
         "generation": progress.generation,
         "epoch": progress.generation,
         "previous": str(progress.previous) if progress.previous else None,
+        "together": [_part(*part) for part in parts(rollout, progress)[1:]],
         "targeted_at": _time(progress.targeted_at),
         "proved_at": _time(progress.proved_at),
         "reason": progress.reason,
+    }
+
+
+def _part(rollout: Rollout, progress: RobotProgress) -> Plain:
+    """One further model of a set on a robot."""
+    return {
+        "given": str(wanted(rollout, progress).model),
+        "pipeline": place_of(rollout.model.name, progress.pipelines),
+        "generation": progress.generation,
+        "previous": str(progress.previous) if progress.previous else None,
     }
 
 

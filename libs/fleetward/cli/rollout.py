@@ -107,10 +107,11 @@ def wait(
 def _row(rollout: Rollout, now: datetime) -> list[str]:
     """One line of the list; `rollout status` has the last cell whole."""
     from fleetward.cli.rollout_waits import in_short, is_held
+    from fleetward.contracts.model_sets import called
 
     return [
         rollout.rollout_id,
-        str(rollout.model),
+        called(rollout),
         "held" if is_held(rollout) else rollout.state.value,
         f"{rollout.wave + 1}/{len(rollout.waves)}" if rollout.waves else "-",
         str(len(rollout.robots)),

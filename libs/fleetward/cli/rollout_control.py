@@ -93,6 +93,7 @@ async def retried(fleet: Fleet, rollout: str) -> Rollout:
         requested_by=asking(),
         requested_at=datetime.now(timezone.utc),
         again=True,
+        together=tuple(model_selector(str(each.model)) for each in before.together),
     )
     return await start(fleet.connection, request)
 

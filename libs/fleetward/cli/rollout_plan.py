@@ -34,6 +34,7 @@ def plain(found: RolloutPreview) -> dict[str, Any]:
         "refusal": plan.refusal or None,
         "model": str(plan.model) if plan.model else None,
         "digest": plan.digest,
+        "together": [str(each.model) for each in plan.together],
         "strategy": plan.strategy.value,
         "enrolled": plan.enrolled,
         "selected": plan.selected,
@@ -106,11 +107,16 @@ def _show_heading(plan: RolloutPlanned, ahead: Forecast) -> None:
 
     robots = sum(len(wave.robots) for wave in plan.waves)
     print(
-        f"{plan.model} by {plan.strategy.value} to {robots} of "
+        f"{_models(plan)} by {plan.strategy.value} to {robots} of "
         f"{how_many(plan.selected, 'selected robot')} in {how_many(len(plan.waves), 'wave')}: "
         f"{spoken_size(ahead.fetch_bytes)}, through in about "
         f"{spoken(ahead.takes_s)}{_from(plan)}."
     )
+
+
+def _models(plan: RolloutPlanned) -> str:
+    others = [str(each.model) for each in plan.together]
+    return f"{plan.model} together with {' and '.join(others)}" if others else str(plan.model)
 
 
 def _from(plan: RolloutPlanned) -> str:

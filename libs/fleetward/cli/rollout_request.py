@@ -66,6 +66,17 @@ Again = Annotated[
 ]
 
 
+Together = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--together",
+        metavar="MODEL",
+        help="A further model, as name:version or name@alias, that switches at one instant with MODEL on each "
+        "robot, or none does; each has a pipeline of its own there but for one. Repeat it for more.",
+    ),
+]
+
+
 class Request(Struct, frozen=True):
     """Which model shall reach which robots, and how."""
 
@@ -76,6 +87,7 @@ class Request(Struct, frozen=True):
     is_continuous: bool
     begins_at: datetime | None
     again: bool
+    together: tuple[str, ...]
 
 
 def requested(
@@ -96,6 +108,7 @@ def requested(
     continuous: Continuous = False,
     at: At = None,
     again: Again = False,
+    together: Together = None,
 ) -> Request:
     """The request that these options ask for; raises typer.BadParameter."""
     numbers = {
@@ -111,7 +124,7 @@ def requested(
         signals=signals_of(signals or []),
         on_conflict=on_conflict,
     )
-    return Request(model, to, strategy, policy, continuous, at, again)
+    return Request(model, to, strategy, policy, continuous, at, again, tuple(together or ()))
 
 
 def with_request(command: Callable[..., None]) -> Callable[..., None]:

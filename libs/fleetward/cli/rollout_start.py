@@ -58,6 +58,7 @@ def start(
             rollout=rollout_id,
             begins_at=request.begins_at,
             again=request.again,
+            together=request.together,
             requested_by=asking(),
         )
         return await _after_start(fleet, started, timeout, wait=wait, as_json=as_json)
@@ -99,6 +100,7 @@ async def _planned(
         is_continuous=request.is_continuous,
         begins_at=request.begins_at,
         again=request.again,
+        together=request.together,
         link_mbps=link_mbps,
     )
     return show_plan(found, as_json=as_json)

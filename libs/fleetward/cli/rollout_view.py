@@ -14,6 +14,7 @@ from rich.text import Text
 from fleetward.cli.evidence_view import EvidenceView
 from fleetward.cli.rollout_waits import is_held, waiting_for
 from fleetward.contracts.ids import RobotId
+from fleetward.contracts.model_sets import called, models
 from fleetward.contracts.places import place_of
 from fleetward.contracts.robots import Fetching
 from fleetward.contracts.rollouts import (
@@ -97,14 +98,12 @@ def line(rollout: Rollout) -> str:
     reason = f" ({rollout.reason})" if rollout.reason else ""
     held = f" held: {rollout.withheld}" if is_held(rollout) else ""
     wave = f"wave {rollout.wave + 1}/{len(rollout.waves)}" if rollout.waves else "planned later"
-    return (
-        f"{rollout.rollout_id} {rollout.model} {rollout.state.value} {wave} {counted}{held}{reason}"
-    )
+    return f"{rollout.rollout_id} {called(rollout)} {rollout.state.value} {wave} {counted}{held}{reason}"
 
 
 def _headline(rollout: Rollout) -> Text:
     variants = ", ".join(variant.model.version for variant in rollout.variants)
-    given = f"{rollout.model} ({variants})" if variants else str(rollout.model)
+    given = f"{called(rollout)} ({variants})" if variants else called(rollout)
     return Text.assemble(
         (f"{rollout.rollout_id}  ", "bold"),
         f"{given}  {rollout.strategy.value}  ",
@@ -116,13 +115,14 @@ def _headline(rollout: Rollout) -> Text:
 
 def _pipelines(rollout: Rollout) -> list[RenderableType]:
     """Where the model stands on robots that have pipelines beside their own."""
-    name, robots = rollout.model.name, rollout.robots.values()
-    in_its_own = sum(place_of(name, progress.pipelines) is not None for progress in robots)
-    if not in_its_own:
-        return []
-    whose = "all of them" if in_its_own == len(robots) else f"{in_its_own} of {len(robots)} robots"
-    told = f"in the pipeline {name} of {whose}; what else they serve goes on beside it"
-    return [_indented(Text(told, style="dim"), 2)]
+    robots, told = rollout.robots.values(), list[str]()
+    for name in models(rollout):
+        held = sum(place_of(name, progress.pipelines) is not None for progress in robots)
+        whose = "all of them" if held == len(robots) else f"{held} of {len(robots)} robots"
+        told += [f"{name} in the pipeline of its name on {whose}"] if held else []
+    if rollout.together:
+        told.append("all switch at one instant on each robot, or none does")
+    return [_indented(Text(each, style="dim"), 2) for each in told]
 
 
 def _ends_a_shadow(rollout: Rollout) -> bool:

@@ -163,9 +163,12 @@ class Fleet:
         requested_by: str = "",
         begins_at: datetime | None = None,
         again: bool = False,
+        together: Sequence[str] = (),
         timeout_s: float = rollouts.DECISION_TIMEOUT_S,
     ) -> Rollout:
         """Start a rollout of ``model`` to the robots that ``to`` selects; its trace begins here.
+
+        ``together``: further models that switch at one instant with it on each robot, or none does.
 
         Choose its id yourself and asking twice is harmless. Raises RolloutRefusedError.
         """
@@ -180,6 +183,7 @@ class Fleet:
             requested_at=datetime.now(timezone.utc),
             begins_at=begins_at,
             again=again,
+            together=tuple(map(ids.model_selector, together)),
         )
         return await rollouts.start(self.connection, request, timeout_s=timeout_s)
 

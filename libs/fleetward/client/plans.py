@@ -17,14 +17,17 @@ from fleetward.client.robots import RobotStatus
 from fleetward.client.rollouts import new_rollout_id
 from fleetward.client.sites import SitePolicies
 from fleetward.contracts.ids import ModelRef, RobotId, model_selector
+from fleetward.contracts.members import Member
 from fleetward.contracts.policies import check_policy
 from fleetward.contracts.registry import Variant
 from fleetward.contracts.robots import ModelActivated
 from fleetward.contracts.rollout_plans import PlanRollout, RolloutPlanned
 from fleetward.contracts.rollouts import RolloutPolicy, RolloutRequested, Strategy
 from fleetward.contracts.selectors import parse_selector
+from fleetward.contracts.variants import fitting
 
 _MS_PER_S = 1000
+_Given = dict[ModelRef, list[RobotStatus]]
 
 
 class RolloutPreview(Struct, frozen=True, kw_only=True):
@@ -56,6 +59,7 @@ async def preview(
     is_continuous: bool = False,
     begins_at: datetime | None = None,
     again: bool = False,
+    together: Sequence[str] = (),
     link_mbps: float,
 ) -> RolloutPreview:
     """Ask what would become of a rollout asked for now; nothing starts and nothing moves.
@@ -75,18 +79,20 @@ async def preview(
         is_continuous=is_continuous,
         begins_at=begins_at,
         again=again,
+        together=tuple(map(model_selector, together)),
         requested_at=now,
     )
     plan: RolloutPlanned = await ask(connection, PlanRollout(request=request))
     if plan.refusal or plan.model is None:
         return RolloutPreview(plan=plan, forecast=None)
     known = await _reached(connection, plan)
-    fetches = await _fetches(connection, plan, known)
+    own = await _fetches(connection, _given_own(plan, known))
+    fetches = await _with_members(connection, own, plan, known)
     pace = Pace(link_mbps=link_mbps, warm_up_s=_warm_ups_s(known))
     policies = {str(each.policy.site): each.policy for each in await SitePolicies(connection).all()}
     times = OpeningTimes(begins_at=begins_at or now, policies=policies)
     return RolloutPreview(
-        plan=plan, forecast=forecast(plan, fetches, pace, times), variants=_of_each(plan, fetches)
+        plan=plan, forecast=forecast(plan, fetches, pace, times), variants=_of_each(plan, own)
     )
 
 
@@ -96,20 +102,49 @@ async def _reached(connection: Client, plan: RolloutPlanned) -> list[RobotStatus
     return [status for status in statuses if status.enrolled.robot_id in reached]
 
 
-async def _fetches(
-    connection: Client, plan: RolloutPlanned, known: Sequence[RobotStatus]
-) -> dict[RobotId, int]:
-    """What each robot would fetch, priced once for those that are given and hold the same."""
+def _given_own(plan: RolloutPlanned, known: Sequence[RobotStatus]) -> _Given:
+    """Whom the plan gives which artifact of its own model."""
     assert plan.model is not None
-    variants, given = _given(plan), dict[ModelRef, list[RobotStatus]]()
+    variants, given = _given(plan), _Given()
     for status in known:
         variant = variants.get(status.enrolled.robot_id)
         given.setdefault(variant.model if variant else plan.model, []).append(status)
+    return given
+
+
+def _given_of(member: Member, known: Sequence[RobotStatus]) -> _Given:
+    """The same of a model that switches together with it: by the robots' labels, as the plan did."""
+    fits, given = fitting(member.variants), _Given()
+    for status in known:
+        number = fits(status.enrolled.labels) if member.variants else None
+        if isinstance(number, int):
+            given.setdefault(member.variants[number].model, []).append(status)
+        elif number is None:
+            given.setdefault(member.model, []).append(status)
+    return given
+
+
+async def _fetches(connection: Client, given: _Given) -> dict[RobotId, int]:
+    """What each robot would fetch, priced once for those that are given and hold the same."""
     fetches: dict[RobotId, int] = {}
     for model, of in given.items():
         answer = await priced(connection, model, of)
         price = dict(zip(held_sets(of), answer.quotes, strict=True))
         fetches |= {each.enrolled.robot_id: price[held_by(each)].fetch_bytes for each in of}
+    return fetches
+
+
+async def _with_members(
+    connection: Client,
+    own: Mapping[RobotId, int],
+    plan: RolloutPlanned,
+    known: Sequence[RobotStatus],
+) -> dict[RobotId, int]:
+    """What each robot would fetch of all models of a set."""
+    fetches = dict(own)
+    for member in plan.together:
+        for robot, more in (await _fetches(connection, _given_of(member, known))).items():
+            fetches[robot] += more
     return fetches
 
 

@@ -84,11 +84,21 @@ def asked_otherwise(request: RolloutRequested, rollout: Rollout) -> str:
     version = request.model.version or rollout.model.version  # an alias may have moved since
     pairs = (
         ("model", (request.model.name, version), (rollout.model.name, rollout.model.version)),
+        ("set of models", *_sets(request, rollout)),
         ("selector", request.selector, rollout.selector or request.selector),
         ("strategy", request.strategy, rollout.strategy),
         ("policy", request.policy, rollout.policy),
     )
     return ", ".join(name for name, asked, held in pairs if asked != held)
+
+
+def _sets(request: RolloutRequested, rollout: Rollout) -> tuple[list[str], list[str]]:
+    """The further models that were asked for, and those of the rollout; an alias means what it meant then."""
+    held = {each.model.name: each.model for each in rollout.together}
+    asked = [
+        str(held.get(each.name, each)) if each.alias else str(each) for each in request.together
+    ]
+    return asked, [str(each) for each in held.values()]
 
 
 async def control(

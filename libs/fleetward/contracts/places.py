@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from msgspec import UNSET, UnsetType
 
 from fleetward.contracts.ids import ModelName, RobotId
+from fleetward.contracts.model_sets import models
 from fleetward.contracts.robots import PipelineStanding, RobotCheckedIn
 from fleetward.contracts.rollouts import RobotProgress, Rollout
 
@@ -24,7 +25,7 @@ def places(rollout: Rollout, progress: RobotProgress) -> tuple[Place, ...]:
     """What the rollout changes on a robot of its own."""
     if progress.pipelines is UNSET:
         return OWN
-    return (place_of(rollout.model.name, progress.pipelines),)
+    return tuple(place_of(name, progress.pipelines) for name in models(rollout))
 
 
 def said_at(said: RobotCheckedIn, place: Place) -> RobotCheckedIn | PipelineStanding | None:

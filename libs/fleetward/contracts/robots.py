@@ -69,7 +69,7 @@ class RobotTarget(Struct, frozen=True, kw_only=True):
     """What must hold at the instant of the swap; a robot that cannot tell does not swap."""
     together: tuple[ModelName, ...] = ()
     """The models of this target, its own among them, that switch at one instant, all or none. Each of
-    them has an entry of the same rollout that names the same."""
+    them has an entry of the same rollout, issued at the same instant, that names the same."""
     beside: tuple[RobotTarget, ...] = ()
     """What it shall serve beside, one entry for each further model, with generations of their own and
     nothing beside them. A model that is named no more is left as it is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fleetward.contracts.event import Event, UtcTime
 from fleetward.contracts.ids import Digest, ModelRef, RobotId, RolloutId
+from fleetward.contracts.members import Member
 from fleetward.contracts.registry import Variant
 from fleetward.contracts.rollouts import RolloutState, Strategy
 
@@ -15,6 +16,7 @@ class RolloutStarted(Event, frozen=True, kw_only=True):
     model: ModelRef
     digest: Digest
     variants: tuple[Variant, ...] = ()
+    together: tuple[Member, ...] = ()
     strategy: Strategy
     wave_sizes: tuple[int, ...]
     started_at: UtcTime

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from fleetward.contracts.event import Event, UtcTime
 from fleetward.contracts.ids import Digest, ModelRef, RobotId
+from fleetward.contracts.members import Member
 from fleetward.contracts.registry import Variant
 from fleetward.contracts.rollouts import RolloutPolicy, RolloutRequested, Strategy
 
@@ -50,6 +51,7 @@ class RolloutPlanned(Event, frozen=True, kw_only=True):
     model: ModelRef | None = None
     digest: Digest | None = None
     variants: tuple[Variant, ...] = ()
+    together: tuple[Member, ...] = ()
     strategy: Strategy
     policy: RolloutPolicy
     enrolled: int = 0

@@ -18,6 +18,7 @@ from fleetward.contracts.ids import (
     RobotId,
     RolloutId,
 )
+from fleetward.contracts.members import Member, SetProgress
 from fleetward.contracts.registry import Variant
 from fleetward.contracts.sharding import Sharding
 
@@ -187,6 +188,8 @@ class RobotProgress(Struct, frozen=True, kw_only=True):
     pipelines: tuple[ModelName, ...] | UnsetType = UNSET
     """The models that have a pipeline of their own there, as it said when it came in; a rollout of another
     one changes the robot's own. Unset: it named none."""
+    together: SetProgress | UnsetType = UNSET
+    """Where its further models stand, in a rollout that has some."""
     targeted_at: UtcTime | None = None
     proved_at: UtcTime | None = None
     silent_at: UtcTime | None = None
@@ -207,6 +210,8 @@ class Rollout(Event, frozen=True, kw_only=True):
     """Of the model's bytes; with ``variants``: of the list of them, which no robot ever serves."""
     variants: tuple[Variant, ...] = ()
     """What each kind of robot is given, where not all are given the same."""
+    together: tuple[Member, ...] = ()
+    """The further models of a set: on each robot all of them switch at one instant, or none does."""
     strategy: Strategy
     policy: RolloutPolicy
     waves: tuple[tuple[RobotId, ...], ...] = ()
@@ -290,3 +295,5 @@ class RolloutRequested(Event, frozen=True, kw_only=True):
     """When it begins, planned anew by what is true then; None: at once."""
     again: bool = False
     """Also for robots that were given these bytes last: a retry."""
+    together: tuple[ModelSelector, ...] = ()
+    """Further models that switch together with ``model`` on each robot."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fleetward.contracts.control import AbortMode, ControlAction
 from fleetward.contracts.ids import RobotId
+from fleetward.contracts.model_sets import may_return
 from fleetward.contracts.rollouts import (
     FINAL_STATES,
     WAITING_STATES,
@@ -55,7 +56,7 @@ def to_return(rollout: Rollout) -> tuple[RobotId, ...]:
     return tuple(
         robot
         for robot, progress in rollout.robots.items()
-        if progress.previous_digest is not None and progress.phase not in untouched
+        if may_return(progress) and progress.phase not in untouched
     )
 
 

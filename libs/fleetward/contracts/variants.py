@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET
 
 from fleetward.contracts.ids import Digest, Version
+from fleetward.contracts.members import Member
 from fleetward.contracts.registry import ModelManifest, ModelRecord, ModelVersion, Variant
 from fleetward.contracts.rollouts import RobotProgress, Rollout
 from fleetward.contracts.selector_terms import Both, Either, Everybody, Not, Term
@@ -63,10 +64,9 @@ def wanted(rollout: Rollout, progress: RobotProgress) -> Variant:
 
 
 def digests(rollout: Rollout) -> frozenset[Digest]:
-    """All bytes that the rollout gives to anybody."""
-    if not rollout.variants:
-        return frozenset({rollout.digest})
-    return frozenset(variant.digest for variant in rollout.variants)
+    """All bytes that the rollout gives to anybody, of all its models."""
+    given: tuple[Rollout | Member, ...] = (rollout, *rollout.together)
+    return frozenset(each.digest for of in given for each in of.variants or (of,))
 
 
 def fitting(variants: Sequence[Variant]) -> Fitting:

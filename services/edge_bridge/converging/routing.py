@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from msgspec import Struct
 
@@ -31,19 +31,19 @@ def routed(target: RobotTarget, pipelines: Collection[ModelName]) -> Routed:
             refused.append((each, reason))
         else:
             targets[place] = each
-    alone = [place for place, each in targets.items() if not _is_whole(each, targets.values())]
+    alone = [place for place, each in targets.items() if not _is_whole(each, pipelines, targets)]
     refused += [(each, _alone(each)) for each in map(targets.pop, alone)]
     return Routed(targets=targets, refused=tuple(refused))
 
 
-def _is_whole(target: RobotTarget, placed: Iterable[RobotTarget]) -> bool:
-    """Whether every model that switches with it has a place."""
-    members = {
-        each.model.name
-        for each in placed
-        if (each.rollout_id, each.together) == (target.rollout_id, target.together)
-    }
-    return members >= set(target.together)
+def _is_whole(
+    target: RobotTarget,
+    pipelines: Collection[ModelName],
+    placed: Collection[ModelName | None],
+) -> bool:
+    """Whether every model that switches with it has a place, and a target: maybe a newer one by now."""
+    places = {name if name in pipelines else None for name in target.together}
+    return len(places) == len(target.together) and all(place in placed for place in places)
 
 
 def _alone(target: RobotTarget) -> str:

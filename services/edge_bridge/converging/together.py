@@ -85,7 +85,10 @@ class Together:
 
     def are_proved(self, target: RobotTarget) -> bool:
         """Whether all that switch with ``target`` were seen to do well."""
-        return all(other.standing is Standing.PROVED for other in self._others(target))
+        proved = {
+            _name(other) for other in self._others(target) if other.standing is Standing.PROVED
+        }
+        return proved >= set(target.together) - {target.model.name}
 
     def switch_others(self, target: RobotTarget) -> Sequence[Awaitable[None]]:
         """Switch all that are ready, now; await what is returned after switching ``target``'s own."""
@@ -100,7 +103,11 @@ class Together:
                 other.interrupt()
 
     def _others(self, target: RobotTarget) -> list[Member]:
-        """Whoever has a target of the same rollout that names the same models."""
+        """Whoever has a target of the same rollout and instant that names the same models.
+
+        The instant tells a set that is given from the one that is taken back, which may be accepted here
+        and not there yet.
+        """
         return [
             member
             for member in self._members
@@ -108,6 +115,7 @@ class Together:
             and (held := member.target) is not None
             and held.rollout_id == target.rollout_id
             and held.together == target.together
+            and held.issued_at == target.issued_at
             and held.model.name != target.model.name
         ]
 

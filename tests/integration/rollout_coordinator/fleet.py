@@ -23,9 +23,8 @@ from fleetward.contracts.ids import (
     RolloutId,
     model_selector,
 )
-from fleetward.contracts.robots import (
-    RobotEnrolled,
-)
+from fleetward.contracts.registry import ModelRecord
+from fleetward.contracts.robots import RobotEnrolled
 from fleetward.contracts.rollout_index import RolloutRefused
 from fleetward.contracts.rollouts import (
     FINAL_STATES,
@@ -74,6 +73,7 @@ class Fleet:
         attempt: int = 1,
         begins_at: datetime | None = None,
         is_continuous: bool = False,
+        together: Sequence[str] = (),
     ) -> RolloutId:
         """Ask for a rollout, as a person does."""
         wanted = RolloutRequested(
@@ -86,6 +86,7 @@ class Fleet:
             requested_by="ann",
             requested_at=now(),
             begins_at=begins_at,
+            together=tuple(map(model_selector, together)),
         )
         await publish(self.people, wanted, message_id=f"{rollout_id}-{attempt}")
         return wanted.rollout_id
@@ -156,9 +157,18 @@ class Fleet:
 
 @contextlib.asynccontextmanager
 async def running_fleet(
-    system: NatsSystem, trust_dir: Path, names: Sequence[str], copies: int = 0
+    system: NatsSystem,
+    trust_dir: Path,
+    names: Sequence[str],
+    copies: int = 0,
+    *,
+    made: type[Robot] = Robot,
+    records: Sequence[ModelRecord] = (),
 ) -> AsyncIterator[Fleet]:
-    """Enrolled robots at work, a model with three versions, and telemetry of what they serve."""
+    """Enrolled robots at work, a model with three versions, and telemetry of what they serve.
+
+    ``made``: what robots they are. ``records``: of further models.
+    """
     keys = TrustedKeys.load(trust_dir)
     enroller = await system.connect(Principal.ENROLLER)
     for name in names:
@@ -169,8 +179,10 @@ async def running_fleet(
             lease_s=LEASE_S,
         )
         await publish(enroller, enrolled)
-    await publish(await system.connect(Principal.REGISTRY), record())
-    robots = [Robot(name, await system.connect(name), keys, copies) for name in names]
+    registry = await system.connect(Principal.REGISTRY)
+    for each in (record(), *records):
+        await publish(registry, each)
+    robots = [made(name, await system.connect(name), keys, copies) for name in names]
     fleet = Fleet(system, robots, await system.connect(Principal.OPERATOR))
     ingest = await system.connect(Principal.INGEST)
     tasks = [asyncio.create_task(robot.run()) for robot in robots]
@@ -198,7 +210,7 @@ async def _summaries(ingest: Client, robots: Sequence[Robot]) -> None:
         await asyncio.sleep(SUMMARY_S)
         window += 1
         for robot in robots:
-            for digest in (robot.serves, robot.shadows):
+            for digest in robot.infers_with:
                 if digest is not None:
                     with contextlib.suppress(BusError):
                         await publish(ingest, _summary(robot, digest, window), timeout_s=1.0)

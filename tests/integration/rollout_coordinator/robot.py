@@ -62,6 +62,11 @@ class Robot:
         """The digest of the model that sees frames beside the one that serves."""
         return self._shadows
 
+    @property
+    def infers_with(self) -> tuple[Digest | None, ...]:
+        """The digests that its telemetry is of."""
+        return self.serves, self.shadows
+
     async def run(self) -> None:
         """Look at the target when nudged and now and then, for ever."""
         subject = row_of(RobotNudged).subject_of(RobotNudged(robot_id=self.robot_id))
@@ -97,7 +102,7 @@ class Robot:
         """What the target says, by the clock that all robots here share."""
         self._shadows = None
         if target.digest == self.breaks:
-            self._unsent.append(_failed(target))
+            self._unsent.append(failure_of(target))
         elif target.mode is TargetMode.STAGE:
             self._unsent.append(_staged(target))
         elif target.mode is TargetMode.SHADOW:
@@ -108,7 +113,7 @@ class Robot:
                 await asyncio.sleep((target.switch_at - now()).total_seconds())
             self.served.append(target.digest)
             self.switched_at.append(now())
-            self._unsent.append(_proof(target))
+            self._unsent.append(proof_of(target))
 
     def _believed(self, signed: SignedTarget) -> RobotTarget | None:
         """As a robot does: what is not signed for it is nothing to it."""
@@ -138,7 +143,8 @@ class Robot:
         )
 
 
-def _proof(target: RobotTarget) -> ModelActivated:
+def proof_of(target: RobotTarget) -> ModelActivated:
+    """It serves what it was given."""
     return ModelActivated(
         robot_id=target.robot_id,
         rollout_id=target.rollout_id,
@@ -178,7 +184,8 @@ def _shadowed(target: RobotTarget) -> ModelShadowed:
     )
 
 
-def _failed(target: RobotTarget) -> ActivationFailed:
+def failure_of(target: RobotTarget) -> ActivationFailed:
+    """It could not load what it was given."""
     return ActivationFailed(
         robot_id=target.robot_id,
         rollout_id=target.rollout_id,

@@ -6,11 +6,13 @@ import json
 from datetime import datetime, timezone
 
 import pytest
+from msgspec.structs import replace
 
 from fleetward.cli.rollout_plan import show_plan
 from fleetward.client.forecast import Forecast, Wait, WaveForecast
 from fleetward.client.plans import RolloutPreview
-from fleetward.contracts.ids import RobotId
+from fleetward.contracts.ids import Digest, ModelName, ModelRef, RobotId, Version
+from fleetward.contracts.members import Member
 from fleetward.contracts.rollout_plans import PlannedWave, RolloutPlanned
 from fleetward.contracts.rollouts import RolloutPolicy, Strategy
 
@@ -53,3 +55,15 @@ def test_the_same_is_in_the_json(capsys: pytest.CaptureFixture[str]) -> None:
     said = json.loads(capsys.readouterr().out)
     assert said["begins_at"] == "2026-01-05T22:00:00Z"
     assert said["waits"] == [{"wave": 1, "site": "lab", "opens_at": "2026-01-06T02:00:00Z"}]
+
+
+def test_a_set_is_named_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    detector, segmenter = (
+        ModelRef(ModelName(name), Version("2")) for name in ("detector", "segmenter")
+    )
+    member = Member(model=segmenter, digest=Digest("sha256:" + "a" * 64))
+    found = replace(FOUND, plan=replace(FOUND.plan, model=detector, together=(member,)))
+    show_plan(found, as_json=False)
+    assert "detector:2 together with segmenter:2 by canary to 1 of" in capsys.readouterr().out
+    show_plan(found, as_json=True)
+    assert json.loads(capsys.readouterr().out)["together"] == ["segmenter:2"]

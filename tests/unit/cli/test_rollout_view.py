@@ -11,7 +11,8 @@ from rich.console import Console
 
 from fleetward.cli.rollout_view import MAX_ROBOTS_SHOWN, line, view
 from fleetward.cli.rollout_waits import OVERDUE_S, SHORT_CHARACTERS, in_short, is_held, waiting_for
-from fleetward.contracts.ids import robot_id
+from fleetward.contracts.ids import model_name, robot_id
+from fleetward.contracts.members import Member
 from fleetward.contracts.robots import Fetching
 from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout, RolloutState, Strategy
 from tests.unit.cli.rollouts import ARM_1, ARM_2, ARM_3, NOW, rollout
@@ -41,6 +42,25 @@ def test_a_rollout_is_shown_whole_in_every_state(state: RolloutState) -> None:
             *("canary", "control", "45.00", "canary is slower"),
         )
     )
+
+
+def test_a_rollout_tells_in_which_pipelines_its_models_stand() -> None:
+    one = rollout()
+    segmenter = replace(one.model, name=model_name("segmenter"))
+    there = replace(one.robots[ARM_1], pipelines=(segmenter.name,))
+    alone = replace(one, model=segmenter, robots={**one.robots, ARM_1: there})
+    assert "segmenter in the pipeline of its name on 1 of 3 robots" in shown(alone)
+    both = replace(
+        one,
+        together=(Member(model=segmenter, digest=one.digest),),
+        robots=dict.fromkeys(one.robots, there),
+    )
+    text = shown(both)
+    assert "detector:2.0 and segmenter:2.0" in text
+    assert "segmenter in the pipeline of its name on all of them" in text
+    assert "all switch at one instant on each robot, or none does" in text
+    assert "detector:2.0 and segmenter:2.0" in line(both)
+    assert "pipeline" not in shown(one)
 
 
 def test_a_robot_in_trouble_is_not_hidden_by_many_that_do_well() -> None:

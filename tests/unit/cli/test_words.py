@@ -15,12 +15,16 @@ from fleetward.cli.policy import policy_of
 from fleetward.cli.robot import row_of
 from fleetward.cli.rollout_view import line
 from fleetward.client import NoSystemError, RobotStatus, RolloutRefusedError, RolloutTimeoutError
+from fleetward.client.owners import Ownership
 from fleetward.contracts.errors import FleetwardError, InvalidIdError
-from fleetward.contracts.ids import BootId
+from fleetward.contracts.ids import BootId, model_name, rollout_id
+from fleetward.contracts.places import Place
 from fleetward.contracts.policies import PolicyError
 from fleetward.contracts.robots import (
     ActivationFailed,
     ActivationStage,
+    Fetching,
+    PipelineStanding,
     RobotCheckedIn,
     RobotEnrolled,
 )
@@ -164,6 +168,38 @@ def test_a_robot_says_what_it_holds_beside_the_model_it_serves_and_why_it_waits(
     shadowing = replace(heard, staged_model=None, shadow_model=model, held_back="")
     row = row_of(RobotStatus(enrolled=enrolled, last=shadowing, outcome=None), NOW)
     assert (row[2], row[-1]) == (f"{model} (shadow {model})", "")
+
+
+def test_a_robot_with_pipelines_tells_of_each_model_and_whose_it_is() -> None:
+    segmenter = replace(rollout().model, name=model_name("segmenter"))
+    beside = PipelineStanding(
+        name=segmenter.name,
+        active_model=segmenter,
+        staged_model=segmenter,
+        fetching=Fetching(model=segmenter, bytes_done=1_000_000, bytes_total=2_000_000),
+        held_back="docked: docked is false",
+    )
+    heard = RobotCheckedIn(
+        robot_id=ARM_1,
+        boot_id=BootId("b"),
+        sequence=1,
+        active_model=rollout().model,
+        pipelines=(beside, PipelineStanding(name=model_name("speech"))),
+        checked_in_at=NOW,
+    )
+    status = RobotStatus(enrolled=RobotEnrolled(robot_id=ARM_1, enrolled_at=NOW), last=heard)
+    row = row_of(status, NOW)
+    assert row[2] == (
+        "detector:2.0 + segmenter:2.0 (staged segmenter:2.0) ← segmenter:2.0 1.0 of 2.0 MB + speech"
+    )
+    assert row[-1] == "segmenter held back: docked: docked is false"
+    held: dict[Place, Ownership] = {segmenter.name: Ownership(rollout_id("r-2"), 7)}
+    told = plain.robot(status, NOW, held)
+    assert told["owner"] is None
+    assert [(each["owner"], each["epoch"]) for each in told["pipelines"]] == [
+        ("r-2", 7),
+        (None, None),
+    ]
 
 
 def test_json_of_a_rollout_has_every_key_even_where_a_field_has_its_default() -> None:

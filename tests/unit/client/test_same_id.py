@@ -6,7 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from fleetward.client.rollouts import asked_otherwise
-from fleetward.contracts.ids import RobotId, RolloutId, model_selector
+from fleetward.contracts.ids import ModelName, RobotId, RolloutId, model_selector
+from fleetward.contracts.members import Member
 from fleetward.contracts.rollouts import RolloutPolicy, RolloutRequested, Strategy
 from tests.unit.cli.rollouts import NOW, rollout
 
@@ -44,3 +45,14 @@ def test_another_request_under_the_id_is_named_by_what_differs(
     request_: RolloutRequested, what: str
 ) -> None:
     assert asked_otherwise(request_, HELD) == what
+
+
+def test_a_set_of_other_models_is_another_request() -> None:
+    segmenter = replace(HELD.model, name=ModelName("segmenter"))
+    held = replace(HELD, together=(Member(model=segmenter, digest=HELD.digest),))
+    for same in ("segmenter:2.0", "segmenter@stable"):
+        assert asked_otherwise(replace(ASKED, together=(model_selector(same),)), held) == ""
+    assert asked_otherwise(ASKED, held) == "set of models"
+    for other in ("segmenter:2.1", "speech@stable"):
+        asked = replace(ASKED, together=(model_selector(other),))
+        assert asked_otherwise(asked, held) == "set of models"

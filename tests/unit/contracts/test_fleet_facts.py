@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from msgspec.structs import replace
 
 from fleetward.contracts.fleet_facts import (
     LIVE_FACTS,
@@ -15,11 +16,17 @@ from fleetward.contracts.fleet_facts import (
     is_online,
 )
 from fleetward.contracts.ids import BootId, Digest, ModelName, ModelRef, RobotId, Version
-from fleetward.contracts.robots import CHECK_IN_S, RobotCheckedIn, RobotEnrolled, TargetMode
+from fleetward.contracts.robots import (
+    CHECK_IN_S,
+    PipelineStanding,
+    RobotCheckedIn,
+    RobotEnrolled,
+    TargetMode,
+)
 from fleetward.contracts.selectors import parse_selector
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
-DIGEST = Digest("sha256:" + "a" * 64)
+DIGEST, OTHER = (Digest("sha256:" + each * 64) for each in "ab")
 ENROLLED = RobotEnrolled(
     robot_id=RobotId("arm-7"), labels={"site": "berlin", "tag": "demo,night"}, enrolled_at=NOW
 )
@@ -100,3 +107,21 @@ def test_a_label_that_no_selector_could_ask_for_is_refused(
 ) -> None:
     with pytest.raises(LabelError, match=problem):
         check_labels(labels)
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        f"model=detector and model=segmenter and model=segmenter:7 and digest={DIGEST}",
+        f"digest={OTHER} and not model=segmenter:1.3 and version=1.3",
+    ],
+)
+def test_a_robot_with_pipelines_answers_by_each_of_its_models(selector: str) -> None:
+    segmenter = PipelineStanding(
+        name=ModelName("segmenter"),
+        active_model=ModelRef(ModelName("segmenter"), Version("7")),
+        active_digest=OTHER,
+    )
+    idle = PipelineStanding(name=ModelName("speech"))
+    facts = facts_of(ENROLLED, replace(said(), pipelines=(segmenter, idle)), NOW, NOW)
+    assert parse_selector(selector)(facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from edge_bridge.converging.routing import routed
@@ -64,3 +65,13 @@ def test_a_set_without_a_place_for_each_of_its_models_has_none_for_any() -> None
         found = routed(alone, pipelines)
         assert found.targets == {}
         assert {each.model for each, _ in found.refused} == {each.model for each in alone.entries}
+
+
+@pytest.mark.parametrize("newer", ["det", "yolo"])
+def test_a_set_is_whole_still_when_one_of_its_places_has_moved_on(newer: str) -> None:
+    names = (ModelName("det"), SEGMENTER)
+    segmenter = replace(of(SEGMENTER, 3), together=names)
+    moved_on = replace(target("c", 8), model=replace(target("c", 8).model, name=ModelName(newer)))
+    found = routed(replace(moved_on, beside=(segmenter,)), {SEGMENTER})
+    assert found.targets == {None: moved_on, SEGMENTER: segmenter}
+    assert found.refused == ()

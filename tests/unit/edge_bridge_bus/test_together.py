@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
@@ -107,3 +108,16 @@ def test_a_model_that_switches_alone_has_nobody_to_wait_for() -> None:
     assert together.waits_for(alone) == together.reason_to_return(alone) == ""
     assert together.are_proved(alone)
     assert list(together.switch_others(alone)) == []
+
+
+def test_a_set_that_is_taken_back_is_not_refused_by_one_that_failed_on_its_way_there() -> None:
+    together, (_, segmenter, speech) = robot(Standing.PREPARING, Standing.PROVED, Standing.FAILED)
+    later = replace(of(NAMES[0]), issued_at=of(NAMES[0]).issued_at + timedelta(seconds=1))
+    segmenter.target = replace(later, model=segmenter.target.model) if segmenter.target else None
+    together.refuse_after_failure(later)
+    assert together.reason_to_return(later) == ""
+    assert "speech, which has no such target yet" in together.waits_for(later)
+    assert not together.are_proved(later), "speech has not taken its return yet"
+    speech.target = replace(later, model=of(NAMES[2]).model)
+    speech.standing = Standing.PROVED
+    assert together.are_proved(later)

@@ -14,7 +14,7 @@ from fleetward.contracts.robots import (
     TargetMode,
 )
 from fleetward.contracts.rollouts import RobotProgress, Rollout, Strategy
-from rollout_coordinator.plan import Fleet, Heard
+from rollout_coordinator.fleet import Fleet, Heard
 from testkit.telemetry import digest_of
 from tests.unit.rollout_coordinator import scenes
 from tests.unit.rollout_coordinator.test_plan import fleet, version

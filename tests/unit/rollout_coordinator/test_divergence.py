@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Strategy
-from rollout_coordinator.robot_facts import progressed
+from rollout_coordinator.hearing import progressed
 from tests.unit.rollout_coordinator.scenes import POLICY, at, robot, shadowed, started
 
 

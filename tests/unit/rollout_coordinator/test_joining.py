@@ -23,8 +23,9 @@ from fleetward.contracts.rollouts import (
     Strategy,
 )
 from rollout_coordinator.errors import PlanRefusedError
+from rollout_coordinator.fleet import Fleet, Heard
 from rollout_coordinator.joining import RobotsMatched, candidates, matched
-from rollout_coordinator.plan import Fleet, Heard, planned
+from rollout_coordinator.plan import planned
 from rollout_coordinator.step import Tick
 from tests.unit.rollout_coordinator.gate_words import approval
 from tests.unit.rollout_coordinator.scenes import (

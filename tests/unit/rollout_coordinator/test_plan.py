@@ -23,7 +23,8 @@ from fleetward.contracts.rollouts import (
     Strategy,
 )
 from rollout_coordinator.errors import PlanRefusedError
-from rollout_coordinator.plan import Fleet, planned
+from rollout_coordinator.fleet import Fleet
+from rollout_coordinator.plan import planned
 from rollout_coordinator.wave_plan import wave_sizes
 from tests.unit.rollout_coordinator.scenes import (
     ELSEWHERE,

@@ -17,7 +17,8 @@ from fleetward.contracts.rollouts import RolloutPolicy, RolloutRequested, Strate
 from fleetward.contracts.surroundings import NOTHING_AROUND, SiteRoom, Surroundings
 from rollout_coordinator.conflicts import MAX_WRITES_TO_SUPERSEDE, to_supersede
 from rollout_coordinator.errors import PlanRefusedError
-from rollout_coordinator.plan import Fleet, Heard, planned
+from rollout_coordinator.fleet import Fleet, Heard
+from rollout_coordinator.plan import planned
 from rollout_coordinator.preview import previewed
 from rollout_coordinator.site_plan import check_sites
 from tests.unit.rollout_coordinator.scenes import ELSEWHERE, NEW, NEW_MODEL, START, started

@@ -12,8 +12,9 @@ from fleetward.contracts.rollouts import Rollout, RolloutRequested, Strategy
 from rollout_coordinator.conflicts import returns_to
 from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.excluded import excluded
+from rollout_coordinator.fleet import Fleet
 from rollout_coordinator.joining import matched
-from rollout_coordinator.plan import Fleet, planned
+from rollout_coordinator.plan import planned
 from rollout_coordinator.preview import previewed
 from rollout_coordinator.serving import Served, served
 from rollout_coordinator.step import Tick

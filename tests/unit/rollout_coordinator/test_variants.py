@@ -19,9 +19,10 @@ from fleetward.contracts.variants import digests, wanted
 from rollout_coordinator.advance import begun
 from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.excluded import excluded
+from rollout_coordinator.fleet import Fleet
 from rollout_coordinator.gates import plan_of
 from rollout_coordinator.joining import joined, matched
-from rollout_coordinator.plan import Fleet, planned
+from rollout_coordinator.plan import planned
 from rollout_coordinator.preview import previewed
 from rollout_coordinator.recall import recalled
 from testkit.telemetry import digest_of

@@ -1,0 +1,91 @@
+"""What each robot of a request is given, of one model or of several that switch together. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from msgspec.structs import replace
+
+from fleetward.contracts.ids import ModelName
+from fleetward.contracts.members import Member
+from fleetward.contracts.registry import ModelRecord, Variant
+from fleetward.contracts.robots import MAX_PIPELINES, RobotEnrolled
+from fleetward.contracts.rollouts import Rollout, RolloutRequested, Strategy
+from rollout_coordinator.artifacts import Chosen, Wanted, chosen, wanted_by
+from rollout_coordinator.errors import PlanRefusedError
+from rollout_coordinator.fleet import Fleet
+
+
+def wanted_of(
+    request: RolloutRequested, record: ModelRecord | None, fleet: Fleet
+) -> tuple[Wanted, ...]:
+    """The version of each model that is asked for, the rollout's own first; raises PlanRefusedError."""
+    _refuse_no_set(request)
+    own = wanted_by(request.model, record)
+    return (own, *(wanted_by(each, fleet.further.get(each.name)) for each in request.together))
+
+
+def _refuse_no_set(request: RolloutRequested) -> None:
+    names = [each.name for each in (request.model, *request.together)]
+    if len(set(names)) < len(names):
+        twice = next(one for one, other in pairwise(sorted(names)) if one == other)
+        raise PlanRefusedError(
+            f"{twice} is named twice: models that switch together are different ones."
+        )
+    if len(request.together) > MAX_PIPELINES:
+        raise PlanRefusedError(
+            f"{len(names)} models are to switch together; a robot serves {MAX_PIPELINES + 1} at most."
+        )
+    if request.together and request.strategy is Strategy.SHADOW:
+        raise PlanRefusedError(
+            "models in a shadow never switch, so they cannot switch together. Shadow each by a rollout "
+            "of its own."
+        )
+
+
+def given_by(rollout: Rollout) -> tuple[Wanted, ...]:
+    """The same of a rollout that was planned."""
+    every: tuple[Rollout | Member, ...] = (rollout, *rollout.together)
+    return tuple(
+        Wanted(each.model, each.variants or (Variant(model=each.model, digest=each.digest),))
+        for each in every
+    )
+
+
+def choice_of(wanted: Sequence[Wanted], robots: Iterable[RobotEnrolled], fleet: Fleet) -> Chosen:
+    """What each robot is given; who has no place, or no variant, for one of the models is given none."""
+    own, *others = wanted
+    choice = chosen(own.artifacts, robots)
+    if not others:
+        return choice
+    among = [robot for robot in fleet.robots if robot.robot_id in choice.of]
+    misfits, of = dict(choice.misfits), dict(choice.of)
+    beside = {robot: tuple[Variant, ...]() for robot in of}
+    for each in others:
+        found = chosen(each.artifacts, among)
+        misfits |= {robot: why for robot, why in found.misfits.items() if robot in of}
+        beside = {robot: (*beside[robot], it) for robot, it in found.of.items() if robot in beside}
+    names = [each.model.name for each in wanted]
+    for robot in beside:
+        reason = _place_lacked(names, {fleet.place(robot, name) for name in names})
+        if reason:
+            misfits[robot] = reason
+    fits = {robot: it for robot, it in of.items() if robot not in misfits}
+    return replace(
+        choice,
+        of=fits,
+        misfits=misfits,
+        beside={robot: it for robot, it in beside.items() if robot in fits},
+    )
+
+
+def _place_lacked(names: Sequence[ModelName], places: set[ModelName | None]) -> str:
+    """Why a robot cannot serve all of these models at once; empty: it can."""
+    if len(places) == len(names):
+        return ""
+    unplaced = [name for name in names if name not in places]
+    return (
+        f"it has one pipeline for {' and '.join(unplaced)}: name "
+        f"{'it' if len(unplaced) == 1 else 'all but one of them'} in FLEETWARD_PIPELINES on the robot"
+    )
