@@ -83,8 +83,7 @@ async def measure() -> list[Measurement]:
             name="the last line in a sealed segment, after it was written",
             value=collected.kept_after_s,
             unit="s",
-            goal=f"<= {SEGMENT_S + 2:g} s: a segment's age and 2 s",
-            met=collected.kept_after_s <= SEGMENT_S + 2,
+            against=f"segments of {SEGMENT_S:g} s; whatever else runs goes first",
         ),
         Measurement(
             name="what leaves the robot, of what was logged",

@@ -107,7 +107,7 @@ class LogReader:
             except (DownloadError, RefusedError) as problem:
                 yield Gap(records=segment.messages, reason=str(problem))
                 return
-            offset_ns = _offset_ns(segment)
+            offset_ns = _offset_ns(segment.clock_offset_s)
             with path.open("rb") as file:
                 for found in found_in(file, self._wanted.by(offset_ns)):
                     if (found.number, found.record.timestamp) not in self._live:
@@ -115,15 +115,17 @@ class LogReader:
 
     def _of_live(self, fact: SevereLogged) -> list[Shown | Gap]:
         shown: list[Shown | Gap] = []
+        offset_ns = _offset_ns(fact.clock_offset_s)
+        wanted = self._wanted.by(offset_ns)
         for said in fact.records:
             line = said.line.encode()
             try:
                 found = Found(number=said.number, record=record_of(line), line=line)
             except SegmentError:
                 continue
-            if self._wanted.has(found.record):
+            if wanted.has(found.record):
                 self._remember(found)
-                shown.append(Shown(at=_utc(found.record.timestamp), found=found))
+                shown.append(Shown(at=_utc(found.record.timestamp + offset_ns), found=found))
         if fact.unsaid:
             reason = "too many at once to be said live; they come with their segment"
             shown.append(Gap(records=fact.unsaid, reason=reason))
@@ -160,8 +162,8 @@ def _overlaps(segment: Segment, wanted: Wanted) -> bool:
     )
 
 
-def _offset_ns(segment: Segment) -> int:
-    return round((segment.clock_offset_s or 0.0) * _NS_PER_S)
+def _offset_ns(clock_offset_s: float | None) -> int:
+    return round((clock_offset_s or 0.0) * _NS_PER_S)
 
 
 def _ns(at: datetime) -> int:

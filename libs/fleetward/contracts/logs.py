@@ -16,8 +16,13 @@ class SevereRecord(Struct, frozen=True, kw_only=True):
 
 
 class SevereLogged(Event, frozen=True, kw_only=True):
-    """What went wrong on a robot just now. ``unsaid``: how many more there were, too many to be said at once."""
+    """What went wrong on a robot just now. ``unsaid``: how many more there were, too many to be said at once.
+
+    ``clock_offset_s``: the hub's clock minus the robot's, by which the records' times are; None when the robot
+    could not tell.
+    """
 
     robot_id: RobotId
     records: tuple[SevereRecord, ...] = ()
     unsaid: int = 0
+    clock_offset_s: float | None = None

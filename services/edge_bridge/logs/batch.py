@@ -9,8 +9,8 @@ from msgspec import Raw
 from fleetward.logs.record import LogRecord
 from fleetward.logs.segment import Header
 
-UNITS_TOLD = 64
-"""A block tells of so many sources, those with the most records."""
+UNITS_TOLD = 32
+"""A block and a segment tell of so many sources, those with the most records."""
 
 
 class Batch:
@@ -38,13 +38,18 @@ class Batch:
 
     def header(self, positions: bytes) -> Header:
         """Of a block of it."""
-        told = sorted(self._units, key=lambda unit: -self._units[unit])[:UNITS_TOLD]
         return Header(
             first=self.first,
             records=self.records,
             from_ns=self._from_ns,
             until_ns=self._until_ns,
             severest=self._severest,
-            units={unit: self._units[unit] for unit in told},
+            units=most(self._units),
             positions=Raw(positions),
         )
+
+
+def most(units: dict[str, int]) -> dict[str, int]:
+    """Those with the most records."""
+    told = sorted(units, key=lambda unit: -units[unit])[:UNITS_TOLD]
+    return {unit: units[unit] for unit in told}

@@ -29,6 +29,9 @@ from edge_bridge.logs.writing import SegmentWriter
 from fleetward.logs.record import Resource
 
 _STDERR = 2
+_SCAN_SHARE = 20
+_POSITIONS_BYTES = 256 * 1024
+"""Of a header, which is bounded."""
 
 
 class Positions(Struct, frozen=True, kw_only=True):
@@ -64,7 +67,7 @@ class Collector:
         self._bridge, self._workers = LineStream(limits), LineStream(limits)
         self._programs: dict[int, Program] = {}
         self._watched = selectors.DefaultSelector()
-        self._scanned_s = self._read_s = float("-inf")
+        self._scan_at_s = self._read_s = float("-inf")
         self._ended = False
         self._cut = 0
 
@@ -86,10 +89,8 @@ class Collector:
 
     def _turn(self, now_s: float, *, again: bool) -> bool:
         """Everything that is not told by a descriptor; True: there is more in files already."""
-        if now_s - self._scanned_s >= self._limits.scan_s:
-            self._scanned_s = now_s
-            for left in self._files.scan(now_s):
-                self._leave(left)
+        if now_s >= self._scan_at_s:
+            self._scan(now_s)
             self._start_journal(now_s)
         if again or now_s - self._read_s >= self._limits.read_every_s:
             self._read_s = now_s
@@ -120,9 +121,13 @@ class Collector:
             self._intake.lines(file.stream.rest(now_s), file.unit)
         return len(content) == self._limits.read_bytes
 
-    def _leave(self, file: FollowedFile) -> None:
-        self._intake.lines(file.stream.end(), file.unit)
-        file.close()
+    def _scan(self, now_s: float) -> None:
+        """A large tree is looked through less often: that costs a twentieth of the time at most."""
+        for left in self._files.scan(now_s):
+            self._intake.lines(left.stream.end(), left.unit)
+            left.close()
+        took_s = time.monotonic() - now_s
+        self._scan_at_s = now_s + max(self._limits.scan_s, took_s * _SCAN_SHARE)
 
     def _feed(self, stream: LineStream, content: bytes, now_s: float, unit: Resource) -> None:
         self._intake.lines(stream.feed(content, now_s), unit)
@@ -212,9 +217,12 @@ class Collector:
         self._watched.register(descriptor, selectors.EVENT_READ, hear)
 
     def _positions(self) -> bytes:
-        return msgspec.json.encode(
-            Positions(files=tuple(self._files.positions()), cursor=self._journal.cursor)
-        )
+        files = tuple(self._files.positions())
+        while True:
+            told = msgspec.json.encode(Positions(files=files, cursor=self._journal.cursor))
+            if len(told) <= _POSITIONS_BYTES or not files:
+                return told
+            files = files[: len(files) // 2]  # the rest would be read again: better than no header
 
 
 def _positions_in(content: bytes) -> Positions | None:

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from edge_bridge.logs.assembling import LineStream
 from edge_bridge.logs.limits import LogSettings
+from edge_bridge.logs.parsing import UNIT_CHARACTERS
 from fleetward.logs.record import Resource
 
 HEAD_BYTES = 256
@@ -45,7 +46,9 @@ class FollowedFile:
     def __init__(self, path: Path, descriptor: int, limits: LogSettings) -> None:
         self.path = path
         self.stream = LineStream(limits)
-        self.unit = Resource(service_name=path.name.split(".")[0] or path.name, file=str(path))
+        self.unit = Resource(
+            service_name=(path.name.split(".")[0] or path.name)[:UNIT_CHARACTERS], file=str(path)
+        )
         self.offset = 0
         self.read_at_s = 0.0
         self._limits = limits

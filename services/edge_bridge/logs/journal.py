@@ -15,7 +15,7 @@ import msgspec
 from edge_bridge.logs.assembling import LineStream
 from edge_bridge.logs.instants import instant_ns
 from edge_bridge.logs.limits import EVERY_UNIT, LogSettings
-from edge_bridge.logs.parsing import record_of
+from edge_bridge.logs.parsing import UNIT_CHARACTERS, record_of
 from edge_bridge.logs.programs import piped
 from fleetward.bus.backoff import pause_s
 from fleetward.logs.record import SYSLOG, LogRecord, Resource, Severity
@@ -161,4 +161,5 @@ def _message(said: object) -> bytes:
 
 
 def _first(fields: dict[str, Any], *names: str) -> str:
-    return next((said for name in names if isinstance(said := fields.get(name), str)), "")
+    said = (fields.get(name) for name in names)
+    return next((each[:UNIT_CHARACTERS] for each in said if isinstance(each, str)), "")

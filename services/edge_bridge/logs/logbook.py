@@ -164,6 +164,7 @@ class Logbook:
                 SevereRecord(number=each.number, line=each.line.decode()) for each in live.records
             ),
             unsaid=live.unsaid,
+            clock_offset_s=self._clock_offset_s(),
         )
         try:
             await publish(connection, said)

@@ -27,6 +27,8 @@ _BODY = ("body", "message", "msg", "event")
 _UNIT = ("service.name", "service")
 _STACK = ("exception.stacktrace", "exception", "exc_info", "stack")
 """Where programs put tracebacks; the first is OpenTelemetry's name."""
+UNIT_CHARACTERS = 64
+"""Of a program's name: headers tell it, and are bounded."""
 _PYTHON_LEVELS = {10: Severity.DEBUG, 20: Severity.INFO, 30: Severity.WARN, 40: Severity.ERROR}
 _PYTHON_LEVELS[50] = Severity.FATAL
 _LEVEL_WITHIN = 96
@@ -81,7 +83,7 @@ def of_fields(fields: dict[str, Any], unit: Resource, now_ns: int) -> LogRecord:
         severity_number=number,
         severity_text=text,
         body=redacted_text(_spoken(body)),
-        resource=_named(unit, said) if isinstance(said, str) and said else unit,
+        resource=_named(unit, said[:UNIT_CHARACTERS]) if isinstance(said, str) and said else unit,
         attributes=fields,
         trace_id=_text(fields, "trace_id"),
         span_id=_text(fields, "span_id"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec import Raw, Struct
 
+from edge_bridge.logs.batch import most
 from fleetward.logs.segment import Header, SegmentError, blocks_in
 
 NOWHERE = b"null"
@@ -84,4 +85,4 @@ def _units(headers: list[Header]) -> dict[str, int]:
     for header in headers:
         for unit, records in header.units.items():
             units[unit] = units.get(unit, 0) + records
-    return units
+    return most(units)

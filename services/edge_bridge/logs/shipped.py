@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from edge_bridge.logs.sealing import SealedSegment
 from edge_bridge.shipping.fingerprint import Fingerprint
 from fleetward.contracts.ids import SegmentId
-from fleetward.contracts.segments import TOPICS_TOLD, Segment, SegmentKind
+from fleetward.contracts.segments import Segment, SegmentKind
 
 _NS_PER_S = 1_000_000_000
 
@@ -17,7 +17,6 @@ def segment_of(
 ) -> Segment:
     """``clock_offset_s``: the hub's clock minus the robot's; None when the robot cannot tell."""
     offset = timedelta(seconds=clock_offset_s or 0.0)
-    most = sorted(sealed.units, key=lambda unit: -sealed.units[unit])[:TOPICS_TOLD]
     return Segment(
         segment_id=SegmentId(sealed.name),
         kind=SegmentKind.LOGS,
@@ -28,7 +27,7 @@ def segment_of(
         end_number=sealed.end,
         started_at=_utc(sealed.from_ns) + offset,
         ended_at=_utc(sealed.until_ns) + offset,
-        topics={unit: sealed.units[unit] for unit in most},
+        topics=sealed.units,
         clock_offset_s=clock_offset_s,
         cut_off=sealed.cut_off,
     )
