@@ -13,7 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from model_registry import onnx_file, safetensors_file
+from fleetward.releases import archive
+from model_registry import bridge_file, onnx_file, safetensors_file
 from model_registry.verdicts import Inspection, Refusal
 
 _RUNS_CODE = {
@@ -32,6 +33,8 @@ def inspect(path: Path) -> Inspection | Refusal:
                 reason=f"The file is {what}. Export the model to ONNX, or save its weights as "
                 "safetensors"
             )
+    if archive.is_archive(path):
+        return bridge_file.inspect(path)
     return safetensors_file.inspect(path) or onnx_file.inspect(path)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from fleetward.bus.logs import log
+from fleetward.contracts.bridge_release import BRIDGE_FORMAT
 from fleetward.contracts.curation import Preflight
 from fleetward.contracts.judgements import ModelPreflighted, PreflightModel
 from fleetward.contracts.registry import ModelManifest
@@ -68,6 +69,9 @@ class Preflighter:
         )
 
     async def _tried(self, manifest: ModelManifest) -> Verdict:
+        if manifest.format == BRIDGE_FORMAT:
+            reason = "it is a release of the bridge: each robot tries it before it runs it"
+            return Verdict(passed=False, reason=reason)
         if manifest.format != "onnx":
             reason = f"it is {manifest.format}: weights without a graph, which nothing can run"
             return Verdict(passed=False, reason=reason)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from fleetward.contracts.bridge_release import BRIDGE_FORMAT, BRIDGE_MODEL
 from fleetward.contracts.ids import Digest, ModelRef
 from fleetward.contracts.registry import MergedAdapter, RegisterModel, StoredObject
-from model_registry.errors import DigestMismatchError, ModelTooLargeError, UploadIncompleteError
+from model_registry.errors import (
+    DigestMismatchError,
+    ModelRefusedError,
+    ModelTooLargeError,
+    UploadIncompleteError,
+)
 from model_registry.publication import Candidate
 from model_registry.verdicts import Inspection
 
@@ -41,6 +47,20 @@ def refuse_other(claimed: StoredObject, digest: Digest) -> None:
         )
 
 
+def _refuse_kind(model: ModelRef, inspection: Inspection) -> None:
+    """A robot runs what it gets under one name as its own program, so that name is for nothing else."""
+    if inspection.format == BRIDGE_FORMAT and model.name != BRIDGE_MODEL:
+        raise ModelRefusedError(
+            f"The file is a release of the bridge, and is published under the name {BRIDGE_MODEL} alone. "
+            "Publish it with: fleetward bridge push"
+        )
+    if inspection.format != BRIDGE_FORMAT and model.name == BRIDGE_MODEL:
+        raise ModelRefusedError(
+            f"The name {BRIDGE_MODEL} is for releases of the bridge, and the file is {inspection.format}. "
+            "Publish the model under another name."
+        )
+
+
 def candidate(
     model: ModelRef,
     request: RegisterModel,
@@ -48,7 +68,11 @@ def candidate(
     chunks: StoredObject,
     merged: MergedAdapter | None,
 ) -> Candidate:
-    """The verified file as a candidate; what the publisher says wins over the file's metadata."""
+    """The verified file as a candidate; what the publisher says wins over the file's metadata.
+
+    Raises ModelRefusedError when the name is for files of another kind.
+    """
+    _refuse_kind(model, inspection)
     return Candidate(
         model=model,
         digest=request.digest,

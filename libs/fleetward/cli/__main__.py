@@ -8,6 +8,7 @@ import typer
 
 from fleetward.cli import (
     alert,
+    bridge,
     documents,
     events,
     history,
@@ -73,6 +74,7 @@ robot.app.command("history")(history.robot_history)
 app.add_typer(model.app, name="model")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(robot.app, name="robot")
+app.add_typer(bridge.app, name="bridge")
 app.add_typer(site.app, name="site")
 app.add_typer(alert.app, name="alert")
 app.add_typer(telemetry.app, name="telemetry")

@@ -85,7 +85,7 @@ def push(
     merged = _merged(base, adapter, scale)
 
     async def work(fleet: Fleet) -> None:
-        with _progress_bar(file) as progress:
+        with progress_bar(file) as progress:
             pushed = await fleet.push_model(
                 file,
                 name,
@@ -96,12 +96,12 @@ def push(
                 merged=merged,
                 fits=fits,
             )
-        _show(pushed, as_json=as_json)
+        show_pushed(pushed, as_json=as_json)
 
     with_fleet(home, work)
 
 
-def _show(pushed: ModelRegistered, *, as_json: bool) -> None:
+def show_pushed(pushed: ModelRegistered, *, as_json: bool) -> None:
     from fleetward.cli import plain
 
     if as_json:
@@ -146,7 +146,7 @@ def _text_of(card: Path) -> str:
 
 
 @contextmanager
-def _progress_bar(file: Path) -> Iterator[Progress]:
+def progress_bar(file: Path) -> Iterator[Progress]:
     """A bar on standard error, where a terminal is; silent elsewhere."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 

@@ -39,6 +39,7 @@ def test_every_promised_command_is_there() -> None:
     promised = {
         *("up", "provision", "events", "apply", "diff", "schema"),
         *("alert list", "telemetry query"),
+        "bridge push",
         *("model push", "model list", "model show", "model alias", "model diff"),
         *(f"model {verb}" for verb in ("deprecate", "withdraw", "approve")),
         *(
