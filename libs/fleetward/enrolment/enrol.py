@@ -32,6 +32,7 @@ from fleetward.enrolment.survey import found_in, is_whole, survey_script
 from fleetward.enrolment.unit import robot_in
 from fleetward.enrolment.wheelhouse import Wheelhouse
 from fleetward.enrolment.wheels import release_of, wheels_for
+from fleetward.releases import launch
 from fleetward.trust.anchors import floors_file
 from fleetward.trust.private_files import write_private
 
@@ -123,6 +124,7 @@ class Enroller:
             wheels=wheels,
             root=anchor.root,
             floors=floors_file(anchor),
+            launcher=Path(launch.__file__).read_bytes(),
             settings=asked.settings,
             replaces=asked.replaces,
         )

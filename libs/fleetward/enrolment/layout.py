@@ -31,8 +31,13 @@ class Layout(Struct, frozen=True, kw_only=True):
 
     @property
     def current(self) -> str:
-        """A link to the environment that runs."""
+        """A link to the environment that enrolment made; it runs until the bridge updated itself."""
         return f"{self.install}/current"
+
+    @property
+    def launcher(self) -> str:
+        """What systemd starts: it chooses the environment, and is part of none."""
+        return f"{self.install}/launch.py"
 
     @property
     def state(self) -> str:

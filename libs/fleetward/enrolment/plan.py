@@ -68,6 +68,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
     """The root that the robot is to begin with."""
     floors: bytes
     """What was newest when it was enrolled."""
+    launcher: bytes = b""
+    """The program that starts the bridge."""
     settings: Mapping[str, str] = {}
     replaces: bool = False
     """It takes the place of another machine of this id."""
@@ -176,6 +178,7 @@ def _files(wanted: Wanted, found: Found, known: Known) -> Iterator[Step]:
     if renewed or floors not in found.entries:  # what was newest then stays, as its root does
         yield from renewed
         yield from _file(found, floors, wanted.floors, FILE_MODE, owner)
+    yield from _file(found, layout.launcher, wanted.launcher, FILE_MODE, owner)
     settings = settings_text(layout, wanted.robot, wanted.nats_url, wanted.settings).encode()
     yield from _file(found, layout.settings, settings, FILE_MODE, owner)
     unit = unit_text(layout, wanted.account).encode()
@@ -233,6 +236,7 @@ def looked_at(layout: Layout) -> list[str]:
         layout.config,
         layout.trust,
         layout.state,
+        layout.launcher,
         layout.credentials,
         layout.settings,
         f"{layout.trust}/root.json",

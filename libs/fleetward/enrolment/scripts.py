@@ -25,7 +25,7 @@ from fleetward.enrolment.steps import (
     RobotStep,
     StopUnit,
 )
-from fleetward.enrolment.unpacking import UNPACK
+from fleetward.releases.unpacking import UNPACK
 
 _HEAD = "set -eu; umask 022; PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export PATH LC_ALL=C"
 LOG_LINES = 15

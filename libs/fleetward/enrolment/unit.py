@@ -27,7 +27,7 @@ NotifyAccess=main
 User={account}
 EnvironmentFile={settings}
 WorkingDirectory={state}
-ExecStart={current}/bin/python -m edge_bridge
+ExecStart={current}/bin/python -IS {launcher} {state} {current}
 Restart=always
 RestartSec=2
 TimeoutStartSec={start_s}
@@ -56,6 +56,7 @@ def unit_text(layout: Layout, account: str) -> str:
         settings=layout.settings,
         state=layout.state,
         current=layout.current,
+        launcher=layout.launcher,
         start_s=START_TIMEOUT_S,
         stop_s=STOP_TIMEOUT_S,
         watchdog_s=WATCHDOG_S,
