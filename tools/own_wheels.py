@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from tools.sources import ROOT
@@ -17,14 +18,18 @@ PROJECTS = ("libs/fleetward", "services/edge_bridge")
 _BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
 
 
-def build(directory: Path) -> list[Path]:
-    """One wheel of each project, in ``directory``; the same sources give the same bytes."""
+def build(directory: Path, change: Callable[[Path], None] = lambda copy: None) -> list[Path]:
+    """One wheel of each project, in ``directory``; the same sources give the same bytes.
+
+    change: what is done to a project's copy before it is built.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     for project in PROJECTS:
         with tempfile.TemporaryDirectory() as scratch:
             copy = Path(scratch) / Path(project).name
             skipped = shutil.ignore_patterns("*.egg-info", "build", "__pycache__")
             shutil.copytree(ROOT / project, copy, ignore=skipped)
+            change(copy)
             subprocess.run(
                 [sys.executable, "-c", _BUILD, str(directory.resolve())],
                 cwd=copy,

@@ -43,6 +43,7 @@ from edge_bridge.telemetry.spool import Spool
 from edge_bridge.telemetry.surroundings import Surroundings
 from edge_bridge.telemetry.sysfs import POWER_SUPPLIES
 from edge_bridge.twins.exchange import exchange_of
+from edge_bridge.updating.launched import Launched
 from edge_bridge.workers.ledger import Ledger
 from edge_bridge.workers.pump import Loan
 from edge_bridge.workers.slots import InferenceDone, StagedModel
@@ -68,6 +69,7 @@ class Bridge:
         source: Source,
         on_result: Callable[[InferenceDone], None] | None = None,
         sources: Mapping[ModelName, Source] | None = None,
+        launched: Launched | None = None,
     ) -> None:
         settings = with_whole_paths(settings)
         settings.state_dir.mkdir(parents=True, exist_ok=True)
@@ -75,6 +77,7 @@ class Bridge:
         self._source = source
         self._sources = sources or {}
         self._on_result = on_result
+        self._launched = launched
         self.boot_id = BootId(token_hex(12))
         self._recorder = Recorder(settings.robot_id, self.boot_id, settings.frames)
         supplies = settings.host_root / POWER_SUPPLIES
@@ -243,12 +246,23 @@ class Bridge:
             ),
         )
         self._onlookers.on_alert = self._pipelines.alerted
-        self._build_speaker()
+        self._speaker: Speaker = Speaker(
+            robot_id=self._settings.robot_id,
+            boot_id=self.boot_id,
+            pipelines=self._pipelines,
+            store=self._store,
+            trust=self._trust,
+            facts=self._facts,
+            records=self.black_box.records,
+        )
 
     def _shared(self) -> Shared:
         settings = self._settings
         return Shared(
+            boot_id=self.boot_id,
             facts=self._facts,
+            launched=self._launched,
+            link=self._link,
             needs=Needs(),
             receipts=Receipts(settings.credentials, self.boot_id, Surroundings(settings.host_root)),
             registry=self._registry,
@@ -260,18 +274,6 @@ class Bridge:
             web=self._web,
             withdrawn=self._withdrawn,
             work=self._work,
-        )
-
-    def _build_speaker(self) -> None:
-        """Who says what is so."""
-        self._speaker: Speaker = Speaker(
-            robot_id=self._settings.robot_id,
-            boot_id=self.boot_id,
-            pipelines=self._pipelines,
-            store=self._store,
-            trust=self._trust,
-            facts=self._facts,
-            records=self.black_box.records,
         )
 
     def _parts(self) -> dict[str, Coroutine[Any, Any, None]]:

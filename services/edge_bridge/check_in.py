@@ -9,11 +9,10 @@ from msgspec import Struct
 
 from edge_bridge.converging.trust import Trust
 from edge_bridge.facts import Facts
-from edge_bridge.pipeline import Pipeline
 from edge_bridge.pipelines import Pipelines
 from edge_bridge.store import ModelStore
 from fleetward.contracts.ids import BootId, RobotId
-from fleetward.contracts.robots import PipelineStanding, RobotCheckedIn, TargetMode
+from fleetward.contracts.robots import RobotCheckedIn, TargetMode
 
 MODES = (TargetMode.STAGE, TargetMode.SHADOW)
 """What this bridge can do with a model beside serving it."""
@@ -54,31 +53,9 @@ class Speaker(Struct, frozen=True, kw_only=True):
             fetching=own.fetcher.progress,
             modes=MODES,
             held_back=own.converger.held_back,
-            pipelines=tuple(map(_standing, self.pipelines.beside.values())),
+            pipelines=self.pipelines.standings(),
             facts={**self.facts.told()},
             records=self.records,
             trust_version=self.trust.version,
             checked_in_at=datetime.fromtimestamp(time.time(), timezone.utc),
         )
-
-
-def _standing(pipeline: Pipeline) -> PipelineStanding:
-    assert pipeline.name is not None, "the robot's own is the rest of the check-in"
-    slots, ledger = pipeline.slots, pipeline.slots.ledger
-    return PipelineStanding(
-        name=pipeline.name,
-        generation=pipeline.converger.memory.generation,
-        active_model=slots.active.model if slots.active else None,
-        active_digest=slots.active.digest if slots.active else None,
-        warm_digest=slots.warm.digest if slots.warm else None,
-        staged_model=slots.staged.model if slots.staged else None,
-        shadow_model=slots.shadow.model.model if slots.shadow.model else None,
-        frames_captured=ledger.frames_captured,
-        frames_served=ledger.frames_served,
-        frames_failed=ledger.frames_failed,
-        frames_dropped=ledger.frames_dropped,
-        frames_reissued=ledger.frames_reissued,
-        bytes_fetched=pipeline.fetcher.received_bytes,
-        fetching=pipeline.fetcher.progress,
-        held_back=pipeline.converger.held_back,
-    )

@@ -151,3 +151,19 @@ class FrameRefusedError(BridgeError):
 
 class LedgerError(BridgeError):
     """A frame was ended twice, or was never captured: the account would be wrong."""
+
+
+class ReleaseRefusedError(ActivationError):
+    """A release of the bridge cannot be installed here, or did not stand its test before the handover."""
+
+    def __init__(self, stage: ActivationStage, reason: str) -> None:
+        super().__init__(f"the release was not taken: {reason}")
+        self.stage = stage
+
+
+class NotUpdatableError(ActivationError):
+    """A target names a release of the bridge, and this bridge cannot start another."""
+
+
+class TrialFailedError(BridgeError):
+    """A release on trial does not do what it is for; the robot's own is started again."""

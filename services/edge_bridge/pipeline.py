@@ -26,22 +26,29 @@ from edge_bridge.facts import Facts
 from edge_bridge.fetching.fetch import Fetcher
 from edge_bridge.fetching.web import Web
 from edge_bridge.frames import FrameType
+from edge_bridge.link import Link
 from edge_bridge.reporting import Reporter
 from edge_bridge.settings import Settings
 from edge_bridge.sources.source import Source
 from edge_bridge.store import ModelStore
+from edge_bridge.updating.launched import Launched
 from edge_bridge.workers.inference_done import InferenceDone
 from edge_bridge.workers.ledger import Ledger
 from edge_bridge.workers.pump import Loan
 from edge_bridge.workers.slots import Slots, StagedModel
 from edge_bridge.workers.twins import Twins
-from fleetward.contracts.ids import ModelName
+from fleetward.contracts.ids import BootId, ModelName
+from fleetward.contracts.robots import PipelineStanding
 
 
 class Shared(Struct, frozen=True, kw_only=True):
     """What a robot has once, whatever it serves."""
 
+    boot_id: BootId
     facts: Facts
+    launched: Launched | None
+    """None: this bridge cannot start another release of itself."""
+    link: Link
     needs: Needs
     receipts: Receipts
     registry: Registry
@@ -147,6 +154,28 @@ class Pipeline:
         """A place to write the next frame into, so that nobody copies it; None when there is none."""
         return self.slots.lend(shape, dtype)
 
+    def standing(self) -> PipelineStanding:
+        """As a check-in says it of a pipeline that has a name."""
+        assert self.name is not None, "the robot's own is the rest of the check-in"
+        slots, ledger = self.slots, self.slots.ledger
+        return PipelineStanding(
+            name=self.name,
+            generation=self.converger.memory.generation,
+            active_model=slots.active.model if slots.active else None,
+            active_digest=slots.active.digest if slots.active else None,
+            warm_digest=slots.warm.digest if slots.warm else None,
+            staged_model=slots.staged.model if slots.staged else None,
+            shadow_model=slots.shadow.model.model if slots.shadow.model else None,
+            frames_captured=ledger.frames_captured,
+            frames_served=ledger.frames_served,
+            frames_failed=ledger.frames_failed,
+            frames_dropped=ledger.frames_dropped,
+            frames_reissued=ledger.frames_reissued,
+            bytes_fetched=self.fetcher.received_bytes,
+            fetching=self.fetcher.progress,
+            held_back=self.converger.held_back,
+        )
+
     async def close(self) -> None:
         """End every worker."""
         await self.slots.close()
@@ -187,6 +216,7 @@ class Pipeline:
             gate=SwapGate(lambda: shared.trust.clock, shared.facts),
             receipts=shared.receipts,
             needs=shared.needs,
+            launched=shared.launched,
         )
 
     def _inferred(self, done: InferenceDone) -> None:

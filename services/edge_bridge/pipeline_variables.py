@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fleetward.bus.environment import SettingsError
+from fleetward.contracts.bridge_release import BRIDGE_MODEL
 from fleetward.contracts.ids import ModelName, model_name
 from fleetward.contracts.robots import MAX_PIPELINES
 
@@ -39,6 +40,10 @@ def names_in(variables: Mapping[str, str]) -> tuple[ModelName, ...]:
     """The models that have a pipeline of their own; raises SettingsError or InvalidIdError."""
     given = [each.strip() for each in variables.get(NAMES, "").split(",")]
     names = tuple(model_name(each) for each in given if each)
+    if BRIDGE_MODEL in names:
+        raise SettingsError(
+            f"{NAMES} names {BRIDGE_MODEL}, which is the bridge itself. Leave it out."
+        )
     if len(set(map(_prefix, names))) < len(names) or len(names) > MAX_PIPELINES:
         raise SettingsError(
             f"{NAMES}={variables[NAMES]!r} must name each model once, {MAX_PIPELINES} at most, and none that "

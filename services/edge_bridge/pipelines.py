@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -16,7 +16,16 @@ from edge_bridge.pipeline import Heard, Pipeline, Shared
 from edge_bridge.settings import Settings
 from edge_bridge.sources.shared import SharedSource
 from edge_bridge.sources.source import Source
+from edge_bridge.updating.made import made_updater
+from edge_bridge.workers.inference_done import InferenceDone
+from fleetward.contracts.bridge_release import BRIDGE_MODEL
 from fleetward.contracts.ids import ModelName
+from fleetward.contracts.robots import PipelineStanding
+
+NOT_HERE = (
+    "self-update is not available here: this bridge was not started by the launcher that enrolment over SSH "
+    "puts on a robot. Update it as it was installed, or enrol the robot: fleetward robot enroll user@host"
+)
 
 
 class Pipelines:
@@ -49,12 +58,21 @@ class Pipelines:
                 heard,
             )
 
+        heard = replace(heard, on_result=self._heard(heard.on_result))
         frames = SharedSource(source)
         self.beside = {
             name: made(name, each, sources.get(name) or frames.tap())
             for name, each in settings.pipelines.items()
         }
         self.own = made(None, settings, frames if self.beside else source)
+        self.updater = (
+            made_updater(
+                *(settings, shared.launched, shared, journal.memory(BRIDGE_MODEL)),
+                *([*self], heard.on_change),
+            )
+            if shared.launched is not None
+            else None
+        )
 
     def __iter__(self) -> Iterator[Pipeline]:
         """The own one first."""
@@ -69,12 +87,26 @@ class Pipelines:
 
     def offer(self, offered: Offered) -> None:
         """Hand each model of a target to its pipeline; one without a place is reported."""
-        found = routed(offered.target, self.beside)
+        found = routed(offered.target, {*self.beside, BRIDGE_MODEL})
         for name, target in found.targets.items():
-            pipeline = self.own if name is None else self.beside[name]
-            pipeline.converger.offer(replace(offered, target=target))
+            if name == BRIDGE_MODEL:
+                self._offer_release(replace(offered, target=target))
+            else:
+                pipeline = self.own if name is None else self.beside[name]
+                pipeline.converger.offer(replace(offered, target=target))
         for target, reason in found.refused:
             self.distrust(Distrusted(target, reason))
+
+    def _offer_release(self, offered: Offered) -> None:
+        if self.updater is not None:
+            self.updater.offer(offered)
+        else:
+            self.distrust(Distrusted(offered.target, NOT_HERE))
+
+    def standings(self) -> tuple[PipelineStanding, ...]:
+        """What all but the own one do; of a bridge that can update itself, it too."""
+        of_bridge = () if self.updater is None else (self.updater.standing(),)
+        return (*(pipeline.standing() for pipeline in self.beside.values()), *of_bridge)
 
     def distrust(self, distrusted: Distrusted) -> None:
         """Report a target that nothing is done about."""
@@ -89,10 +121,23 @@ class Pipelines:
         """A newer list of withdrawn digests was read."""
         for pipeline in self:
             pipeline.converger.interrupt()
+        if self.updater is not None:
+            self.updater.interrupt()
 
     def parts(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What runs beside the rest of the bridge, by name."""
-        return {name: part for pipeline in self for name, part in pipeline.parts().items()}
+        parts = {name: part for pipeline in self for name, part in pipeline.parts().items()}
+        return parts if self.updater is None else {**parts, **self.updater.parts()}
+
+    def _heard(self, tell: Callable[[InferenceDone], None]) -> Callable[[InferenceDone], None]:
+        """Who hears of results; the updater of the first."""
+
+        def heard(done: InferenceDone) -> None:
+            if self.updater is not None:
+                self.updater.steps.first_result()
+            tell(done)
+
+        return heard
 
     async def close(self) -> None:
         """End every worker."""

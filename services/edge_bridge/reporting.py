@@ -20,7 +20,7 @@ from fleetward.bus.tracing import context_of, current_traceparent
 from fleetward.bus.waiting import happens
 from fleetward.contracts.codec import MessageTooLargeError
 from fleetward.contracts.event import Event
-from fleetward.contracts.ids import ModelName
+from fleetward.contracts.ids import BootId, ModelName
 from fleetward.contracts.robots import RobotCheckedIn
 
 _logger = logging.getLogger(__name__)
@@ -43,6 +43,8 @@ class Reporter:
         self._link = link
         self._limits = limits
         self._fresh = asyncio.Event()
+        self.heard: BootId | None = None
+        """Of the newest check-in that the hub acknowledged."""
 
     async def report(
         self,
@@ -93,6 +95,8 @@ class Reporter:
         finally:
             opentelemetry_context.detach(token)
         await asyncio.to_thread(self._journal.sent, unsent)
+        if isinstance(unsent.event, RobotCheckedIn):
+            self.heard = unsent.event.boot_id
 
 
 class CheckIns:

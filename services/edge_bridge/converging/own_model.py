@@ -25,7 +25,18 @@ class Started(Struct, frozen=True, kw_only=True):
 
 
 async def start_own_model(memory: Memory, steps: Steps) -> Started:
-    """Serve the proved model, else the one before it, unless that was withdrawn."""
+    """Serve the proved model, else the one before it, unless that was withdrawn.
+
+    Raises TrialFailedError when this is a release of the bridge on trial and the proved one does not serve.
+    """
+    started = await _started(memory, steps)
+    own = memory.active
+    if steps.launched is not None and own is not None and started.placed != own:
+        steps.launched.refuse_without(str(own.model), started.reason)
+    return started
+
+
+async def _started(memory: Memory, steps: Steps) -> Started:
     own, reason = memory.active, "it is not in the store"
     for placed in (own, memory.previous):
         if placed is None or placed.digest not in steps.store.digests():

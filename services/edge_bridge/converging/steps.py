@@ -27,6 +27,7 @@ from edge_bridge.errors import (
 from edge_bridge.fetching.fetch import Fetcher
 from edge_bridge.settings import Settings
 from edge_bridge.store import ModelStore
+from edge_bridge.updating.launched import Launched
 from edge_bridge.workers.comparison import Comparison
 from edge_bridge.workers.green_deaths import GreenDeaths
 from edge_bridge.workers.protocol import Ready
@@ -56,6 +57,7 @@ class Steps:
         gate: SwapGate,
         receipts: Receipts,
         needs: Needs,
+        launched: Launched | None = None,
     ) -> None:
         self.robot_id = settings.robot_id
         self.gate = gate
@@ -68,6 +70,7 @@ class Steps:
         self._trust = trust
         self._receipts = receipts
         self._needs = needs
+        self.launched = launched
         self._warm_up: Ready | None = None
         """Of the model that was loaded last; None when the one that serves was warm already."""
         self._swap_ms = 0.0

@@ -12,9 +12,10 @@ _logger = logging.getLogger(__name__)
 
 
 class UnderWay:
-    """``on_change``: ``held_back`` is another now."""
+    """``on_change``: ``held_back`` is another now. ``what`` goes there, as logs name it."""
 
-    def __init__(self, on_change: Callable[[], None]) -> None:
+    def __init__(self, on_change: Callable[[], None], what: str = "bridge") -> None:
+        self._what = what
         self.held_back = ""
         """Why the robot does not go on although it could, as of the newest look."""
         self._on_change = on_change
@@ -25,7 +26,7 @@ class UnderWay:
         step = (type(action).__name__.lower(), generation, held_back)
         if step != self._last_step:
             self._last_step = step
-            log(_logger, f"bridge.{step[0]}", generation=generation, held_back=held_back)
+            log(_logger, f"{self._what}.{step[0]}", generation=generation, held_back=held_back)
         self.holds_back(held_back)
 
     def holds_back(self, reason: str) -> None:

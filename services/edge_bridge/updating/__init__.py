@@ -1,0 +1,1 @@
+"""The bridge brings, tries and becomes its own next release, or goes back to the one before."""

@@ -1,0 +1,93 @@
+"""Tries a release before the robot runs it: ``python -m edge_bridge.updating.check``, of the new release.
+
+It reads the robot's own settings, loads all that a bridge ever loads, and warms up each model that the
+robot serves, one after the other, without competing for the processor. So what an engine needs is built
+while the release before still serves. Standard input: JSON of ``Trying``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from edge_bridge.frames import FrameSink
+from edge_bridge.settings import Settings, settings_from
+from edge_bridge.state_dir import with_whole_paths
+from edge_bridge.updating.lesser import settle
+from edge_bridge.workers.slots import Slots, StagedModel
+from fleetward.contracts.errors import FleetwardError
+from fleetward.contracts.ids import Digest, ModelName, ModelRef
+
+LOADED = (
+    "edge_bridge.__main__",
+    "edge_bridge.bridge",
+    "edge_bridge.workers.worker",
+    *("edge_bridge.backends.onnx_backend", "edge_bridge.workers.distance"),
+    *("edge_bridge.workers.serving", "onnxruntime"),
+    *("edge_bridge.fetching.arrival", "edge_bridge.fetching.transfer", "aiohttp"),
+    *("edge_bridge.updating.install", "mcap.reader", "mcap.writer"),
+)
+"""With what a robot at rest does not hold, and loads when it fetches, serves or records."""
+
+
+class Tried(Struct, frozen=True, kw_only=True):
+    """One model that serves. pipeline: the model's place, None: the robot's own."""
+
+    model: ModelRef
+    digest: Digest
+    path: str
+    pipeline: ModelName | None = None
+
+
+class Trying(Struct, frozen=True, kw_only=True):
+    """All of them. Fields may be added: who asks may be a release older or newer than who is asked."""
+
+    models: tuple[Tried, ...] = ()
+
+
+class _NoFrames:
+    async def run(self, sink: FrameSink) -> None:
+        """Nothing is ever captured here."""
+
+
+async def _warm_up(settings: Settings, tried: Tried) -> None:
+    """Raises LoadFailedError, WarmUpFailedError."""
+    of_one = settings.pipelines.get(tried.pipeline, settings) if tried.pipeline else settings
+    slots = Slots(
+        of_one.slots, _NoFrames(), on_result=lambda done: None, on_fallback=lambda fall: None
+    )
+    try:
+        await slots.stage(
+            StagedModel(model=tried.model, digest=tried.digest, path=Path(tried.path))
+        )
+    finally:
+        await slots.close()
+
+
+async def _check(trying: Trying) -> None:
+    settings = with_whole_paths(settings_from(os.environ))
+    for name in LOADED:
+        importlib.import_module(name)
+    for tried in trying.models:
+        await _warm_up(settings, tried)
+
+
+def main() -> int:
+    """The exit status; why the release is no good here is written to standard error."""
+    settle()
+    try:
+        asyncio.run(_check(msgspec.json.decode(sys.stdin.buffer.read(), type=Trying)))
+    except (FleetwardError, ImportError, msgspec.MsgspecError) as problem:
+        sys.stderr.write(f"{type(problem).__name__}: {problem}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,261 @@
+"""A bridge replaces itself by the next release, and is back where it was when that one is no good.
+
+Real wheels of this tree in real environments, started by the real launcher; the test is the service
+manager, which starts it again when it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from edge_bridge.workers.ticket import StagedModel
+from fleetward.contracts.bridge_release import BRIDGE_MODEL
+from fleetward.contracts.robots import (
+    ActivationFailed,
+    ActivationStage,
+    ModelActivated,
+    PipelineStanding,
+    RobotCheckedIn,
+)
+from fleetward.releases.launch import Place
+from testkit.servers import NatsSystem
+from tests.integration.edge_bridge.fleet import ROBOT, Fleet, running_fleet
+from tests.integration.edge_bridge.releases import Releases, begun_with, enrolled_with, launcher_in
+from tests.integration.edge_slots import tiny_models
+
+pytestmark = pytest.mark.slow
+
+TRIAL_S, SHORT_TRIAL_S = 60.0, 4.0
+MODEL, UPDATE, BAD = 1, 2, 3
+"""Generations of targets."""
+
+
+class Robot:
+    """A machine whose service manager starts the launcher again and again."""
+
+    def __init__(self, fleet: Fleet, enrolled: Path, launcher: Path, trial_s: float) -> None:
+        self.fleet = fleet
+        self._trial_s = trial_s
+        self.place = Place(fleet.settings().state_dir)
+        self.starts = 0
+        self.kill_at: set[str] = set()
+        """Steps that kill the bridge as they begin, each once."""
+        self._argv = [
+            *(str(enrolled / "bin/python"), "-IS", str(launcher)),
+            *(str(fleet.settings().state_dir), str(enrolled)),
+        ]
+        self.process: asyncio.subprocess.Process
+        self._running = asyncio.ensure_future(self._run())
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def runs(self) -> str:
+        """The program that the process is now."""
+        return Path(f"/proc/{self.pid}/cmdline").read_bytes().split(b"\0")[0].decode()
+
+    async def _run(self) -> None:
+        while True:
+            self.process = await asyncio.create_subprocess_exec(
+                *self._argv, env=self._environment(), stderr=asyncio.subprocess.PIPE
+            )
+            self.starts += 1
+            await self._listen(self.process)
+            await self.process.wait()
+
+    async def _listen(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stderr is not None
+        while line := await process.stderr.readline():
+            with (self.fleet.directory / "bridge.log").open("ab") as log:
+                log.write(line)
+            step = _event(line)
+            if step in self.kill_at:
+                self.kill_at.discard(step)
+                process.send_signal(signal.SIGKILL)
+                return
+
+    async def stop(self) -> None:
+        self._running.cancel()
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        await self.process.wait()
+
+    async def activated(self, wanted: StagedModel) -> ModelActivated:
+        return await self.fleet.hears(ModelActivated, lambda fact: fact.digest == wanted.digest)
+
+    async def failed(self, generation: int) -> ActivationFailed:
+        return await self.fleet.hears(ActivationFailed, lambda fact: fact.generation == generation)
+
+    def _environment(self) -> dict[str, str]:
+        settings = self.fleet.settings()
+        return {
+            "PATH": os.environ["PATH"],
+            "FLEETWARD_TRIAL_S": str(self._trial_s),
+            "FLEETWARD_ROBOT_ID": ROBOT,
+            "FLEETWARD_NATS_URL": settings.nats_url,
+            "FLEETWARD_CREDENTIALS": str(settings.credentials),
+            "FLEETWARD_STATE_DIR": str(settings.state_dir),
+            "FLEETWARD_TRUST_DIR": str(settings.trust_dir),
+            "FLEETWARD_FRAMES_DIR": str(self.fleet.directory / "frames"),
+            "FLEETWARD_FRAME_RATE_HZ": "50",
+            "FLEETWARD_FRAME_HEIGHT_PX": str(tiny_models.SIDE_PX),
+            "FLEETWARD_FRAME_WIDTH_PX": str(tiny_models.SIDE_PX),
+            "FLEETWARD_CHECK_IN_S": "0.2",
+            "FLEETWARD_POLL_S": "0.5",
+        }
+
+
+@pytest.fixture(scope="module")
+def releases(tmp_path_factory: pytest.TempPathFactory) -> Releases:
+    return Releases(tmp_path_factory.mktemp("releases"))
+
+
+@pytest.fixture(scope="module")
+def enrolled(releases: Releases, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What enrolment brought, the same for every robot of the module."""
+    environment = tmp_path_factory.mktemp("opt") / "releases" / "first"
+    enrolled_with(releases.pack("0.1.0"), environment)
+    return environment
+
+
+@pytest.fixture
+async def fleet(nats_system: NatsSystem, tmp_path: Path) -> AsyncIterator[Fleet]:
+    (tmp_path / "frames").mkdir()
+    Image.new("RGB", (16, 16), "gray").save(tmp_path / "frames" / "grey.png")
+    async with running_fleet(nats_system, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+async def robot(
+    fleet: Fleet, enrolled: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Robot]:
+    """One that serves a model; a parameter says how long it tries a release."""
+    trial_s = getattr(request, "param", TRIAL_S)
+    robot = Robot(fleet, enrolled, launcher_in(fleet.directory), trial_s)
+    try:
+        model = tiny_models.brightness(fleet.directory, "v1")
+        fleet.publish_model(model)
+        await fleet.aim(model, MODEL)
+        await robot.activated(model)
+        yield robot
+    finally:
+        await robot.stop()
+
+
+async def test_a_bridge_becomes_the_next_release_and_serves_on(
+    robot: Robot, releases: Releases
+) -> None:
+    fleet, second = robot.fleet, releases.pack("0.2.0")
+    fleet.publish_model(second)
+    (before,) = {each.boot_id for each in fleet.heard if isinstance(each, RobotCheckedIn)}
+    pid = robot.pid
+    await fleet.aim(second, UPDATE)
+
+    told = await robot.activated(second)
+
+    assert (robot.pid, robot.starts) == (pid, 1), (
+        "it became the other release, and was not restarted"
+    )
+    assert robot.runs == str(robot.place.python(second.digest.partition(":")[2]))
+    assert told.inferences >= 10
+    assert 0 < told.swap_ms < 30_000
+    after = await fleet.hears(
+        RobotCheckedIn,
+        lambda fact: fact.boot_id != before and standing(fact).active_digest == second.digest,
+    )
+    assert (standing(after).active_model, after.frames_served >= 10) == (second.model, True)
+    assert fleet.count(ActivationFailed) == 0
+
+
+@pytest.mark.parametrize(
+    ("robot", "version", "code", "reason"),
+    [
+        (TRIAL_S, "0.3.0", "os.kill(os.getpid(), 9)", "started 2 times"),
+        (SHORT_TRIAL_S, "0.3.1", "__import__('time').sleep(3600)", "not proved within 4 s"),
+    ],
+    indirect=["robot"],
+)
+async def test_a_release_that_does_not_come_up_is_left_and_reported(
+    robot: Robot, releases: Releases, version: str, code: str, reason: str
+) -> None:
+    fleet, bad = robot.fleet, releases.pack(version, begun_with(code))
+    fleet.publish_model(bad)
+    await fleet.aim(bad, BAD)
+
+    told = await robot.failed(BAD)
+
+    assert (told.stage, reason in told.reason) == (ActivationStage.PROOF, True), told.reason
+    first, *_ = boots(fleet)
+    await fleet.hears(RobotCheckedIn, lambda fact: fact.boot_id != first and fact.frames_served > 0)
+    assert str(robot.place.directory) not in robot.runs, "the release of the enrolment runs"
+    assert fleet.count(ActivationFailed) == 1
+
+
+async def test_a_bridge_that_is_told_to_stop_ends(robot: Robot) -> None:
+    ended = robot.process
+    ended.terminate()
+    assert await asyncio.wait_for(ended.wait(), 5) == 0
+
+
+async def test_a_release_is_tried_before_the_robot_runs_it(
+    robot: Robot, releases: Releases
+) -> None:
+    def spoil(sources: Path) -> None:
+        (sources / "bridge.py").write_text("raise ImportError('spoiled')\n")
+
+    fleet, bad = robot.fleet, releases.pack("0.4.0", spoil)
+    fleet.publish_model(bad)
+    await fleet.aim(bad, BAD)
+
+    told = await robot.failed(BAD)
+
+    assert (told.stage, "spoiled" in told.reason) == (ActivationStage.WARM_UP, True), told.reason
+    assert robot.starts == 1
+    assert len(boots(fleet)) == 1, "nothing was interrupted"
+    assert not robot.place.release(bad.digest.partition(":")[2]).exists()
+
+
+async def test_kill_9_as_each_step_begins_leaves_a_bridge_and_the_update_goes_on(
+    robot: Robot, releases: Releases
+) -> None:
+    steps = {f"release.{name}" for name in ("fetch", "stage", "swap", "prove")}
+    robot.kill_at |= steps
+    fleet, second = robot.fleet, releases.pack("0.5.0")
+    fleet.publish_model(second)
+    await fleet.aim(second, UPDATE)
+
+    await robot.activated(second)
+
+    assert not robot.kill_at, "every step was come to"
+    assert robot.runs == str(robot.place.python(second.digest.partition(":")[2]))
+    assert fleet.count(ActivationFailed) == 0
+
+
+def standing(fact: RobotCheckedIn) -> PipelineStanding:
+    """What the robot says of the bridge itself."""
+    (only,) = (each for each in fact.pipelines if each.name == BRIDGE_MODEL)
+    return only
+
+
+def boots(fleet: Fleet) -> dict[str, None]:
+    """Each run of the bridge that checked in, in order."""
+    return dict.fromkeys(each.boot_id for each in fleet.heard if isinstance(each, RobotCheckedIn))
+
+
+def _event(line: bytes) -> str:
+    try:
+        return str(json.loads(line).get("event", ""))
+    except ValueError:
+        return ""
