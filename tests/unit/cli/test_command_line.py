@@ -57,7 +57,7 @@ def test_every_promised_command_is_there() -> None:
         ),
         *(f"robot {verb}" for verb in ("history", "list", "show", "enrol", "enroll")),
         *("robot label", "robot remove"),
-        *("robot record", "robot recordings"),
+        *("robot record", "robot recordings", "robot logs"),
         *(f"keys {verb}" for verb in ("create", "init", "list", "sign-root", "rotate")),
         *("keys publish-root", "keys export-root"),
         *(
