@@ -96,20 +96,28 @@ async def _show_moment(
     from fleetward.client.timeline import serving_at, with_its_zone
 
     found = serving_at(served, at)
-    if found is None:
+    if not found:
         complain(f"{robot} is not known to have served anything at {with_its_zone(at)}.")
         return Exit.FAILED
-    aliases = await _aliases_of(fleet, found.model, at) if found.model is not None else []
+    aliases = [await _aliases_of(fleet, each.model, at) if each.model else [] for each in found]
     if as_json:
-        show_json({"robot_id": robot, "at": at.isoformat(), "aliases": aliases, **_plain(found)})
+        told = [{"aliases": of, **_plain(each)} for of, each in zip(aliases, found, strict=True)]
+        show_json({"robot_id": robot, "at": at.isoformat(), **told[0], "beside": told[1:]})
         return None
+    for each, of in zip(found, aliases, strict=True):
+        _show_one(robot, each, of, at)
+    return None
+
+
+def _show_one(robot: str, found: Served, aliases: list[str], at: datetime) -> None:
+    from fleetward.client.timeline import with_its_zone
+
     until = f"until {with_its_zone(found.until)}" if found.until else "and still does"
     print(f"{robot} at {with_its_zone(at)}: {found.model or found.digest}")
     print(f"  digest   {found.digest}")
     print(f"  since    {with_its_zone(found.since)} {until}")
     print(f"  rollout  {found.rollout_id}, generation {found.generation}")
     print(f"  aliases  {', '.join('@' + each for each in sorted(aliases)) or 'none'}")
-    return None
 
 
 async def _aliases_of(fleet: Fleet, served: ModelRef, at: datetime) -> list[str]:
@@ -156,6 +164,7 @@ def _show_all(robot: str, served: tuple[Served, ...]) -> None:
 def _plain(each: Served) -> dict[str, Any]:
     return {
         "model": str(each.model) if each.model else None,
+        "pipeline": each.pipeline,
         "digest": each.digest,
         "rollout_id": each.rollout_id,
         "generation": each.generation,

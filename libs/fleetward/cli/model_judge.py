@@ -54,7 +54,8 @@ def withdraw(
             serving = [
                 robot.enrolled.robot_id
                 for robot in robots
-                if robot.last is not None and robot.last.active_digest == one.digest
+                if robot.last is not None
+                and any(each.active_digest == one.digest for each in robot.last.standings)
             ]
             plain.append({"model": called, "digest": one.digest, "serving": serving})
             lines.append(f"{called} is withdrawn: {one.reason}.")

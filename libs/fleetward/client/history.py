@@ -5,6 +5,7 @@ from __future__ import annotations
 from nats.aio.client import Client
 
 from fleetward.bus.history import history
+from fleetward.bus.last_values import last_value
 from fleetward.client.errors import UnknownModelError
 from fleetward.client.models import record
 from fleetward.client.robots import enrolled
@@ -21,7 +22,7 @@ from fleetward.contracts.judgements import (
     ValidationReported,
 )
 from fleetward.contracts.registry import AliasMoved, ModelPublished
-from fleetward.contracts.robots import ModelActivated, ModelFellBack
+from fleetward.contracts.robots import ModelActivated, ModelFellBack, RobotCheckedIn
 
 TOLD: tuple[type[Event], ...] = (
     ModelPublished,
@@ -73,7 +74,9 @@ async def of_robot(connection: Client, robot: RobotId) -> tuple[Served, ...]:
     fallen = [fact async for fact in history(connection, ModelFellBack, robot_id=robot)]
     if not activated and not fallen:
         await enrolled(connection, robot)
-    return served(activated, fallen)
+    said = await last_value(connection, RobotCheckedIn, robot_id=robot)
+    pipelines = [each.name for each in said.event.pipelines] if said else []
+    return served(activated, fallen, pipelines)
 
 
 def happening(fact: Event) -> Happening:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 
 from msgspec import Struct, structs
 
-from fleetward.contracts.ids import AliasName, Digest, ModelRef, RolloutId, Version
+from fleetward.contracts.ids import AliasName, Digest, ModelName, ModelRef, RolloutId, Version
+from fleetward.contracts.places import Place, place_of
 from fleetward.contracts.registry import AliasMoved
 from fleetward.contracts.robots import ModelActivated, ModelFellBack
 
@@ -17,6 +18,7 @@ class Served(Struct, frozen=True, kw_only=True):
     """One model on one robot. Times are the robot's own clock, UTC; ``until`` None: still now.
 
     model: None when only the digest is known: the robot fell back to what it never reported.
+    pipeline: which of the robot's served it; None: its own.
     """
 
     digest: Digest
@@ -26,6 +28,7 @@ class Served(Struct, frozen=True, kw_only=True):
     since: datetime
     until: datetime | None = None
     fell_back_because: str = ""
+    pipeline: Place = None
 
 
 class Happening(Struct, frozen=True, kw_only=True, order=True):
@@ -37,22 +40,32 @@ class Happening(Struct, frozen=True, kw_only=True, order=True):
 
 
 def served(
-    activated: Iterable[ModelActivated], fell_back: Iterable[ModelFellBack]
+    activated: Iterable[ModelActivated],
+    fell_back: Iterable[ModelFellBack],
+    pipelines: Collection[ModelName] = (),
 ) -> tuple[Served, ...]:
-    """What a robot served, in order; each lasts until the next."""
+    """What a robot with these pipelines served, in order; each lasts until the next in its pipeline."""
     proved = list(activated)
     names = {fact.digest: fact.model for fact in proved}
-    began = [_by_activation(fact) for fact in proved]
-    began += [_by_fall(fact, names.get(fact.to_digest)) for fact in fell_back]
+    began = [_by_activation(fact, pipelines) for fact in proved]
+    began += [_by_fall(fact, names, pipelines) for fact in fell_back]
     began.sort(key=lambda each: (each.since, each.generation))
+    beginnings: dict[Place, list[Served]] = {}
+    for each in began:
+        beginnings.setdefault(each.pipeline, []).append(each)
+    history = [each for of in beginnings.values() for each in _each_until_the_next(of)]
+    return tuple(sorted(history, key=lambda each: (each.since, each.generation)))
+
+
+def _each_until_the_next(began: Sequence[Served]) -> list[Served]:
     ended = [structs.replace(each, until=then.since) for each, then in pairwise(began)]
-    return (*ended, *began[-1:])
+    return [*ended, *began[-1:]]
 
 
-def serving_at(history: Sequence[Served], at: datetime) -> Served | None:
-    """What was served at ``at``; None before the first."""
-    begun = [each for each in history if each.since <= at]
-    return begun[-1] if begun else None
+def serving_at(history: Sequence[Served], at: datetime) -> tuple[Served, ...]:
+    """What each pipeline served at ``at``, the robot's own first; empty before the first."""
+    newest = {each.pipeline: each for each in history if each.since <= at}
+    return tuple(sorted(newest.values(), key=lambda each: each.pipeline or ""))
 
 
 def aliases_at(moves: Iterable[AliasMoved], at: datetime) -> dict[AliasName, Version]:
@@ -79,17 +92,22 @@ def with_its_zone(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} {'UTC' if not offset else at.strftime('%z')}"
 
 
-def _by_activation(fact: ModelActivated) -> Served:
+def _by_activation(fact: ModelActivated, pipelines: Collection[ModelName]) -> Served:
     return Served(
         digest=fact.digest,
         model=fact.model,
         rollout_id=fact.rollout_id,
         generation=fact.generation,
         since=fact.activated_at,
+        pipeline=place_of(fact.model.name, pipelines),
     )
 
 
-def _by_fall(fact: ModelFellBack, model: ModelRef | None) -> Served:
+def _by_fall(
+    fact: ModelFellBack, names: Mapping[Digest, ModelRef], pipelines: Collection[ModelName]
+) -> Served:
+    model = names.get(fact.to_digest)
+    left = model or names.get(fact.from_digest)
     return Served(
         digest=fact.to_digest,
         model=model,
@@ -97,4 +115,5 @@ def _by_fall(fact: ModelFellBack, model: ModelRef | None) -> Served:
         generation=fact.generation,
         since=fact.fell_back_at,
         fell_back_because=fact.reason,
+        pipeline=place_of(left.name, pipelines) if left is not None else None,
     )

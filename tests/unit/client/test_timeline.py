@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from msgspec.structs import replace
 
 from fleetward.client.timeline import aliases_at, moment, served, serving_at, with_its_zone
 from fleetward.contracts.ids import (
+    ModelName,
     ModelRef,
     RobotId,
     RolloutId,
@@ -66,8 +68,8 @@ HISTORY = served(
     [(-1, None), (0, "a"), (1, "a"), (2, "b"), (3, "b"), (4, "a"), (8, "a"), (9, "c"), (600, "c")],
 )
 def test_each_moment_has_the_model_that_served_then(minutes: int, expected: str | None) -> None:
-    found = serving_at(HISTORY, after(minutes))
-    assert (found.model.version if found and found.model else None) == expected
+    found = [each.model.version for each in serving_at(HISTORY, after(minutes)) if each.model]
+    assert found == ([expected] if expected else [])
 
 
 def test_each_model_serves_until_the_next_and_a_fall_says_why() -> None:
@@ -81,13 +83,38 @@ def test_a_fall_to_what_was_never_reported_is_known_by_its_digest() -> None:
     assert served([], []) == ()
 
 
+def test_each_pipeline_has_a_history_of_its_own() -> None:
+    segmenter = ModelName("segmenter")
+    sees = [
+        replace(
+            activated(release, minutes, generation), model=ModelRef(segmenter, version(release))
+        )
+        for release, minutes, generation in (("d", 1, 1), ("e", 5, 2))
+    ]
+    fell = replace(fell_back("d", 6, 2), from_digest=digest_of("e"))
+    unknown = replace(fell_back("z", 7, 2), from_digest=digest_of("d"))
+    detects = [activated("a", 0, 1), activated("b", 4, 2)]
+    history = served([*detects, *sees], [fell, unknown], [segmenter])
+    assert [(each.pipeline, each.since, each.until) for each in history] == [
+        (None, after(0), after(4)),
+        (segmenter, after(1), after(5)),
+        (None, after(4), None),
+        (segmenter, after(5), after(6)),
+        (segmenter, after(6), after(7)),
+        (segmenter, after(7), None),
+    ]
+    assert [each.digest for each in serving_at(history, after(5))] == [
+        digest_of("b"),
+        digest_of("e"),
+    ]
+
+
 def test_a_moment_in_another_zone_is_the_same_moment() -> None:
     berlin = moment("2026-11-24T15:03+01:00")
     assert berlin == moment("2026-11-24T14:03Z") == after(3)
     assert with_its_zone(berlin) == "2026-11-24 15:03:00 +0100"
     assert with_its_zone(after(3)) == "2026-11-24 14:03:00 UTC"
-    found = serving_at(HISTORY, berlin)
-    assert found is not None
+    (found,) = serving_at(HISTORY, berlin)
     assert found.digest == digest_of("b")
 
 
