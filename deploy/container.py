@@ -30,6 +30,7 @@ from fleetward.local.enrolment import enrol
 from fleetward.local.home import Addresses, Connection, Home
 from fleetward.local.programs import Programs, Settings, fleet, nats_url
 from fleetward.local.readiness import Notified, Probed
+from fleetward.local.replaced_keys import void_replaced
 from fleetward.local.supervised import Part
 from fleetward.trust.identities import Identities, principals
 from fleetward.trust.private_files import write_private
@@ -67,7 +68,8 @@ class Site:
         await provision(connection)
         await close(connection)
         connection = await connect(self._bus(Principal.ENROLLER))
-        await enrol(connection, self.robots, self.identities.robot_public)
+        await void_replaced(connection, nats_url(self.addresses), self.home.keys, self.identities)
+        await enrol(connection, self.robots, self.identities)
         await close(connection)
         self.home.write_connection(self._connection())
 

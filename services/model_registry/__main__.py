@@ -46,6 +46,7 @@ from model_registry.quotes import Quotes
 from model_registry.recording_objects import open_recordings
 from model_registry.recordings import Recordings
 from model_registry.records import Records
+from model_registry.renewing import Renewals
 from model_registry.repairing import Repairer
 from model_registry.reporters import Reporters
 from model_registry.scratch import Scratch
@@ -79,6 +80,8 @@ async def serve(settings: Settings) -> None:
         await Recordings(connection, recordings, uploads, _now).answer()
         await Engines(connection, recordings, uploads, settings.engines_bytes, _now).answer()
         await Segments(connection, recordings, uploads, settings.segments_bytes, _now).answer()
+        if settings.renewal is not None:
+            await Renewals(connection, settings.renewal, _now).answer()
         await connection.flush()
         notify_ready()
         await unless_stopped(stopping, _all(ledger.keep(), deltas.keep(), pruner.keep()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 
 from msgspec import Struct
@@ -10,14 +11,17 @@ from msgspec import Struct
 from fleetward.bus.connection import BusSettings
 from fleetward.bus.environment import Environment
 from fleetward.contracts.registry import DEFAULT_BUCKET
+from fleetward.contracts.robot_keys import CREDENTIAL_DAYS
 from fleetward.contracts.rows import Principal
 from fleetward.delivery.manifest import MAX_MODEL_BYTES
+from fleetward.trust.succession import SuccessionLimits
 from model_registry.inspection import InspectionLimits
 from model_registry.retention import RetentionPolicy
 
 GIB = 1024**3
 SEGMENTS_GIB = 64
 ENGINES_GIB = 16
+MAX_CREDENTIAL_DAYS = 3650.0
 
 
 class StoreSettings(Struct, frozen=True, kw_only=True):
@@ -36,6 +40,14 @@ class StoreSettings(Struct, frozen=True, kw_only=True):
     stale_upload_s: float = 86_400.0
 
 
+class RenewalSettings(Struct, frozen=True, kw_only=True):
+    """signer: the file of the key that issues robots' credentials. account: the public key of theirs."""
+
+    signer: Path
+    account: str
+    limits: SuccessionLimits = SuccessionLimits()
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything a model-registry process is told."""
 
@@ -49,6 +61,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     traces_dir: Path | None = None
     report_trust_dir: Path | None = None
     """Where ``report.pub`` lies: the keys whose validation reports count. None: anybody's do."""
+    renewal: RenewalSettings | None = None
+    """None: robots' credentials are renewed elsewhere, or not at all."""
     inspection: InspectionLimits = InspectionLimits()
     retention: RetentionPolicy = RetentionPolicy()
     max_model_bytes: int = MAX_MODEL_BYTES
@@ -88,9 +102,23 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
         online_keys=environment.path("FLEETWARD_ONLINE_KEYS"),
         traces_dir=environment.optional_path("FLEETWARD_TRACES_DIR"),
         report_trust_dir=environment.optional_path("FLEETWARD_REPORT_TRUST_DIR"),
+        renewal=_renewal(environment),
         retention=_retention(environment),
         segments_bytes=int(environment.number("FLEETWARD_SEGMENTS_GIB", SEGMENTS_GIB) * GIB),
         engines_bytes=int(environment.number("FLEETWARD_ENGINES_GIB", ENGINES_GIB) * GIB),
+    )
+
+
+def _renewal(environment: Environment) -> RenewalSettings | None:
+    """Without FLEETWARD_ROBOT_SIGNER no credentials are renewed here."""
+    signer = environment.optional_path("FLEETWARD_ROBOT_SIGNER")
+    if signer is None:
+        return None
+    days = environment.number("FLEETWARD_CREDENTIAL_DAYS", CREDENTIAL_DAYS)
+    return RenewalSettings(
+        signer=signer,
+        account=environment.text("FLEETWARD_ROBOT_ACCOUNT"),
+        limits=SuccessionLimits(life=timedelta(days=min(days, MAX_CREDENTIAL_DAYS))),
     )
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fleetward.client import Fleet, RobotStatus
     from fleetward.client.receipts import ShownReceipt
     from fleetward.contracts.receipts import SwapReceipt
+    from fleetward.contracts.robot_keys import RobotKey
     from fleetward.contracts.robots import RobotCheckedIn
 
 Line = tuple[str, str]
@@ -25,8 +26,11 @@ def show(
     as_json: Json = False,
 ) -> None:
     """What one robot last said, how its newest model came to serve, and the receipt of that."""
+    from msgspec import to_builtins
+
     from fleetward.cli import plain
     from fleetward.client.receipts import newest_receipt
+    from fleetward.client.robot_keys import current_key
     from fleetward.client.robots import enrolled
     from fleetward.contracts.ids import robot_id
 
@@ -35,16 +39,20 @@ def show(
         await enrolled(fleet.connection, name)
         (status,) = await fleet.robots(f"robot={name}")
         shown, now = await newest_receipt(fleet.connection, status.enrolled), _now()
+        key = await current_key(fleet.connection, status.enrolled)
         if as_json:
-            show_json({**plain.robot(status, now), "receipt": _plain(shown)})
+            held = None if key is None else to_builtins(key)
+            show_json({**plain.robot(status, now), "credential": held, "receipt": _plain(shown)})
             return
-        for title, told in _lines(status, shown, now):
+        for title, told in _lines(status, shown, key, now):
             print(f"{title:<14}{told}".rstrip())
 
     with_fleet(home, work)
 
 
-def _lines(status: RobotStatus, shown: ShownReceipt | None, now: datetime) -> Iterator[Line]:
+def _lines(
+    status: RobotStatus, shown: ShownReceipt | None, key: RobotKey | None, now: datetime
+) -> Iterator[Line]:
     from fleetward.cli.robot import seen, serving, spoken_labels
 
     yield "robot", status.enrolled.robot_id
@@ -56,6 +64,9 @@ def _lines(status: RobotStatus, shown: ShownReceipt | None, now: datetime) -> It
         yield "frames", _frames(last)
     if status.failure:
         yield "trouble", status.failure
+    yield "credential", _credential(key, now)
+    if last is not None and last.credential_trouble:
+        yield "  trouble", last.credential_trouble
     yield from _came(status)
     if shown is None:
         yield "receipt", "none signed yet"
@@ -63,6 +74,19 @@ def _lines(status: RobotStatus, shown: ShownReceipt | None, now: datetime) -> It
         yield "receipt", f"✗ refused: {shown.refused}"
     else:
         yield from _receipt(shown.receipt)
+
+
+def _credential(key: RobotKey | None, now: datetime) -> str:
+    from fleetward.client.timeline import with_its_zone
+
+    if key is None:
+        return "✗ none that counts; enrol the robot again"
+    if key.expires_at is None:
+        return "never ends"
+    when = with_its_zone(key.expires_at)
+    if key.expires_at <= now:
+        return f"✗ ended {when}; enrol the robot again"
+    return f"ends {when}, in {(key.expires_at - now).days} days"
 
 
 def _frames(last: RobotCheckedIn) -> str:

@@ -27,6 +27,8 @@ class RobotEnrolled(Event, frozen=True, kw_only=True):
     """Since then it no longer belongs to the fleet: nothing selects it, and its silence is no news."""
     public_key: str = ""
     """The public nkey of its credentials, which it signs receipts with; empty: not known."""
+    key_expires_at: UtcTime | None = None
+    """When these credentials end; None: never. What took their place since: ``RobotKeysChanged``."""
 
 
 class TargetMode(str, enum.Enum):
@@ -261,6 +263,8 @@ class RobotCheckedIn(Event, frozen=True, kw_only=True):
     """Whether its flight recorder is on."""
     trust_version: int = 0
     """The newest timestamp metadata this robot follows; one that falls behind is held back."""
+    credential_trouble: str = ""
+    """Why it did not come to its next credentials, though it is time; it tries again."""
     checked_in_at: UtcTime
 
     @property

@@ -7,12 +7,11 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
-import nats
 from msgspec.structs import replace
 from nats.aio.client import Client
 
-from fleetward.bus.connection import inbox_prefix
 from fleetward.bus.enrolled import enrolled_robot
+from fleetward.bus.errors import ConflictError
 from fleetward.bus.last_values import last_value
 from fleetward.bus.publish import publish
 from fleetward.client import Fleet, robots
@@ -21,20 +20,21 @@ from fleetward.client.anchors import current_anchor
 from fleetward.client.live import live_facts
 from fleetward.client.owners import owners
 from fleetward.contracts.ids import BootId, RobotId, RolloutId
-from fleetward.contracts.robots import RobotCheckedIn
+from fleetward.contracts.robot_keys import RobotKeysChanged
+from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
 from fleetward.contracts.rows import Principal
-from fleetward.enrolment.alone import alone_at
 from fleetward.enrolment.errors import EnrolmentError, NoCheckInError
 from fleetward.enrolment.plan import Known
+from fleetward.local.alone import alone_at
 from fleetward.local.authority import root_of
 from fleetward.local.enrolment import enrol
 from fleetward.local.home import Home
 from fleetward.local.programs import Robot
+from fleetward.local.replaced_keys import ISSUING_LOCK, tell_server, void_replaced
 from fleetward.trust.floors import Anchor
-from fleetward.trust.identities import SYSTEM, Identities
-from fleetward.trust.resolver import push_accounts
+from fleetward.trust.identities import Identities
+from fleetward.trust.succession import begun
 
-ISSUING_LOCK = "issuing.lock"
 CHECK_IN_WAIT_S = 60.0
 SIGN_OF_LIFE_WAIT_S = 15.0
 
@@ -52,14 +52,16 @@ class Hub:
     async def known(self, robot: RobotId) -> Known:
         """What there is of this id."""
         enrolled = await enrolled_robot(self._operator, robot)
-        held = self._identities.held_public(robot)
+        held, keys = self._identities.held_public(robot), await self._keys(robot)
         is_good = bool(held) and not self._identities.is_void(held)
+        is_good = is_good and not self._identities.has_ended(robot)
         announced = enrolled.event.public_key if enrolled else ""
         return Known(
             labels=enrolled.event.labels if enrolled else None,
             was_heard=await self.last_boot(robot) is not None,
             credentials=self._identities.robot_path(robot).read_bytes() if is_good else None,
             is_announced=is_good and announced == held,
+            is_renewed=keys is not None and keys.enrolled_key == held != keys.current,
             has_stray_key=(bool(held) and not is_good)
             or (announced not in {"", held} and not self._identities.is_void(announced)),
         )
@@ -75,7 +77,7 @@ class Hub:
     async def announce(self, robot: RobotId, labels: Mapping[str, str]) -> None:
         """It belongs to the fleet under these labels."""
         told = [Robot(robot_id=robot, labels=labels)]
-        await enrol(self._enroller, told, self._identities.robot_public)
+        await enrol(self._enroller, told, self._identities)
 
     async def anchor(self) -> Anchor:
         """What a robot begins to trust: what is newest, or the root a new system began with."""
@@ -131,15 +133,42 @@ class Hub:
     async def void(self, robot: RobotId) -> None:
         """No key of this id gets in any more, on the running server too; the next issued is another.
 
-        What tells that there is something to void goes last, so one that was cut off is done again.
+        First nothing more is issued after them, or one that is asked for just now would stay. What tells
+        that there is something to void goes last, so one that was cut off is done again.
         """
         enrolled = await enrolled_robot(self._operator, robot)
         announced = enrolled.event.public_key if enrolled else ""
+        renewed = await self._close(robot, enrolled.event) if enrolled and announced else set()
         async with alone_at(self._home.keys / ISSUING_LOCK):
-            for key in {self._identities.held_public(robot), announced} - {""}:
+            for key in {self._identities.held_public(robot), announced, *renewed} - {""}:
                 self._identities.void(key)
-            await self._tell_server()
+            await tell_server(self.nats_url, self._identities)
             self._identities.forget_robot(robot)
+
+    async def catch_up(self) -> None:
+        """Void what robots replaced since the issuer's keys were used last."""
+        await void_replaced(self._enroller, self.nats_url, self._home.keys, self._identities)
+
+    async def _close(self, robot: RobotId, enrolled: RobotEnrolled) -> set[str]:
+        """Have no key follow those that there are; returns them."""
+        while True:
+            known = await last_value(self._enroller, RobotKeysChanged, robot_id=robot)
+            keys = known.event if known else None
+            if keys is None or keys.enrolled_key != enrolled.public_key:
+                keys = begun(enrolled)
+            try:
+                await publish(
+                    self._enroller,
+                    replace(keys, closed_at=keys.closed_at or _now(), changed_at=_now()),
+                    after=known.sequence if known else 0,
+                )
+            except ConflictError:
+                continue  # the robot renewed just now: that one too
+            return {key.public_key for key in keys.keys}
+
+    async def _keys(self, robot: RobotId) -> RobotKeysChanged | None:
+        known = await last_value(self._enroller, RobotKeysChanged, robot_id=robot)
+        return known.event if known else None
 
     async def revoke(self, robot: RobotId) -> None:
         """Void its credentials, and then take it out of the fleet."""
@@ -147,17 +176,6 @@ class Hub:
         held = await enrolled_robot(self._operator, robot)
         if held is not None:
             await publish(self._enroller, replace(held.event, retired_at=_now()))
-
-    async def _tell_server(self) -> None:
-        system = await nats.connect(
-            self.nats_url,
-            user_credentials=str(self._identities.issue_system()),
-            inbox_prefix=inbox_prefix(SYSTEM),
-        )
-        try:
-            await push_accounts(system, self._identities.server_trust())
-        finally:
-            await system.close()
 
 
 @asynccontextmanager
@@ -173,7 +191,9 @@ async def opened(home: Path) -> AsyncIterator[Hub]:
         Fleet.connect(home, principal=Principal.ENROLLER) as enroller,
         Fleet.connect(home) as operator,
     ):
-        yield Hub(paths, enroller.connection, operator.connection, read_access(home).bus.url)
+        hub = Hub(paths, enroller.connection, operator.connection, read_access(home).bus.url)
+        await hub.catch_up()
+        yield hub
 
 
 def _now() -> datetime:

@@ -60,6 +60,16 @@ class Layout(Struct, frozen=True, kw_only=True):
         return f"{self.config}/robot.creds"
 
     @property
+    def renewals(self) -> str:
+        """What the bridge put in the place of those credentials: secrets too."""
+        return f"{self.state}/credentials"
+
+    @property
+    def renewed(self) -> str:
+        """There when it did."""
+        return f"{self.renewals}/renewed"
+
+    @property
     def trust(self) -> str:
         """Whom the robot believes."""
         return f"{self.config}/trust"

@@ -47,6 +47,8 @@ class Known(Struct, frozen=True, kw_only=True):
     """Some machine has checked in under this id."""
     credentials: bytes | None = None
     """As they lie here; None: there are none that are good."""
+    is_renewed: bool = False
+    """The robot put others in their place, which lie on it alone."""
     is_announced: bool = False
     """The fleet believes what these credentials sign."""
     has_stray_key: bool = False
@@ -78,7 +80,9 @@ class Wanted(Struct, frozen=True, kw_only=True):
 def plan(wanted: Wanted, found: Found, known: Known) -> list[Step]:
     """Every step that changes something; none: all is as wanted. Raises IdentityTakenError."""
     check_identity(wanted, found, known)
-    voids = known.has_stray_key or (wanted.replaces and _is_elsewhere(wanted, found, known))
+    is_lost = known.is_renewed and wanted.layout.renewed not in found.entries
+    is_moved = wanted.replaces and _is_elsewhere(wanted, found, known)
+    voids = known.has_stray_key or is_lost or is_moved
     if voids:
         known = replace(known, credentials=None, is_announced=False)
     files = [*_programs(wanted, found), *_files(wanted, found, known)]
@@ -238,6 +242,8 @@ def looked_at(layout: Layout) -> list[str]:
         layout.state,
         layout.launcher,
         layout.credentials,
+        layout.renewals,
+        layout.renewed,
         layout.settings,
         f"{layout.trust}/root.json",
         f"{layout.trust}/floors.json",

@@ -13,7 +13,7 @@ def removal(layout: Layout, found: Found, *, keeps_state: bool) -> list[RobotSte
     """Every step that changes something; none: nothing of ours is there.
 
     keeps_state: models, journal and telemetry not yet sent stay, and with them the account that owns
-    them. An account that enrolment did not make (``--account``) always stays.
+    them; no key does. An account that enrolment did not make (``--account``) always stays.
     """
     return list(_steps(layout, found, keeps_state=keeps_state))
 
@@ -28,6 +28,8 @@ def _steps(layout: Layout, found: Found, *, keeps_state: bool) -> Iterator[Robot
         if path in found.entries:
             yield RemoveTree(path=path)
     if keeps_state:
+        if layout.renewals in found.entries:
+            yield RemoveTree(path=layout.renewals)
         return
     owner = found.entries[layout.state].owner if layout.state in found.entries else ""
     if layout.state in found.entries:

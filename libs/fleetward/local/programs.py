@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
+from fleetward.contracts.accounts import Account
 from fleetward.contracts.ids import RobotId, robot_id
 from fleetward.contracts.registry import DEFAULT_BUCKET
 from fleetward.contracts.rows import Principal
@@ -150,6 +151,8 @@ class Programs:
             own["FLEETWARD_S3_BUCKET"] = DEFAULT_BUCKET
             own["FLEETWARD_ROOT"] = str(root_of(self._home))
             own["FLEETWARD_ONLINE_KEYS"] = str(online_keys_of(self._home))
+            own["FLEETWARD_ROBOT_SIGNER"] = str(self._identities.renewer_seed)
+            own["FLEETWARD_ROBOT_ACCOUNT"] = self._identities.accounts[Account.EDGE].public
         return own
 
     def _bridge(self, robot: Robot) -> Command:

@@ -6,13 +6,15 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from nats.aio.client import Client
 
 from fleetward.bus.connection import BusSettings, close, connect
 from fleetward.bus.provision import provision
+from fleetward.bus.waiting import cancelled
 from fleetward.client.anchors import current_anchor
 from fleetward.contracts.registry import DEFAULT_BUCKET
 from fleetward.contracts.rows import Principal
@@ -25,6 +27,7 @@ from fleetward.local.happenings import Report, SystemReady, SystemStopped, Syste
 from fleetward.local.home import Connection, Home
 from fleetward.local.programs import Programs, Settings, check_installed, nats_url
 from fleetward.local.readiness import Notified, Probed
+from fleetward.local.replaced_keys import keep_voiding, void_replaced
 from fleetward.local.storage_watch import StorageWatch
 from fleetward.local.supervised import Part, ProcessView, Supervised
 from fleetward.trust.anchors import write_anchor
@@ -45,7 +48,7 @@ class LocalSystem:
         self._addresses = home.addresses()
         self._identities = Identities(home.keys, home.credentials)
         self._started: list[list[Supervised]] = []
-        self._watching: asyncio.Task[None] | None = None
+        self._watching: list[asyncio.Task[None]] = []
 
     @property
     def nats_url(self) -> str:
@@ -75,8 +78,9 @@ class LocalSystem:
         self._issue_credentials()
         write_grey_bars(self.home.frames)
         await self._start_servers()
-        self._watching = asyncio.get_running_loop().create_task(self._storage_watch().run())
+        self._watch(self._storage_watch().run())
         await self._provision()
+        self._watch(self._keep_voiding())
         programs = Programs(self._settings, self.home, self._addresses, self._identities)
         await self._start_commands(programs.services())
         await self._pin_what_robots_trust()
@@ -97,8 +101,7 @@ class LocalSystem:
         running = sum(bool(process.pid) for process in self.processes())
         self._report(SystemStopping(home=self.home.path, processes=running))
         self.home.remove_connection()
-        if self._watching is not None:
-            self._watching.cancel()
+        await cancelled(self._watching)
         while self._started:
             await self._stop_last_group()
         object_store.remove_sockets(self._addresses.store_ports)
@@ -155,7 +158,15 @@ class LocalSystem:
         async with self._connected(Principal.PROVISIONER) as provisioner:
             await provision(provisioner)
         async with self._connected(Principal.ENROLLER) as enroller:
-            await enrol(enroller, self._settings.robots, self._identities.robot_public)
+            await void_replaced(enroller, self.nats_url, self.home.keys, self._identities)
+            await enrol(enroller, self._settings.robots, self._identities)
+
+    async def _keep_voiding(self) -> None:
+        async with self._connected(Principal.ENROLLER) as enroller:
+            await keep_voiding(enroller, self.nats_url, self.home.keys, self._identities)
+
+    def _watch(self, endless: Coroutine[Any, Any, None]) -> None:
+        self._watching.append(asyncio.get_running_loop().create_task(endless))
 
     async def _pin_what_robots_trust(self) -> None:
         """A robot that starts for the first time believes nothing older than what is newest now."""

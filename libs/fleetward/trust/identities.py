@@ -6,9 +6,9 @@ twice gives the same keys, so credentials handed out stay good.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from msgspec import Struct
@@ -16,15 +16,19 @@ from msgspec import Struct
 from fleetward.contracts.accounts import Account, account_of, residents
 from fleetward.contracts.errors import FleetwardError
 from fleetward.contracts.ids import RobotId, robot_id
+from fleetward.contracts.robot_keys import CREDENTIAL_DAYS, RobotKeysChanged
 from fleetward.contracts.rows import Principal
 from fleetward.trust import nats_jwt
 from fleetward.trust.accounts import Door, doors, exports
 from fleetward.trust.nats_jwt import Claims, KeyPair, UserScope
 from fleetward.trust.permissions import OWN_INBOX, permissions_of
 from fleetward.trust.private_files import make_private_dir, write_private
+from fleetward.trust.voided_keys import VoidedKeys
 
 SYSTEM = "system"
 """Who may tell the server about changed accounts; not a principal of the catalog."""
+RENEWER = "robot-renewer"
+"""The signing key of whoever renews robots' credentials: it can issue what a robot's can, and no more."""
 _SYSTEM_PUBLISH = ("$SYS.REQ.ACCOUNT.*.CLAIMS.UPDATE", "$SYS.REQ.ACCOUNT.*.CLAIMS.LOOKUP")
 
 
@@ -52,6 +56,7 @@ class Identities:
         self._keys_dir = keys_dir
         self._credentials_dir = credentials_dir
         self._now = now
+        self._voided = VoidedKeys(keys_dir)
         self._operator = self._key("operator", "operator")
         self._operator_signer = self._key("operator-signer", "operator")
         self.system = self._key("account-system", "account")
@@ -87,12 +92,17 @@ class Identities:
     def issue_robot(self, name: str) -> Path:
         """The credentials file of one robot; raises InvalidIdError for an unsafe name.
 
+        Written once, then kept: the robot renews what is in it by itself. It is made anew when its key
+        was taken away, or when it ended and so did what the robot may have put in its place.
         The server fills ``{{name()}}`` in without looking at it, so this check is what keeps a
         robot named ``*`` from owning the fleet.
         """
         checked = robot_id(name)
-        edge = self.accounts[Account.EDGE]
-        return self._issue(self.robot_path(checked), Principal.ROBOT.value, edge, checked)
+        path, edge = self.robot_path(checked), self.accounts[Account.EDGE]
+        if self.has_ended(checked):
+            self.forget_robot(checked)
+        ends = self._seconds() + int(timedelta(days=CREDENTIAL_DAYS).total_seconds())
+        return self._issue(path, Principal.ROBOT.value, edge, checked, ends)
 
     def issue_system(self) -> Path:
         """The credentials of whoever tells the server about changed accounts."""
@@ -111,14 +121,41 @@ class Identities:
         path = self.robot_path(name)
         return _public_in(path) if path.exists() else ""
 
+    def robot_key_ends(self, name: RobotId) -> datetime | None:
+        """When what ``issue_robot`` gives ends; None: never."""
+        ends = _claims_in(self.issue_robot(name)).get("exp")
+        return None if ends is None else datetime.fromtimestamp(ends, timezone.utc)
+
+    def has_ended(self, name: RobotId) -> bool:
+        """Whether the robot's credentials that lie here ended, and what it put in their place too."""
+        path = self.robot_path(name)
+        if not path.exists():
+            return False
+        claims = _claims_in(path)
+        ends = max(claims.get("exp", 0), self._voided.alive_until(claims["sub"]))
+        return bool(0 < ends <= self._seconds())
+
     def is_void(self, public: str) -> bool:
         """Whether this key was taken away."""
-        return public in self._revoked()
+        return public in self._voided.taken()
 
     def void(self, public: str) -> None:
         """Void a key for good; the server learns it by ``resolver.push_accounts``."""
-        revoked = {**self._revoked(), public: self._seconds()}
-        write_private(self._revoked_path, json.dumps(revoked).encode())
+        self._voided.take(public, self._seconds())
+
+    def follow(self, known: RobotKeysChanged) -> bool:
+        """Void the keys that a robot replaced; whether there is something to push, until ``told``."""
+        return self._voided.follow(known, self._seconds())
+
+    def told(self) -> None:
+        """``push_accounts`` told the server of all that is void."""
+        self._voided.told()
+
+    @property
+    def renewer_seed(self) -> Path:
+        """The file of RENEWER's key, for whoever renews robots' credentials."""
+        self._role_key(RENEWER)
+        return self._keys_dir / f"role-{RENEWER}.seed"
 
     def forget_robot(self, name: RobotId) -> None:
         """The robot's credentials lie here no more; the next to be issued have a key of their own."""
@@ -133,7 +170,7 @@ class Identities:
         expires_at: int | None = None,
     ) -> str:
         """A user's JWT under the signing key of ``role``; raises RevokedError, InvalidIdError."""
-        if user_public in self._revoked():
+        if user_public in self._voided.taken():
             raise RevokedError(
                 f"the key of {name} was revoked. Enrol it again with a key of its own."
             )
@@ -141,10 +178,17 @@ class Identities:
         claims = nats_jwt.user_claims(user_public, name, account.public, expires_at)
         return nats_jwt.signed(claims, self._role_key(role), self._seconds())
 
-    def _issue(self, path: Path, role: str, account: KeyPair, name: str | None = None) -> Path:
+    def _issue(
+        self,
+        path: Path,
+        role: str,
+        account: KeyPair,
+        name: str | None = None,
+        expires_at: int | None = None,
+    ) -> Path:
         if not _opens(path, account) or self.is_void(_public_in(path)):
             user = KeyPair.create("user")
-            token = self.user_token(user.public, name or role, role, account)
+            token = self.user_token(user.public, name or role, role, account, expires_at)
             write_private(path, nats_jwt.credentials(token, user))
         return path
 
@@ -163,10 +207,10 @@ class Identities:
         return nats_jwt.account_claims(
             self.accounts[account].public,
             account.value,
-            [self._scope(principal) for principal in residents(account)],
+            self._scopes(account),
             exports=[_export(door) for door in exports(account)],
             imports=[self._import(door, account) for door in doors(account)],
-            revocations=self._revoked(),
+            revocations=self._revoked(account),
             jetstream=account is Account.CORE,
         )
 
@@ -184,11 +228,17 @@ class Identities:
             "token": nats_jwt.signed(activation, exporter, self._seconds()),
         }
 
-    def _scope(self, principal: Principal) -> UserScope:
+    def _scopes(self, account: Account) -> list[UserScope]:
+        scopes = [self._scope(each, each.value) for each in residents(account)]
+        if account is Account.EDGE:
+            scopes.append(self._scope(Principal.ROBOT, RENEWER))
+        return scopes
+
+    def _scope(self, principal: Principal, role: str) -> UserScope:
         permissions = permissions_of(principal)
         return UserScope(
-            key=self._role_key(principal.value).public,
-            role=principal.value,
+            key=self._role_key(role).public,
+            role=role,
             publish=permissions.publish,
             subscribe=permissions.subscribe,
             payload_bytes=permissions.payload_bytes,
@@ -205,15 +255,9 @@ class Identities:
             write_private(path, KeyPair.create(kind).seed)
         return KeyPair(path.read_bytes().strip())
 
-    def _revoked(self) -> dict[str, int]:
-        if not self._revoked_path.exists():
-            return {}
-        revoked: dict[str, int] = json.loads(self._revoked_path.read_bytes())
-        return revoked
-
-    @property
-    def _revoked_path(self) -> Path:
-        return self._keys_dir / "revoked.json"
+    def _revoked(self, account: Account) -> dict[str, int]:
+        replaced = self._voided.replaced() if account is Account.EDGE else {}
+        return {**replaced, **self._voided.taken()}
 
     def _path_of(self, name: str) -> Path:
         return self._credentials_dir / f"{name}.creds"
@@ -226,13 +270,15 @@ def _opens(path: Path, account: KeyPair) -> bool:
     """Whether the credentials in ``path`` are of ``account``; its holder may have moved since."""
     if not path.exists():
         return False
-    claims = nats_jwt.claims_of(nats_jwt.token_in(path.read_text(encoding="ascii")))
-    return bool(claims["nats"].get("issuer_account") == account.public)
+    return bool(_claims_in(path)["nats"].get("issuer_account") == account.public)
 
 
 def _public_in(path: Path) -> str:
-    claims = nats_jwt.claims_of(nats_jwt.token_in(path.read_text(encoding="ascii")))
-    return str(claims["sub"])
+    return str(_claims_in(path)["sub"])
+
+
+def _claims_in(path: Path) -> Claims:
+    return nats_jwt.claims_of(nats_jwt.token_in(path.read_text(encoding="ascii")))
 
 
 def _export(door: Door) -> Claims:

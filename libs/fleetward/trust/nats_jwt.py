@@ -164,15 +164,20 @@ def token_in(credentials_text: str) -> str:
     return lines[1].strip()
 
 
+def key_of(seed: bytes) -> KeyPair:
+    """The key of a seed from elsewhere; raises MalformedTokenError."""
+    try:
+        return KeyPair(seed)
+    except nkeys.NkeysError as error:
+        raise MalformedTokenError("the credentials hold a seed that is none.") from error
+
+
 def key_in(credentials_text: str) -> KeyPair:
     """The key inside a ``.creds`` file; raises MalformedTokenError."""
     lines = iter(credentials_text.splitlines())
     for line in lines:
         if "BEGIN USER NKEY SEED" in line:
-            try:
-                return KeyPair(next(lines, "").strip().encode())
-            except nkeys.NkeysError as error:
-                raise MalformedTokenError("the credentials hold a seed that is none.") from error
+            return key_of(next(lines, "").strip().encode())
     raise MalformedTokenError("the credentials hold no seed.")
 
 

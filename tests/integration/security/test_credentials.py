@@ -6,20 +6,24 @@ import base64
 import json
 import time
 
+import nats
 import pytest
 
+from fleetward.bus.connection import inbox_prefix
 from fleetward.contracts.accounts import Account
 from fleetward.contracts.errors import InvalidIdError
-from fleetward.contracts.rows import Principal
 from fleetward.trust import nats_jwt
+from fleetward.trust.identities import RENEWER, SYSTEM
 from fleetward.trust.nats_jwt import Claims, KeyPair
 from testkit.servers import NatsSystem
 from tests.integration.security.intruder import (
+    intrude,
     intrude_with_token,
     must_not_enter,
 )
 
 HOUR_S = 3600
+ROBOT_SIGNERS = ("robot", RENEWER)
 
 
 def role_key(system: NatsSystem, role: str) -> KeyPair:
@@ -103,31 +107,63 @@ async def test_token_signed_by_its_own_user_is_refused(
     await must_not_enter(shared_nats_system, token, user.seed)
 
 
-async def test_robots_signing_key_does_not_open_the_services_account(
-    shared_nats_system: NatsSystem, user: KeyPair
+@pytest.mark.parametrize("role", ROBOT_SIGNERS)
+@pytest.mark.parametrize("account", [each for each in Account if each is not Account.EDGE])
+async def test_robots_signing_keys_open_no_other_account(
+    shared_nats_system: NatsSystem, user: KeyPair, role: str, account: Account
 ) -> None:
-    core = shared_nats_system.identities.accounts[Account.CORE].public
-    claims = nats_jwt.user_claims(user.public, "robot-a", core)
-    token = nats_jwt.signed(claims, role_key(shared_nats_system, "robot"), int(time.time()))
+    foreign = shared_nats_system.identities.accounts[account].public
+    claims = nats_jwt.user_claims(user.public, "robot-a", foreign)
+    token = nats_jwt.signed(claims, role_key(shared_nats_system, role), int(time.time()))
     await must_not_enter(shared_nats_system, token, user.seed)
 
 
-async def test_services_signing_key_does_not_open_the_robots_account(
+async def test_the_renewers_key_makes_a_robot_that_may_do_what_robots_may(
     shared_nats_system: NatsSystem, user: KeyPair
 ) -> None:
     claims = robot_claims(shared_nats_system, user)
-    key = role_key(shared_nats_system, Principal.COORDINATOR.value)
-    await must_not_enter(
-        shared_nats_system, nats_jwt.signed(claims, key, int(time.time())), user.seed
+    token = nats_jwt.signed(claims, role_key(shared_nats_system, RENEWER), int(time.time()))
+    robot = await intrude_with_token(shared_nats_system, token, user.seed, "robot-a")
+    stored = await robot.client.jetstream().publish("robot.telemetry.v1.robot-a", b"mine")
+    assert stored.stream == "TELEMETRY"
+    await robot.must_not_publish("robot.telemetry.v1.robot-b")
+    await robot.must_not_publish("robot.enrolled.v1.robot-a")
+    await robot.must_not_publish("robot.keys_changed.v1.robot-a")
+    await robot.must_not_publish("$SYS.REQ.ACCOUNT.X.CLAIMS.UPDATE")
+    await robot.must_not_subscribe(">")
+    await robot.client.close()
+
+
+async def test_the_renewers_key_signs_no_account(nats_system: NatsSystem) -> None:
+    """Even one that is pushed by whoever may push: accounts are believed under the operator's key alone."""
+    user, thief = KeyPair.create("user"), KeyPair.create("account")
+    edge = nats_system.identities.accounts[Account.EDGE].public
+    claims = nats_jwt.account_claims(edge, "EDGE", [])
+    claims["nats"]["signing_keys"] = [thief.public]
+    forged = nats_jwt.signed(claims, role_key(nats_system, RENEWER), int(time.time()) + HOUR_S)
+    honest = await intrude(nats_system, "robot-b")
+    system = await nats.connect(
+        nats_system.url,
+        user_credentials=str(nats_system.identities.issue_system()),
+        inbox_prefix=inbox_prefix(SYSTEM),
     )
+    update = f"$SYS.REQ.ACCOUNT.{edge}.CLAIMS.UPDATE"
+    await system.request(update, forged.encode(), timeout=5)
+    await system.close()
+    token = nats_jwt.signed(robot_claims(nats_system, user), thief, int(time.time()))
+    await must_not_enter(nats_system, token, user.seed)
+    assert not honest.closed.is_set()
+    await (await intrude(nats_system, "robot-b")).client.close()
+    await honest.client.close()
 
 
+@pytest.mark.parametrize("role", ROBOT_SIGNERS)
 async def test_scoped_token_with_permissions_of_its_own_is_refused(
-    shared_nats_system: NatsSystem, user: KeyPair
+    shared_nats_system: NatsSystem, user: KeyPair, role: str
 ) -> None:
     claims = robot_claims(shared_nats_system, user)
     claims["nats"] |= {"pub": {"allow": [">"]}, "sub": {"allow": [">"]}, "subs": -1, "payload": -1}
-    token = nats_jwt.signed(claims, role_key(shared_nats_system, "robot"), int(time.time()))
+    token = nats_jwt.signed(claims, role_key(shared_nats_system, role), int(time.time()))
     await must_not_enter(shared_nats_system, token, user.seed)
 
 

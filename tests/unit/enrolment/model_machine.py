@@ -88,7 +88,11 @@ class Machine:
                 self.known = replace(self.known, credentials=held, is_announced=False)
             case VoidKey():
                 self.known = replace(
-                    self.known, credentials=None, is_announced=False, has_stray_key=False
+                    self.known,
+                    credentials=None,
+                    is_renewed=False,
+                    is_announced=False,
+                    has_stray_key=False,
                 )
             case Announce(labels=labels):
                 self.known = replace(self.known, labels=labels, is_announced=True)
@@ -129,6 +133,12 @@ class Machine:
                 self.known = replace(self.known, was_heard=True)
             case _:
                 raise AssertionError(f"the model machine cannot {step}")
+
+    def renew(self) -> None:
+        """Its bridge puts other credentials in the place of the first."""
+        self._put(LAYOUT.renewals, Entry(kind="directory", mode="700", owner=ACCOUNT))
+        self._put(LAYOUT.renewed, Entry(kind="file", mode="600", owner=ACCOUNT))
+        self.known = replace(self.known, is_renewed=True)
 
     def read_at_start(self) -> dict[str, Entry]:
         """What a bridge would read that is started now."""

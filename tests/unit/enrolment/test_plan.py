@@ -217,6 +217,42 @@ def test_credentials_issued_beforehand_are_the_ones_that_go_to_the_robot() -> No
     assert (put.content, put.mode, put.owner) == (b"issued before", "600", "fleetward")
 
 
+def test_a_robot_that_renewed_its_credentials_is_as_wanted() -> None:
+    machine = enrolled()
+    machine.renew()
+    assert steps(machine) == []
+
+
+def test_a_robot_that_lost_what_it_renewed_is_given_another_key() -> None:
+    machine = enrolled()
+    machine.renew()
+    machine.do([RemoveTree(path=LAYOUT.renewals)])
+
+    again = steps(machine)
+
+    assert [type(step) for step in again[:3]] == [VoidKey, IssueCredentials, Announce]
+    assert RestartUnit(unit=UNIT, running=True) in again
+    assert steps(machine.do(again)) == []
+
+
+def test_credentials_that_ended_are_made_anew_on_the_machine_that_has_them() -> None:
+    machine = enrolled()
+    machine.known = replace(machine.known, credentials=None, has_stray_key=True)
+
+    again = steps(machine)
+
+    assert [type(step) for step in again[:3]] == [VoidKey, IssueCredentials, Announce]
+    assert steps(machine.do(again)) == []
+
+
+def test_no_key_stays_on_a_machine_whose_state_is_kept() -> None:
+    machine = enrolled()
+    machine.renew()
+    machine.do(removal(LAYOUT, machine.found, keeps_state=True))
+
+    assert set(machine.found.entries) == {LAYOUT.state}
+
+
 def test_a_removal_leaves_what_was_there_before_and_is_then_empty() -> None:
     machine = enrolled()
     machine.do(removal(LAYOUT, machine.found, keeps_state=False))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import stat
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from fleetward.contracts.accounts import Account
 from fleetward.contracts.errors import FleetwardError, InvalidIdError
+from fleetward.contracts.ids import RobotId
+from fleetward.contracts.robot_keys import CREDENTIAL_DAYS, RobotKey, RobotKeysChanged
 from fleetward.contracts.rows import Principal
 from fleetward.trust import nats_jwt
 from fleetward.trust.identities import Identities, RevokedError
@@ -138,3 +142,100 @@ def test_credentials_of_an_account_that_was_left_are_made_anew(
 def test_text_that_is_no_token_is_refused(text: str) -> None:
     with pytest.raises(MalformedTokenError):
         nats_jwt.claims_of(text)
+
+
+def in_days(days: float) -> datetime:
+    return datetime.fromtimestamp(NOW_S, timezone.utc) + timedelta(days=days)
+
+
+def replaced_by(enrolled_key: str, key: str, ends_at: datetime) -> RobotKeysChanged:
+    """What the bus says of a robot that renewed once."""
+    at = in_days(-1)
+    return RobotKeysChanged(
+        robot_id=RobotId("robot-a"),
+        enrolled_key=enrolled_key,
+        keys=(
+            RobotKey(public_key=enrolled_key, issued_at=at, retired_at=at),
+            RobotKey(public_key=key, issued_at=at, expires_at=ends_at),
+        ),
+        current=key,
+        changed_at=at,
+    )
+
+
+def test_credentials_of_a_robot_end_and_those_of_a_service_do_not(identities: Identities) -> None:
+    assert identities.robot_key_ends(RobotId("robot-a")) == in_days(CREDENTIAL_DAYS)
+    assert "exp" not in claims_of(token_in(identities.issue(Principal.REGISTRY).read_text()))
+
+
+def test_what_a_robot_replaced_is_void_among_robots_and_nowhere_else(
+    identities: Identities,
+) -> None:
+    """Whoever says what robots replaced could otherwise name a service's key."""
+    robot, service = identities.issue_robot("robot-a"), identities.issue(Principal.COORDINATOR)
+    for file in (robot, service):
+        assert identities.follow(replaced_by(user_of(file), "UNEW", in_days(90)))
+    assert set(account_claims(identities, Account.EDGE)["revocations"]) == {
+        user_of(robot),
+        user_of(service),
+    }
+    assert account_claims(identities, Account.CORE)["revocations"] == {}
+    assert not identities.is_void(user_of(robot)), "the robot is as it should be"
+    assert identities.issue_robot("robot-a") == robot
+
+
+def test_the_server_is_told_of_replaced_keys_until_it_was(identities: Identities) -> None:
+    user = user_of(identities.issue_robot("robot-a"))
+    known = replaced_by(user, "UNEW", in_days(90))
+    assert [identities.follow(known), identities.follow(known)] == [True, True]
+    identities.told()
+    assert not identities.follow(known)
+    assert identities.follow(replaced_by("UOTHER", "UNEXT", in_days(90)))
+
+
+def test_keys_that_a_person_voided_and_keys_that_never_changed_are_not_followed(
+    identities: Identities,
+) -> None:
+    known = replaced_by("UOLD", "UNEW", in_days(90))
+    assert not identities.follow(replace(known, closed_at=in_days(0)))
+    assert not identities.follow(replace(known, current="UOLD"))
+    assert account_claims(identities, Account.EDGE)["revocations"] == {}
+
+
+def test_credentials_are_made_anew_when_they_ended_and_so_did_what_replaced_them(
+    tmp_path: Path,
+) -> None:
+    now_s = [float(NOW_S)]
+    identities = Identities(tmp_path / "keys", tmp_path / "credentials", now=lambda: now_s[0])
+    first = user_of(identities.issue_robot("robot-a"))
+    identities.follow(replaced_by(first, "UNEW", in_days(2 * CREDENTIAL_DAYS)))
+    now_s[0] += CREDENTIAL_DAYS * 86_400 + 1
+    assert user_of(identities.issue_robot("robot-a")) == first, "the robot lives by another"
+    now_s[0] += CREDENTIAL_DAYS * 86_400
+    assert identities.has_ended(RobotId("robot-a"))
+    assert user_of(identities.issue_robot("robot-a")) != first
+    assert account_claims(identities, Account.EDGE)["revocations"] == {first: NOW_S}
+
+
+def test_a_replaced_key_is_named_to_the_server_no_longer_than_its_credentials_last(
+    tmp_path: Path,
+) -> None:
+    now_s = [float(NOW_S)]
+    identities = Identities(tmp_path / "keys", tmp_path / "credentials", now=lambda: now_s[0])
+    known = replaced_by("UOLD", "UNEW", in_days(90))
+    ends = replace(known.keys[0], expires_at=in_days(10))
+    identities.follow(replace(known, keys=(ends, known.keys[1])))
+    now_s[0] += 11 * 86_400
+    identities.follow(replaced_by("UNEVER", "UNEXT", in_days(90)))
+    assert set(account_claims(identities, Account.EDGE)["revocations"]) == {"UNEVER"}
+
+
+def test_the_renewers_key_is_another_than_the_one_that_enrols_with_the_same_scope(
+    identities: Identities,
+) -> None:
+    keys = account_claims(identities, Account.EDGE)["signing_keys"]
+    scopes = {scope["role"]: scope for scope in keys}
+    assert set(scopes) == {"robot", "robot-renewer"}
+    assert scopes["robot"]["key"] != scopes["robot-renewer"]["key"]
+    assert scopes["robot"]["template"] == scopes["robot-renewer"]["template"]
+    assert KeyPair(identities.renewer_seed.read_bytes()).public == scopes["robot-renewer"]["key"]

@@ -11,7 +11,8 @@ from fleetward.contracts.codec import encode
 from fleetward.contracts.ids import BootId, ModelRef, RobotId, RolloutId, model_name, version
 from fleetward.contracts.receipts import SwapReceipt, SwapReceiptSigned
 from fleetward.trust.nats_jwt import KeyPair, MalformedTokenError, credentials, key_in
-from fleetward.trust.receipts import _PREFIX, receipt_in, signed_receipt
+from fleetward.trust.nkey_signatures import message
+from fleetward.trust.receipts import receipt_in, signed_receipt
 from fleetward.trust.signing import SignatureError
 from testkit.telemetry import digest_of
 
@@ -69,7 +70,7 @@ def test_no_key_and_a_wrong_key_check_nothing(known: str) -> None:
 def test_no_challenge_of_a_server_can_be_a_receipt() -> None:
     """Clients sign a challenge as UTF-8 text."""
     with pytest.raises(UnicodeDecodeError):
-        _PREFIX.decode()
+        message("swap-receipt", b"").decode()
 
 
 def test_the_key_of_credentials_is_found_and_a_file_without_one_is_named() -> None:

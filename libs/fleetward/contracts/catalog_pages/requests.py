@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
+from fleetward.contracts.catalog_pages import robot_requests
 from fleetward.contracts.comparison import CompareVersions, VersionsCompared
 from fleetward.contracts.decisions import ExplainRollout, RolloutExplained
-from fleetward.contracts.engines import (
-    EngineKept,
-    EnginesFound,
-    FindEngine,
-    GrantEngine,
-    KeepEngine,
-)
 from fleetward.contracts.judgements import (
     ApproveModel,
     AttachReport,
@@ -31,18 +25,12 @@ from fleetward.contracts.judgements import (
 )
 from fleetward.contracts.quotes import QuoteUpdate, UpdateQuoted
 from fleetward.contracts.recordings import (
-    GrantUpload,
-    KeepRecording,
     LinkRecording,
-    RecordingKept,
     RecordingLinked,
-    UploadGranted,
 )
 from fleetward.contracts.registry import (
     AliasMoved,
     ChunksListed,
-    FetchGranted,
-    GrantFetch,
     ListChunks,
     ModelRegistered,
     MoveAlias,
@@ -52,18 +40,16 @@ from fleetward.contracts.repairs import CheckPacks, PacksChecked, PacksRepaired,
 from fleetward.contracts.rollout_plans import PlanRollout, RolloutPlanned
 from fleetward.contracts.rows import PEOPLE, Principal, RequestRow
 from fleetward.contracts.segments import (
-    GrantSegment,
-    KeepSegment,
     LinkSegment,
-    SegmentKept,
     SegmentLinked,
 )
 from fleetward.contracts.telemetry import QueryTelemetry, TelemetryQueried
-from fleetward.contracts.trust import PublishRoot, RefreshTrust, RootPublished, TrustRefreshed
+from fleetward.contracts.trust import PublishRoot, RootPublished
 
 _P = Principal
 
 REQUESTS: tuple[RequestRow, ...] = (
+    *robot_requests.REQUESTS,
     RequestRow(
         request=ExplainRollout,
         reply=RolloutExplained,
@@ -184,13 +170,6 @@ REQUESTS: tuple[RequestRow, ...] = (
         timeout_s=60.0,
     ),
     RequestRow(
-        request=RefreshTrust,
-        reply=TrustRefreshed,
-        subject="robot.refresh_trust.v1.{robot_id}",
-        responder=_P.REGISTRY,
-        callers=(_P.ROBOT,),
-    ),
-    RequestRow(
         request=QuoteUpdate,
         reply=UpdateQuoted,
         subject="model.quote_update.v1",
@@ -207,28 +186,6 @@ REQUESTS: tuple[RequestRow, ...] = (
         timeout_s=30.0,
     ),
     RequestRow(
-        request=GrantFetch,
-        reply=FetchGranted,
-        subject="robot.grant_fetch.v1.{robot_id}",
-        responder=_P.REGISTRY,
-        callers=(_P.ROBOT,),
-    ),
-    RequestRow(
-        request=GrantUpload,
-        reply=UploadGranted,
-        subject="robot.grant_upload.v1.{robot_id}",
-        responder=_P.REGISTRY,
-        callers=(_P.ROBOT,),
-    ),
-    RequestRow(
-        request=KeepRecording,
-        reply=RecordingKept,
-        subject="robot.keep_recording.v1.{robot_id}",
-        responder=_P.REGISTRY,
-        callers=(_P.ROBOT,),
-        timeout_s=60.0,
-    ),
-    RequestRow(
         request=LinkRecording,
         reply=RecordingLinked,
         subject="recording.link.v1",
@@ -236,48 +193,11 @@ REQUESTS: tuple[RequestRow, ...] = (
         callers=PEOPLE,
     ),
     RequestRow(
-        request=GrantSegment,
-        reply=UploadGranted,
-        subject="robot.grant_segment.v1.{robot_id}",
-        responder=_P.REGISTRY,
-        callers=(_P.ROBOT,),
-    ),
-    RequestRow(
-        request=KeepSegment,
-        reply=SegmentKept,
-        subject="robot.keep_segment.v1.{robot_id}",
-        responder=_P.REGISTRY,
-        callers=(_P.ROBOT,),
-        timeout_s=60.0,
-    ),
-    RequestRow(
         request=LinkSegment,
         reply=SegmentLinked,
         subject="segment.link.v1",
         responder=_P.REGISTRY,
         callers=PEOPLE,
-    ),
-    RequestRow(
-        request=GrantEngine,
-        reply=UploadGranted,
-        subject="robot.grant_engine.v1.{robot_id}",
-        responder=_P.REGISTRY,
-        callers=(_P.ROBOT,),
-    ),
-    RequestRow(
-        request=KeepEngine,
-        reply=EngineKept,
-        subject="robot.keep_engine.v1.{robot_id}",
-        responder=_P.REGISTRY,
-        callers=(_P.ROBOT,),
-        timeout_s=60.0,
-    ),
-    RequestRow(
-        request=FindEngine,
-        reply=EnginesFound,
-        subject="robot.find_engine.v1.{robot_id}",
-        responder=_P.REGISTRY,
-        callers=(_P.ROBOT,),
     ),
     RequestRow(
         request=QueryTelemetry,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fleetward.contracts.receipts import SwapReceiptSigned
 from fleetward.contracts.recordings import RecordingsRefused
+from fleetward.contracts.robot_keys import RobotKeysChanged
 from fleetward.contracts.robots import (
     CHECK_IN_S,
     ActivationFailed,
@@ -29,6 +30,16 @@ EVENTS: tuple[EventRow, ...] = (
         size_limit_bytes=16 * 1024,
         readers=(_P.REGISTRY, _P.COORDINATOR, _P.ALERTING, _P.ENROLLER, *PEOPLE),
         listeners=(_P.ALERTING, *PEOPLE),
+    ),
+    EventRow(
+        event=RobotKeysChanged,
+        subject="robot.keys_changed.v1.{robot_id}",
+        producers=(_P.REGISTRY, _P.ENROLLER),
+        stream=_S.ROBOTS,
+        rate="two per robot and renewal of its credentials",
+        size_limit_bytes=16 * 1024,
+        readers=(_P.REGISTRY, _P.ENROLLER, *PEOPLE),
+        listeners=(_P.ENROLLER,),
     ),
     EventRow(
         event=RobotCheckedIn,

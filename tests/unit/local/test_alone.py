@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetward.enrolment.alone import alone_at
+from fleetward.local.alone import alone_at
 
 
 async def test_nobody_else_gets_in_until_the_block_has_ended(tmp_path: Path) -> None:
