@@ -21,6 +21,7 @@ from edge_bridge.converging.targets import TargetWatch
 from edge_bridge.converging.together import Together
 from edge_bridge.converging.trust import Trust
 from edge_bridge.converging.withdrawals import WithdrawnDigests
+from edge_bridge.credentials.renewing import renewing
 from edge_bridge.disturbance.work import Work
 from edge_bridge.facts import Facts
 from edge_bridge.fetching.web import Web
@@ -179,27 +180,25 @@ class Bridge:
         self.black_box.open()
         self._settings = self._logbook.open()
         self._build_uplink()
-        self._trust = Trust(
-            self._settings.robot_id,
-            self._settings.trust_dir,
-            self._settings.state_dir / "trust" / "kept",
-            self._registry.refresh_trust,
-        )
+        settings, ask = self._settings, self._registry.refresh_trust
+        kept = settings.state_dir / "trust" / "kept"
+        self._trust = Trust(settings.robot_id, settings.trust_dir, kept, ask)
+        self._renewing = renewing(settings, self._link, self._trust.hub_now)
         self._build_serving()
         self._targets = TargetWatch(
-            self._settings.robot_id,
+            settings.robot_id,
             self._link,
             self._trust,
-            poll_s=self._settings.poll_s,
-            look_spacing_s=self._settings.look_spacing_s,
-            look_patience_s=self._settings.look_patience_s,
+            poll_s=settings.poll_s,
+            look_spacing_s=settings.look_spacing_s,
+            look_patience_s=settings.look_patience_s,
             withdrawn=self._withdrawn,
             on_withdrawn=self._pipelines.withdrawn,
             on_offered=self._pipelines.offer,
             on_distrusted=self._pipelines.distrust,
         )
         self._measuring: Measuring = Measuring(
-            self._settings,
+            settings,
             self._recorder,
             self._spool,
             self._sender,
@@ -217,7 +216,7 @@ class Bridge:
         settings = self._settings
         self._journal = Journal(settings.state_dir / "journal.db")
         self._spool = Spool(settings.state_dir / "spool.db", settings.store.spool_bytes)
-        self._link = Link(settings.bus, settings.link_silence_s)
+        self._link = Link(settings.bus, settings.state_dir / "credentials", settings.link_silence_s)
         self._registry = Registry(settings.robot_id, self._link)
         self._reporter = Reporter(
             self._journal, self._link, settings.uplink, self._onlookers.reported
@@ -252,6 +251,7 @@ class Bridge:
             pipelines=self._pipelines,
             store=self._store,
             trust=self._trust,
+            renewing=self._renewing,
             facts=self._facts,
             records=self.black_box.records,
         )
@@ -264,7 +264,7 @@ class Bridge:
             launched=self._launched,
             link=self._link,
             needs=Needs(),
-            receipts=Receipts(settings.credentials, self.boot_id, Surroundings(settings.host_root)),
+            receipts=Receipts(self._link.keyring, self.boot_id, Surroundings(settings.host_root)),
             registry=self._registry,
             reporter=self._reporter,
             store=self._store,
@@ -278,12 +278,12 @@ class Bridge:
 
     def _parts(self) -> dict[str, Coroutine[Any, Any, None]]:
         return {
-            "link": self._link.open(),
-            "link-watch": self._link.watch(),
+            **self._link.parts(),
             "watermarks": self._sender.hear_watermarks(self._settings.robot_id, self.boot_id),
             **self._pipelines.parts(),
             "targets": self._targets.run(),
             "trust": self._trust.run(),
+            "credentials": self._renewing.run(),
             "reporter": self._reporter.run(),
             "check-ins": self._check_ins.run(),
             "sender": self._sender.run(),

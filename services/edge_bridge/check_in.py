@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from msgspec import Struct
 
 from edge_bridge.converging.trust import Trust
+from edge_bridge.credentials.renewing import Renewing
 from edge_bridge.facts import Facts
 from edge_bridge.pipelines import Pipelines
 from edge_bridge.store import ModelStore
@@ -18,6 +19,9 @@ MODES = (TargetMode.STAGE, TargetMode.SHADOW)
 """What this bridge can do with a model beside serving it."""
 
 
+MAX_TROUBLE_CHARACTERS = 512
+
+
 class Speaker(Struct, frozen=True, kw_only=True):
     """Everything that a check-in tells of."""
 
@@ -26,6 +30,7 @@ class Speaker(Struct, frozen=True, kw_only=True):
     pipelines: Pipelines
     store: ModelStore
     trust: Trust
+    renewing: Renewing
     facts: Facts
     records: bool
 
@@ -57,5 +62,6 @@ class Speaker(Struct, frozen=True, kw_only=True):
             facts={**self.facts.told()},
             records=self.records,
             trust_version=self.trust.version,
+            credential_trouble=self.renewing.trouble[:MAX_TROUBLE_CHARACTERS],
             checked_in_at=datetime.fromtimestamp(time.time(), timezone.utc),
         )

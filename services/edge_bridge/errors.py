@@ -24,6 +24,10 @@ class WrongChunkError(BridgeError):
     """Bytes arrived that are not the chunk which the signed manifest names: take them elsewhere."""
 
 
+class CredentialRefusedError(BridgeError):
+    """The hub does not let the robot in with credentials that it issued; those before still hold."""
+
+
 class DiskFailedError(TransientError):
     """The disk refused to read or write, though it is not full: try again, and serve meanwhile."""
 

@@ -5,17 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
 
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from edge_bridge.credentials.badge import RobotBadge
+from edge_bridge.credentials.crossing import (
+    LINGER_S,
+    Prove,
+    connected_unless_refused,
+    leave,
+    proved,
+)
+from edge_bridge.credentials.held import Credential
+from edge_bridge.credentials.keyring import Keyring
 from fleetward.bus.connection import BusSettings, abandon, close, connect
 from fleetward.bus.errors import BusError
 from fleetward.bus.logs import log
-from fleetward.bus.waiting import cancelled
+from fleetward.bus.waiting import cancelled, happens
 from fleetward.contracts.catalog import row_of
 from fleetward.contracts.event import Event
 
@@ -23,6 +35,8 @@ ROUND_TRIP_TIMEOUT_S = 5.0
 SILENCE_S = 12.0
 LATEST_ANSWER_S = 120
 """Longer than any connection may be silent."""
+CLOSED_WAIT_S = 1.0
+"""Between a connection that the server closed for good and the next."""
 _LOOK_S = 1.0
 _logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -33,17 +47,27 @@ class ReconnectedError(BusError):
 
 
 class Link:
-    """One connection that is opened in the background and comes back by itself.
+    """One connection that is opened in the background and comes back by itself, and by other credentials.
 
-    silence_s: after so long without a sign of the hub, which is asked for one all the time, a connection is
+    renewed: the directory of what took the place of ``settings.credentials``. silence_s: after so long without a sign of the hub, which is asked for one all the time, a connection is
     dead, whatever the kernel says: the robot's address changed, or its radio went out of reach.
     """
 
-    def __init__(self, settings: BusSettings, silence_s: float = SILENCE_S) -> None:
+    def __init__(
+        self,
+        settings: BusSettings,
+        renewed: Path,
+        silence_s: float = SILENCE_S,
+        linger_s: float = LINGER_S,
+    ) -> None:
         self._settings = settings
         self._silence_s = silence_s
+        self._linger_s = linger_s
+        self.keyring = Keyring(settings.credentials, renewed)
         self._connection: Client | None = None
-        self._opened = asyncio.Event()
+        self._leaving: Client | None = None
+        self._listeners: list[tuple[str, Callable[[Msg], Awaitable[None]]]] = []
+        self._lost = asyncio.Event()
         self._up = asyncio.Event()
         self._anew = asyncio.Event()
         """Set, and replaced, when this connection was replaced."""
@@ -58,29 +82,68 @@ class Link:
         """Whether the hub can be reached, as far as anybody knows."""
         return self._connection is not None and self._connection.is_connected
 
+    def parts(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """What runs beside the rest of the bridge, by name."""
+        return {"link": self.keep(), "link-watch": self.watch()}
+
+    async def keep(self) -> None:
+        """Be connected for ever, anew whenever the server closed for good."""
+        while True:
+            await self.open()
+            while self._connection is None or not self._connection.is_closed:
+                await happens(self._lost, _LOOK_S)
+                self._lost.clear()
+            await asyncio.sleep(CLOSED_WAIT_S)
+
     async def open(self) -> None:
         """Connect, however long that takes."""
-        self._connection = await connect(self._settings, on_reconnected=self._came_back)
-        self._opened.set()
-        self._tell()
+        badge = RobotBadge(self.keyring)
+        connection = self._connection = await self._connected_with(badge)
+        badge.let_in()
+        with suppress(nats.errors.Error):  # closed again already: ``keep`` sees it
+            await self._subscribe_all(connection)
+        self._is_new()
 
     async def connected(self) -> Client:
         """The connection, once the hub can be reached."""
-        await self._opened.wait()
-        assert self._connection is not None
-        while not self._connection.is_connected:
+        while self._connection is None or not self._connection.is_connected:
             self._up.clear()
             await self._up.wait()
         return self._connection
 
     async def listen(self, example: Event, on_message: Callable[[bytes], None]) -> None:
-        """Hear the core subject that ``example`` would be published on, across reconnects."""
+        """Hear the core subject that ``example`` would be published on, whatever becomes of connections."""
         connection = await self.connected()
 
         async def received(message: Msg) -> None:
             on_message(message.data)
 
-        await connection.subscribe(row_of(type(example)).subject_of(example), cb=received)
+        subject = row_of(type(example)).subject_of(example)
+        self._listeners.append((subject, received))
+        await connection.subscribe(subject, cb=received)
+
+    async def move(self, credential: Credential, prove: Prove) -> None:
+        """Be at the hub with ``credential``, and only then no longer with what was shown before.
+
+        Nothing is cut off: whoever waits for an answer gets it. Raises CredentialRefusedError when the
+        server does not let it in, TransientError; what was there before then goes on.
+        """
+
+        async def subscribed(connection: Client) -> None:
+            await self._subscribe_all(connection)
+            await prove(connection)
+
+        badge = RobotBadge(self.keyring, credential)
+        connecting = self._connected_with(badge)
+        connection = await connected_unless_refused(connecting, badge.was_refused)
+        await proved(connection, subscribed)
+        self._leaving, self._connection = self._connection, connection
+        badge.open_to_all()
+        badge.let_in()
+        self._up.set()
+        if self._leaving is not None:
+            await leave(self._leaving, self._linger_s)
+            self._leaving = None
 
     async def while_connected(self, work: Awaitable[_Result]) -> _Result:
         """What ``work`` returns or raises, which waits for an answer of the hub.
@@ -135,13 +198,34 @@ class Link:
 
     async def close(self, timeout_s: float) -> None:
         """Flush what is pending for at most ``timeout_s`` and close."""
-        if self._connection is not None:
-            await close(self._connection, drain_timeout_s=timeout_s)
+        for connection in (self._leaving, self._connection):
+            if connection is not None:
+                await close(connection, drain_timeout_s=timeout_s)
         if self._asking is not None:
             self._asking.cancel()
 
-    async def _came_back(self) -> None:
-        self.reconnects += 1
+    async def _connected_with(self, badge: RobotBadge) -> Client:
+        async def came_back() -> None:
+            badge.let_in()
+            if self._connection is connection:
+                self.reconnects += 1
+                self._is_new()
+
+        async def closed() -> None:
+            if self._connection is connection:
+                self._lost.set()
+
+        connection = await connect(
+            self._settings, badge=badge, on_reconnected=came_back, on_closed=closed
+        )
+        return connection
+
+    async def _subscribe_all(self, connection: Client) -> None:
+        for subject, received in self._listeners:
+            await connection.subscribe(subject, cb=received)
+
+    def _is_new(self) -> None:
+        """What was asked before is answered no more."""
         if self._asking is not None:
             self._asking.cancel()  # the connection that it asked by is gone
         self._anew.set()

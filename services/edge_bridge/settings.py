@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from edge_bridge.backends.choice import CHOICES
 from edge_bridge.backends.engine_variables import engines_from
 from edge_bridge.converging.health import HealthBounds
+from edge_bridge.credentials.limits import RenewalLimits
 from edge_bridge.disturbance.limits import DisturbanceLimits
 from edge_bridge.fetching.limits import FetchLimits
 from edge_bridge.foxglove.address import FoxgloveAddress, foxglove_address
@@ -110,6 +111,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     recorder: RecorderLimits = RecorderLimits()
     continuous: ContinuousLimits = ContinuousLimits()
     logs: LogSettings = LogSettings()
+    renewal: RenewalLimits = RenewalLimits()
     pipelines: dict[ModelName, Settings] = {}
     """The models that have a pipeline of their own beside the robot's, and what is said of each: its
     slots, health, disturbance and frames. The rest a robot has once."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import nats
 from msgspec import Struct
@@ -17,10 +19,24 @@ from fleetward.bus.logs import log
 
 _logger = logging.getLogger(__name__)
 
+_REFUSED = "authorization violation"
 EXIT_CONNECTION_CLOSED = 70
 """Exit status of a process whose credentials were refused for good (EX_SOFTWARE)."""
 
 Callback = Callable[[], Awaitable[None]]
+
+
+class Badge(Protocol):
+    """What a connection shows the server, for whoever changes it while connected; asked at every attempt."""
+
+    def sign(self, challenge: bytes) -> bytes:
+        """The server's challenge under the key of what ``token`` gives next; raises OSError."""
+
+    def token(self) -> str:
+        """A user's JWT."""
+
+    async def refused(self) -> None:
+        """The server did not let this in. It is tried again when this returns."""
 
 
 class BusSettings(Struct, frozen=True, kw_only=True):
@@ -41,11 +57,11 @@ def inbox_prefix(name: str) -> str:
     return f"_INBOX_{name}"
 
 
-def connection_options(settings: BusSettings) -> dict[str, Any]:
+def connection_options(settings: BusSettings, badge: Badge | None = None) -> dict[str, Any]:
     """The guards every client connects with, as nats-py's own keyword arguments."""
     return {
         "servers": [settings.url],
-        "user_credentials": str(settings.credentials),
+        **_shown(settings, badge),
         "inbox_prefix": inbox_prefix(settings.name),
         "name": settings.name,
         "allow_reconnect": True,
@@ -58,21 +74,34 @@ def connection_options(settings: BusSettings) -> dict[str, Any]:
     }
 
 
+def _shown(settings: BusSettings, badge: Badge | None) -> dict[str, Any]:
+    if badge is None:
+        return {"user_credentials": str(settings.credentials)}
+    return {
+        "user_jwt_cb": lambda: bytearray(badge.token().encode("ascii")),
+        "signature_cb": lambda nonce: base64.b64encode(badge.sign(nonce.encode())),
+    }
+
+
 async def connect(
     settings: BusSettings,
     *,
+    badge: Badge | None = None,
     on_closed: Callback | None = None,
     on_reconnected: Callback | None = None,
 ) -> Client:
     """Connect, waiting for the server for as long as it takes; reconnect for ever after.
 
     ``on_closed`` runs when the server refuses these credentials for good (expired, revoked);
-    by default the process exits so that its supervisor starts it afresh.
+    by default the process exits so that its supervisor starts it afresh. ``badge`` is shown in the place
+    of ``settings.credentials``.
     """
     closed = on_closed or exit_process
 
     async def error(problem: Exception) -> None:
         log(_logger, "bus.error", level=logging.WARNING, name=settings.name, error=repr(problem))
+        if badge is not None and _REFUSED in str(problem).lower():
+            await badge.refused()
 
     async def reconnected() -> None:
         log(_logger, "bus.reconnected", name=settings.name)
@@ -84,12 +113,18 @@ async def connect(
             await closed()
 
     connection = Client()
-    await connection.connect(
-        **connection_options(settings),
-        error_cb=error,
-        closed_cb=closed_by_server,
-        reconnected_cb=reconnected,
-    )
+    try:
+        await connection.connect(
+            **connection_options(settings, badge),
+            error_cb=error,
+            closed_cb=closed_by_server,
+            reconnected_cb=reconnected,
+        )
+    except BaseException:  # whoever gave up waiting leaves no half-open connection behind
+        connection.fleetward_closing = True  # type: ignore[attr-defined]  # read by closed_by_server
+        with suppress(nats.errors.Error, OSError):
+            await connection.close()
+        raise
     watch_reader(connection, settings.reader_check_s)
     return connection
 

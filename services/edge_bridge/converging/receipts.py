@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
-from pathlib import Path
 
 from edge_bridge.converging.outcome import Proof
+from edge_bridge.credentials.keyring import Keyring, NoCredentialsError
 from edge_bridge.telemetry.surroundings import Surroundings
 from edge_bridge.workers.comparison import Comparison
 from fleetward.bus.logs import log
 from fleetward.contracts.ids import BootId, Digest
 from fleetward.contracts.receipts import SwapReceipt, SwapReceiptSigned
 from fleetward.contracts.robots import RobotTarget
-from fleetward.trust.nats_jwt import MalformedTokenError, key_in
 from fleetward.trust.receipts import signed_receipt
 
 _logger = logging.getLogger(__name__)
@@ -25,8 +24,8 @@ MAX_OUTPUTS = 32
 class Receipts:
     """One run of one robot's bridge."""
 
-    def __init__(self, credentials: Path, boot_id: BootId, surroundings: Surroundings) -> None:
-        self._credentials = credentials
+    def __init__(self, keyring: Keyring, boot_id: BootId, surroundings: Surroundings) -> None:
+        self._keyring = keyring
         self._boot_id = boot_id
         self._surroundings = surroundings
         self._compared: dict[Digest, Comparison] = {}
@@ -41,8 +40,8 @@ class Receipts:
         Blocks for readings of sensors, milliseconds each.
         """
         try:
-            key = key_in(self._credentials.read_text(encoding="ascii"))
-        except (OSError, ValueError, MalformedTokenError) as problem:
+            key = self._keyring.signing_key
+        except NoCredentialsError as problem:
             log(_logger, "receipt.unsigned", level=logging.ERROR, reason=str(problem))
             return None
         return signed_receipt(self._receipt(target, proof, now), key)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 from secrets import token_bytes
 
@@ -15,7 +16,7 @@ from edge_bridge.converging.swap_gate import boot_time_s
 from edge_bridge.converging.trust_state import Word, is_held, reason_against, reason_against_return
 from edge_bridge.errors import BridgeError, MetadataRefusedError, TargetForbiddenError
 from edge_bridge.files import full_disk_named, write_whole
-from edge_bridge.hub_clock import HubClock, Sample, measured
+from edge_bridge.hub_clock import HubClock, Sample, measured, reading
 from fleetward.bus.logs import log
 from fleetward.contracts.codec import UnreadableMessageError, decode, encode
 from fleetward.contracts.ids import ModelName, ModelRef, RobotId
@@ -73,6 +74,11 @@ class Trust:
     def version(self) -> int:
         """How new what the robot believes is; 0 before it ever asked."""
         return timestamp_version(self._kept)
+
+    def hub_now(self) -> datetime | None:
+        """The hub's time; None before the first answer since this robot's boot."""
+        read = reading(self.clock, boot_time_s())
+        return read.hub_now if read is not None else None
 
     def verify(self, purpose: str, payload: bytes, key_id: str, signature: bytes) -> None:
         """Return when a key that counts today signed this; raises SignatureError."""

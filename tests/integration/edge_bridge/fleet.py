@@ -244,11 +244,13 @@ class Fleet:
 
 
 @asynccontextmanager
-async def running_fleet(system: NatsSystem, directory: Path) -> AsyncIterator[Fleet]:
+async def running_fleet(
+    system: NatsSystem, directory: Path, kind: type[Fleet] = Fleet
+) -> AsyncIterator[Fleet]:
     """A fleet of one robot, ready for its bridge."""
     objects = Objects()
     async with serving(objects) as url:
-        fleet = Fleet(system, directory, objects, url)
+        fleet = kind(system, directory, objects, url)
         await fleet.start()
         try:
             yield fleet

@@ -47,7 +47,7 @@ def own_ends(system: NatsSystem) -> set[int]:
 @asynccontextmanager
 async def linked(system: NatsSystem, silence_s: float) -> AsyncIterator[Link]:
     """A robot's link with its watch."""
-    link = Link(system.settings(ROBOT), silence_s)
+    link = Link(system.settings(ROBOT), system.directory / "renewed", silence_s)
     watching = asyncio.ensure_future(link.watch())
     await link.open()
     try:

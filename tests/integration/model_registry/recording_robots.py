@@ -61,7 +61,7 @@ class Sender:
 
     def __init__(self, name: str, system: NatsSystem, directory: Path) -> None:
         self.id = RobotId(name)
-        self.link = Link(system.settings(name))
+        self.link = Link(system.settings(name), directory / "credentials")
         self.path = directory / "recording.mcap"
         self.upload_ids: list[str] = []
         self.limits = LIMITS

@@ -59,7 +59,7 @@ class Robot:
         self.system = system
         self.directory = directory / name
         self.key = directory / "twins.key"
-        self.link = Link(system.settings(self.id))
+        self.link = Link(system.settings(self.id), self.directory / "credentials")
 
     def settings(self, *builders: str) -> Settings:
         slots = tensorrt_settings(self.directory / "engines")

@@ -47,7 +47,7 @@ class Robot:
 
     def __init__(self, system: NatsSystem, directory: Path) -> None:
         self.id = RobotId(f"arm-{uuid4().hex[:6]}")
-        self.link = Link(system.settings(self.id))
+        self.link = Link(system.settings(self.id), directory / "credentials")
         self.directory = directory
         self.outbox = self.opened()
         self.sent_bytes = 0

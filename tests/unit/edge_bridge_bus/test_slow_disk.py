@@ -31,7 +31,7 @@ class SlowSpool(Spool):
 async def test_the_loop_goes_on_while_frames_are_forgotten(tmp_path: Path) -> None:
     spool = SlowSpool(tmp_path / "spool.db", 1024 * 1024)
     nowhere = BusSettings(url="nats://127.0.0.1:1", credentials=tmp_path / "none", name="r1")
-    link = Link(nowhere, silence_s=12.0)
+    link = Link(nowhere, tmp_path / "renewed", silence_s=12.0)
     sender = FrameSender(spool, link, UplinkLimits())
     watermark = TelemetryStored(robot_id=RobotId("r1"), boot_id=BootId("b1"), sequence=1)
     asyncio.get_running_loop().call_soon(spool.looped.set)

@@ -1,0 +1,1 @@
+"""Who the robot is on the bus, and how it comes to its next key without being nobody in between."""
