@@ -8,73 +8,24 @@ import os
 import select
 import signal
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 
 from edge_bridge.logs.collecting import Collecting
 from edge_bridge.logs.limits import LogSettings
 from edge_bridge.logs.logbook import Logbook
-from edge_bridge.logs.wire import Live, Message, Sealed
 from edge_bridge.settings import Settings
 from edge_bridge.workers.ring import FrameRing
 from edge_bridge.workers.slot_settings import SlotSettings
 from edge_bridge.workers.spawning import spawn
 from fleetward.bus.logs import log
 from fleetward.contracts.ids import ModelName, RobotId
-from fleetward.logs.record import LogRecord
-from tests.unit.edge_bridge_logs.records import found
+from tests.integration.edge_bridge.log_collectors import LIMITS, WAIT_S, Heard, collector
 
-LIMITS = LogSettings(
-    enabled=True, segment_s=0.3, retry_wait_s=0.05, retry_wait_limit_s=0.1, live_every_s=0.05
-)
-WAIT_S = 20.0
 FLOOD = 3000
-
-
-class Heard:
-    """What the collector told, awaited."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._fresh = asyncio.Event()
-        self.live: list[LogRecord] = []
-        self.kept: list[LogRecord] = []
-
-    def take(self, message: Message) -> None:
-        if isinstance(message, Live):
-            lines = [each.line for each in message.records]
-            self.live += [msgspec.json.decode(line, type=LogRecord) for line in lines]
-        elif isinstance(message, Sealed):
-            path = self._directory / f"{message.segment.name}.jsonl.zst"
-            self.kept += [each.record for each in found(path)]
-            path.unlink()
-        self._fresh.set()
-
-    async def record(self, body: str, *, live: bool = False) -> LogRecord:
-        """The first whose body has this in it."""
-        async with asyncio.timeout(WAIT_S):
-            while True:
-                self._fresh.clear()
-                for each in self.live if live else self.kept:
-                    if body in each.body:
-                        return each
-                await self._fresh.wait()
-
-
-@asynccontextmanager
-async def collector(directory: Path) -> AsyncIterator[tuple[Collecting, Heard]]:
-    collecting, told = Collecting(directory, LIMITS), Heard(directory)
-    running = asyncio.ensure_future(collecting.run(told.take))
-    try:
-        yield collecting, told
-    finally:
-        running.cancel()
-        await collecting.stop()
 
 
 async def test_traceback_of_a_worker_is_one_record_and_where_it_always_was(
