@@ -18,6 +18,7 @@ from edge_bridge.logs.limits import LogSettings
 from edge_bridge.logs.sealing import SealedSegment
 from edge_bridge.logs.wire import Message, Sealed
 from fleetward.logs.segment import SUFFIX, blocks_in
+from tests.bench import edge_log_formats
 from tests.bench.measurement import Measurement
 
 MIB = 1024 * 1024
@@ -90,6 +91,7 @@ async def measure() -> list[Measurement]:
             value=100 * collected.stored_bytes / told.size_bytes,
             unit="%",
         ),
+        *await asyncio.to_thread(edge_log_formats.measure),
     ]
 
 

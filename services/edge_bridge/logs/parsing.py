@@ -113,7 +113,8 @@ def _of_text(line: bytes, unit: Resource, now_ns: int) -> LogRecord:
 def _level(head: str) -> int:
     """0 when a line says none. Looking for plain words first costs a tenth of the expressions."""
     for word in _LEVEL_WORDS:
-        if word in head and (level := _LEVEL.search(head)) is not None:
+        at = head.find(word)
+        if at >= 0 and (level := _LEVEL.match(head, at) or _LEVEL.search(head)) is not None:
             return SEVERITIES[level[1].lower()].value
     if "[" in head or "level=" in head or ": " in head:
         small = _SMALL_LEVEL.search(head)
