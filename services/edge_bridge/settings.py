@@ -181,6 +181,9 @@ def _continuous(environment: Environment) -> ContinuousLimits:
         segment_bytes=int(
             environment.number("FLEETWARD_CONTINUOUS_SEGMENT_MIB", limits.segment_bytes / MIB) * MIB
         ),
+        queue_bytes=int(
+            environment.number("FLEETWARD_CONTINUOUS_QUEUE_MIB", limits.queue_bytes / MIB) * MIB
+        ),
         frame_every=max(
             1, int(environment.number("FLEETWARD_CONTINUOUS_FRAME_EVERY", limits.frame_every))
         ),

@@ -70,11 +70,16 @@ class ContinuousRecorder:
         """Added to the numbers of this process, where a power cut took the count back."""
         self._open: SegmentFile | None = None
         self._open_since_s = self._flushed_s = self._refused_s = float("-inf")
-        self._next_first = self._next_number = numbers.next
+        self._next_first = self._next_number = numbers.covered
         self.lost = 0
         """Messages that this process did not record because it was behind or the disk full."""
         self._lost_told = 0
         self.wants = lru_cache(maxsize=4096)(self._wants)
+
+    @property
+    def waiting(self) -> int:
+        """Messages that are not written yet."""
+        return len(self._queue)
 
     def _wants(self, topic: str) -> bool:
         """Whether ``topic`` is one of those that are recorded."""
@@ -229,6 +234,7 @@ class ContinuousRecorder:
             segment.path.unlink(missing_ok=True)
             return
         first, self._next_first = self._next_first, self._next_number
+        self._numbers.cover(self._next_number)
         with suppress(OSError):  # only a power cut would need it
             self._numbers.sync()
         self._sealer.seal(
@@ -244,15 +250,16 @@ class ContinuousRecorder:
         """Seal what a bridge before this one did not, in its order."""
         left = sorted(self._directory.glob(f"{'[0-9]' * 20}{SUFFIX}"))
         ends = [int(path.stem) for path in left[1:]] + [self._began_at for _ in left[:1]]
-        reached = max(self._sealed_until, self._began_at)
+        covered = max(self._sealed_until, self._numbers.covered)
         for path, end in zip(left, ends, strict=True):
             try:
-                reached = max(reached, self._recover_one(path, end))
+                covered = max(covered, self._recover_one(path, end))
             except OSError as problem:
                 log(_logger, "segment.unreadable", level=logging.ERROR, reason=str(problem))
-        self._shift = reached - self._began_at
+        self._numbers.cover(covered)
+        self._shift = max(0, covered - self._began_at)
         self._numbers.at_least(self._numbers.next + self._shift)
-        self._next_first = self._next_number = reached
+        self._next_first = self._next_number = covered
 
     def _recover_one(self, path: Path, end: int) -> int:
         """The number that its messages reach to."""

@@ -1,6 +1,6 @@
 """Counts what a robot shall record, in a file that a ``kill -9`` leaves as it was.
 
-The count lies in memory that the kernel keeps for the file, so counting costs no write and a dead process
+The counts lie in memory that the kernel keeps for the file, so counting costs no write and a dead process
 loses none. A power cut may lose what was counted since ``sync``; ``at_least`` then goes by what was sealed.
 """
 
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import mmap
 import os
-import struct
 import threading
 from pathlib import Path
 
-_COUNT = struct.Struct("<Q")
+_WORD_BYTES = 8
+_NEXT, _COVERED = 0, 1
+_WORDS = 2
 
 
 class MessageNumbers:
@@ -21,43 +22,56 @@ class MessageNumbers:
     def __init__(self, path: Path) -> None:
         """Raises OSError."""
         path.parent.mkdir(parents=True, exist_ok=True)
+        wanted_bytes = _WORDS * _WORD_BYTES
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             # Written, not stretched: a hole would need room when the disk has none, and kill us for it.
             size_bytes = os.fstat(descriptor).st_size
-            if size_bytes < _COUNT.size:
-                os.pwrite(descriptor, bytes(_COUNT.size - size_bytes), size_bytes)
-            self._memory = mmap.mmap(descriptor, _COUNT.size)
+            if size_bytes < wanted_bytes:
+                os.pwrite(descriptor, bytes(wanted_bytes - size_bytes), size_bytes)
+            self._file = mmap.mmap(descriptor, wanted_bytes)
         finally:
             os.close(descriptor)
+        # Words, not struct.pack_into, which writes zeros first: a kill may come in between.
+        self._words = memoryview(self._file).cast("Q")
         self._lock = threading.Lock()
 
     @property
     def next(self) -> int:
         """What the next message will be."""
-        return int(_COUNT.unpack_from(self._memory)[0])
+        return self._words[_NEXT]
+
+    @property
+    def covered(self) -> int:
+        """The number that what was ever sealed reaches to."""
+        return self._words[_COVERED]
 
     def take(self) -> int:
         """The number of a message, which nobody else has."""
         with self._lock:
-            number = self.next
-            _COUNT.pack_into(self._memory, 0, number + 1)
+            number = self._words[_NEXT]
+            self._words[_NEXT] = number + 1
             return number
 
     def give_back(self) -> None:
         """One number fewer: what had one was nothing to record."""
         with self._lock:
-            _COUNT.pack_into(self._memory, 0, max(0, self.next - 1))
+            self._words[_NEXT] -= 1
 
     def at_least(self, number: int) -> None:
         """Go on from ``number``, unless the count is past it."""
         with self._lock:
-            _COUNT.pack_into(self._memory, 0, max(number, self.next))
+            self._words[_NEXT] = max(number, self._words[_NEXT])
+
+    def cover(self, number: int) -> None:
+        """What is sealed reaches to ``number``."""
+        self._words[_COVERED] = max(number, self._words[_COVERED])
 
     def sync(self) -> None:
-        """Make the count survive a power cut; raises OSError."""
-        self._memory.flush()
+        """Make the counts survive a power cut; raises OSError."""
+        self._file.flush()
 
     def close(self) -> None:
         """Let go of the file."""
-        self._memory.close()
+        self._words.release()
+        self._file.close()

@@ -138,7 +138,7 @@ async def test_kill_9_in_the_middle_loses_nothing_uncounted(
     assert sum(each.cut_off for each in found) == 2
     assert await _frames_in(fleet, robot, found, tmp_path / "got.mcap") > 100
     numbers = int.from_bytes(
-        (robot.settings.state_dir / "continuous" / "numbers").read_bytes(), "little"
+        (robot.settings.state_dir / "continuous" / "numbers").read_bytes()[:8], "little"
     )
     whole = sum(each.messages for each in found)
     listed = await command_line.run(

@@ -37,15 +37,23 @@ LIMITS = ContinuousLimits(
 class Robot:
     """A recorder in a directory, as often as it is started."""
 
-    def __init__(self, directory: Path, limits: ContinuousLimits = LIMITS) -> None:
+    def __init__(
+        self, directory: Path, limits: ContinuousLimits = LIMITS, reserve_bytes: int = 0
+    ) -> None:
         self.directory = directory
         self.limits = limits
-        self.has_room: Callable[[], bool] = lambda: True
+        self.reserve_bytes = reserve_bytes
         self.start()
+        self.has_room: Callable[[], bool] = self.outbox.make_room
 
     def start(self) -> None:
         """As a new bridge does."""
-        self.outbox = Outbox(self.directory / "outbox", SegmentKind.RECORDING, 10**9)
+        self.outbox = Outbox(
+            self.directory / "outbox",
+            SegmentKind.RECORDING,
+            10**9,
+            reserve_bytes=self.reserve_bytes,
+        )
         self.numbers = MessageNumbers(self.directory / "numbers")
         self.recorder = ContinuousRecorder(
             self.directory / "open",
