@@ -20,7 +20,7 @@ from edge_bridge.recorder.file import Recorded
 from edge_bridge.recorder.limits import ContinuousLimits
 from edge_bridge.recorder.mending import mend, scan
 from edge_bridge.recorder.recorder import Later
-from edge_bridge.recorder.sealing import Sealer, Written
+from edge_bridge.recorder.sealing import Sealer, Written, after_others
 from edge_bridge.recorder.segment_file import SegmentFile
 from edge_bridge.shipping.numbers import MessageNumbers
 from fleetward.bus.logs import log
@@ -134,6 +134,7 @@ class ContinuousRecorder:
         return False
 
     def _run(self) -> None:
+        after_others()
         self._recover()
         while not self._stopping.wait(self._limits.write_every_s):
             self._write_waiting()

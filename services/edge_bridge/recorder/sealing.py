@@ -6,9 +6,11 @@ The writer goes on with the next one meanwhile, and waits only when the disk is 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from queue import Queue
@@ -29,6 +31,14 @@ BEHIND = 2
 """Segments that are written and not sealed yet."""
 ATTEMPTS = 5
 RETRY_WAIT_S = 1.0
+NICENESS = 10
+"""Of the threads that record: whoever moves the robot goes first, on a machine that has too little."""
+
+
+def after_others() -> None:
+    """Let this thread yield to those that are not lowered; a machine that will not have it goes on."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 class Written(Struct, frozen=True, kw_only=True):
@@ -66,6 +76,7 @@ class Sealer:
         self._thread.join()
 
     def _run(self) -> None:
+        after_others()
         while (written := self._written.get()) is not None:
             self._seal(written)
 

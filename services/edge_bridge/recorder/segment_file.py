@@ -5,6 +5,7 @@ Bytes go to the kernel as they come. ``finish`` writes the end; a file without i
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -104,11 +105,15 @@ class SegmentFile:
         self.index.add(chunk)
 
     def _write(self, *pieces: bytes) -> None:
-        for piece in pieces:
-            left = memoryview(piece)
-            while left:
-                written = self._file.write(left)
-                left, self.size_bytes = left[written:], self.size_bytes + written
+        """All of it in one call, if the kernel takes all."""
+        left = [memoryview(piece) for piece in pieces]
+        while left:
+            written = os.writev(self._file.fileno(), left)
+            self.size_bytes += written
+            while left and written >= len(left[0]):
+                written -= len(left.pop(0))
+            if left:
+                left[0] = left[0][written:]
 
     def _channel(self, message: Recorded) -> int:
         key = (message.topic, message.encoding, message.schema_name, message.schema)

@@ -217,12 +217,25 @@ def _record_for_ever(directory: Path, started: int) -> None:
         number += 1
 
 
-def _killed(directory: Path, after_s: float) -> None:
+def _record_ten_and_three(directory: Path, started: int) -> None:
+    """Ten that are given to the kernel at once, and three that wait for their chunk."""
+    robot = Robot(directory, replace(LIMITS, flush_every_s=1e9, segment_bytes=10**9))
+    for number in range(13):
+        robot.recorder.put(message(number, LARGE_BYTES if number < 10 else 20))
+    robot.recorder.start()
+    while robot.recorder.waiting:
+        time.sleep(0.001)
+    os.write(started, b".")
+    signal.pause()
+
+
+def _killed(directory: Path, after_s: float, life: Callable[[Path, int], None]) -> None:
+    """``life`` in a process of its own, so long after it said that it is under way."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            _record_for_ever(directory, writer)
+            life(directory, writer)
         finally:
             os._exit(1)
     os.close(writer)
@@ -233,13 +246,29 @@ def _killed(directory: Path, after_s: float) -> None:
     os.waitpid(child, 0)
 
 
+def test_kill_costs_what_waited_for_its_chunk_and_says_so(tmp_path: Path) -> None:
+    _killed(tmp_path, 0.0, _record_ten_and_three)
+    robot = Robot(tmp_path)
+    robot.recorder.start()
+    robot.recorder.put(message(13))
+    robot.recorder.stop()
+
+    segments, contents = robot.drained()
+    assert told(contents) == [*range(10), 13]
+    assert [(each.cut_off, each.first_number, each.end_number) for each in segments] == [
+        (True, 0, 13),
+        (False, 13, 14),
+    ]
+    assert lost(segments) == 3
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_killed_again_and_again_each_message_is_there_once_or_missing(
     tmp_path: Path, seed: int
 ) -> None:
     chance = random.Random(seed)
     for _ in range(3):
-        _killed(tmp_path, chance.uniform(0.02, 0.2))
+        _killed(tmp_path, chance.uniform(0.02, 0.2), _record_for_ever)
     robot = Robot(tmp_path)
     robot.recorder.start()
     robot.recorder.put(message(robot.numbers.next))
