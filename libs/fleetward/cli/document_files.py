@@ -146,11 +146,8 @@ def _check(document: Document) -> None:
     match document:
         case RolloutDocument():
             rollout_id(document.name)
-            if model_selector(document.model).alias is not None:
-                raise MalformedError(
-                    f"model {document.model!r} names an alias, which means something else tomorrow. "
-                    "Write name:version."
-                )
+            for model in (document.model, *document.together):
+                _refuse_alias(model)
             parse_selector(document.to)
             check_policy(document.policy)
         case SiteDocument():
@@ -163,6 +160,13 @@ def _check(document: Document) -> None:
         case RobotLabelsDocument():
             robot_id(document.name)
             check_labels(document.labels)
+
+
+def _refuse_alias(model: str) -> None:
+    if model_selector(model).alias is not None:
+        raise MalformedError(
+            f"model {model!r} names an alias, which means something else tomorrow. Write name:version."
+        )
 
 
 def _wrong(path: Path, node: yaml.Node, at: Path_, said: str) -> DocumentError:

@@ -69,6 +69,7 @@ async def apply(fleet: Fleet, enroller: Fleet | None, document: Document, by: st
                 policy=document.policy,
                 rollout=document.name,
                 is_continuous=document.continuous,
+                together=document.together,
                 requested_by=by,
             )
         case SiteDocument():
@@ -123,6 +124,7 @@ def _said_of(held: Rollout) -> dict[str, object]:
         "to": held.selector,
         "strategy": held.strategy.value,
         "continuous": held.is_continuous,
+        "together": [str(each.model) for each in held.together],
         "policy": msgspec.to_builtins(held.policy),
     }
 
@@ -133,6 +135,7 @@ def _said_by(document: RolloutDocument) -> dict[str, object]:
         "to": document.to,
         "strategy": document.strategy.value,
         "continuous": document.continuous,
+        "together": list(document.together),
         "policy": msgspec.to_builtins(document.policy),
     }
 

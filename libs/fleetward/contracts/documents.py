@@ -20,6 +20,8 @@ class RolloutDocument(
 ):
     """A rollout that shall have been asked for. ``model``: name:version, never an alias.
 
+    ``together``: further models, named alike, that switch at one instant with it on each robot.
+
     ``name`` is the rollout's id: what was asked for under an id is never asked for again, so another
     rollout needs another name.
     """
@@ -30,6 +32,7 @@ class RolloutDocument(
     to: str
     strategy: Strategy = Strategy.CANARY
     continuous: bool = False
+    together: tuple[str, ...] = ()
     policy: RolloutPolicy = RolloutPolicy()
 
 

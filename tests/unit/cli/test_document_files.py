@@ -40,6 +40,10 @@ def test_what_is_not_written_keeps_its_default(tmp_path: Path) -> None:
     assert isinstance(only.document, RolloutDocument)
     assert only.document.strategy is Strategy.CANARY
     assert only.document.policy == RolloutPolicy(bake_s=5)
+    assert only.document.together == ()
+    (whole,) = read_documents([written(tmp_path, f"{ROLLOUT}together: ['segmenter:2.0']\n")])
+    assert isinstance(whole.document, RolloutDocument)
+    assert whole.document.together == ("segmenter:2.0",)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +55,7 @@ def test_what_is_not_written_keeps_its_default(tmp_path: Path) -> None:
         ("kind: Rollout", "kind: Rollouts", 2, "kind is one of Rollout, Site, RobotLabels"),
         ("fleetward/v1", "fleetward/v2", 1, "apiVersion is fleetward/v1"),
         ("detector:2.0", "detector@stable", 1, "names an alias"),
+        ("to: site", "together: ['segmenter@stable']\nto: site", 1, "names an alias"),
         ("site=berlin", "site=", 1, "the selector is not valid"),
         ("to: site=berlin\n", "", 1, "missing required field `to`"),
         ("name: night-17", "name: '*'", 3, "this is no name"),

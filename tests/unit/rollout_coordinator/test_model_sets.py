@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from fleetward.contracts.codec import decode, encode
 from fleetward.contracts.control import OnConflict
 from fleetward.contracts.ids import ModelName
-from fleetward.contracts.rollouts import RobotPhase, RolloutState, Strategy
+from fleetward.contracts.rollout_rows import ROBOTS_PER_SHARD, split, whole_of
+from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutState, Strategy
 from rollout_coordinator.advance import Fact, begun
 from rollout_coordinator.conflicts import returns_to, to_supersede
 from rollout_coordinator.errors import PlanRefusedError
@@ -204,6 +206,17 @@ def test_a_member_returns_to_what_the_set_that_owns_it_had_before() -> None:
     assert returns_to(given_last, started_set()).previous == SEES
     proved = after(started_set(), (detects(), 1), (sees(), 1))
     assert returns_to(given_last, proved).previous == SEES_BETTER
+
+
+def test_a_large_set_lies_in_shards_and_is_read_back_whole() -> None:
+    one = held(planned_set())
+    names = [scenes.robot(number) for number in range(1, ROBOTS_PER_SHARD + 2)]
+    large = replace(planned_set(), waves=(tuple(names),), robots=dict.fromkeys(names, one))
+    stored = split(large, None)
+    assert len(stored.shards) == 4
+    rows = [decode(encode(each), type(each)) for each in stored.shards]
+    whole = whole_of(decode(encode(stored.row), Rollout), rows)
+    assert (whole.robots, whole.together) == (large.robots, large.together)
 
 
 def test_a_sets_decisions_are_made_again_byte_for_byte() -> None:
