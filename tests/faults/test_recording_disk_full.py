@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from edge_bridge.recorder.segment_file import LARGE_BYTES
 from tests.faults.small_disks import fill_up, small_disk
-from tests.unit.edge_bridge.test_continuous import LIMITS, Robot, lost, message, told
+from tests.unit.edge_bridge.continuous_robot import LIMITS, Robot, lost, message, told
 
 MIB = 1024 * 1024
 DISK_BYTES, RESERVE_BYTES = 24 * MIB, 4 * MIB
