@@ -17,6 +17,7 @@ class Accusations:
 
     def __init__(self) -> None:
         self._firing: dict[AlertName, AlertFired] = {}
+        self._on_trial: Digest | None = None
 
     def heard(self, event: AlertEvent) -> None:
         """A rule began to hold, or no longer does."""
@@ -25,14 +26,20 @@ class Accusations:
         elif event.severity is Severity.CRITICAL:
             self._firing[event.alert] = event
 
-    def begin(self, digest: Digest) -> None:
-        """A model serves from now on: what others' samples, or nobody's, raised before is not its fault."""
+    def begin(self, digest: Digest, *, is_new: bool) -> None:
+        """A model serves from now on: what others' samples, or nobody's, raised before is not its fault.
+
+        One that is not new is what the robot returns to: it is not tried, for there is nothing better.
+        """
+        self._on_trial = digest if is_new else None
         self._firing = {
             name: fired for name, fired in self._firing.items() if fired.digest == digest
         }
 
     def against(self, digest: Digest) -> str | None:
         """Which rule says that the model should not serve, and why."""
+        if digest != self._on_trial:
+            return None
         for fired in self._firing.values():
             if fired.digest is None or fired.digest == digest:
                 return f"rule {fired.alert}: {fired.summary or fired.expression}"

@@ -240,6 +240,7 @@ class Converger:
         await self._remembered.change(lambda memory: converge.charge(memory, target, cost))
 
     async def _prove(self, target: RobotTarget) -> None:
+        self._steps.watch.begin_trial(target.digest, is_new=not is_held(target, self.memory))
         proof = await self._steps.prove(target, self._member.agreed(self._together))
         reports = await self._steps.proved(target, proof, self.memory, _now())
         release = self._steps.release_of(target)

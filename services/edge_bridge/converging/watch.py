@@ -34,7 +34,10 @@ class InferenceWatch:
         kept = {one: outcomes for one, outcomes in self._outcomes.items() if one in keep}
         kept[digest] = Outcomes(self._bounds)
         self._outcomes = kept
-        self._accusations.begin(digest)
+
+    def begin_trial(self, digest: Digest, *, is_new: bool) -> None:
+        """``digest`` serves and is to prove itself; rules may speak against it if it ``is_new`` here."""
+        self._accusations.begin(digest, is_new=is_new)
 
     def alerted(self, event: AlertEvent) -> None:
         """A rule began to hold on this robot, or no longer does."""
@@ -42,11 +45,16 @@ class InferenceWatch:
         self.wake()
 
     def reason_against(self, green: Digest, blue: Digest | None) -> str | None:
-        """Why ``green`` should not serve: a rule, or a comparison with ``blue`` where that is still known."""
-        accused = self._accusations.against(green)
-        if accused is not None:
-            return accused
-        baseline = self._outcomes.get(blue) if blue and blue != green else None
+        """Why ``green`` should not serve, compared with ``blue`` where that is still known.
+
+        Rules speak only where there is a ``blue`` to return to.
+        """
+        baseline = None
+        if blue and blue != green:
+            accused = self._accusations.against(green)
+            if accused is not None:
+                return accused
+            baseline = self._outcomes.get(blue)
         return fall_back_reason(self.of(green), baseline, self._bounds)
 
     def wake(self) -> None:

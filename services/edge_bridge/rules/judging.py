@@ -17,7 +17,7 @@ from edge_bridge.rules.settings import RuleSettings
 from fleetward.bus.logs import log
 from fleetward.contracts.alerts import AlertFired, Severity
 from fleetward.contracts.errors import FleetwardError
-from fleetward.contracts.ids import RobotId
+from fleetward.contracts.ids import AlertName, RobotId
 from fleetward.contracts.telemetry import TelemetryFrame
 from fleetward.rules.evaluate import RobotJudge
 from fleetward.rules.rulebook import Rulebook
@@ -45,6 +45,7 @@ class LocalRules:
         self._frames: deque[TelemetryFrame] = deque(maxlen=MAX_WAITING_FRAMES)
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
+        self._not_judged: set[AlertName] = set()
 
     def sampled(self, frame: TelemetryFrame) -> None:
         """A frame of samples, in the order in which they are measured."""
@@ -66,6 +67,7 @@ class LocalRules:
                 while self._frames:
                     events = await asyncio.to_thread(judged, judge, self._frames.popleft())
                     self._tell(events)
+                    self._tell_not_judged(judge)
                 self._idle.set()
         except Exception as problem:  # noqa: BLE001 (a rule must not take the robot along)
             log(_logger, "rules.off", level=logging.ERROR, reason=_reason(problem))
@@ -82,6 +84,13 @@ class LocalRules:
             name = "rules.fired" if isinstance(event, AlertFired) else "rules.resolved"
             log(_logger, name, level=logging.WARNING, alert=event.alert)
             self._on_alert(event)
+
+    def _tell_not_judged(self, judge: RobotJudge) -> None:
+        """Once for each rule, not for each frame."""
+        for alert, reason in judge.failures.items():
+            if alert not in self._not_judged:
+                self._not_judged.add(alert)
+                log(_logger, "rules.not_judged", level=logging.ERROR, alert=alert, reason=reason)
 
 
 def critical_rules(path: Path) -> Rulebook:

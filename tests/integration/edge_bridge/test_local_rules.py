@@ -14,7 +14,12 @@ from edge_bridge.rules.settings import RuleSettings, rule_settings
 from edge_bridge.settings import Settings
 from edge_bridge.workers.ticket import StagedModel
 from fleetward.bus.environment import Environment
-from fleetward.contracts.robots import ModelActivated, ModelFellBack, RobotCheckedIn
+from fleetward.contracts.robots import (
+    ActivationFailed,
+    ModelActivated,
+    ModelFellBack,
+    RobotCheckedIn,
+)
 from testkit.servers import NatsSystem
 from tests.integration.edge_bridge.camera import Camera
 from tests.integration.edge_bridge.fleet import WAIT_S, Fleet, running_fleet
@@ -30,7 +35,7 @@ groups:
         labels: {severity: SEVERITY}
         annotations: {summary: "{{ $labels.robot }} is slow"}
 """
-PRODUCTS = 20
+PRODUCTS = 16
 LENIENT = HealthBounds(min_inferences=10_000)
 """So that nothing but a rule takes a model back."""
 
@@ -44,7 +49,7 @@ async def fleet(nats_system: NatsSystem, tmp_path: Path) -> AsyncIterator[Fleet]
 def judged_by(fleet: Fleet, severity: str) -> Settings:
     path = fleet.directory / "own.yml"
     path.write_text(SLOW_RULE.replace("SEVERITY", severity))
-    return fleet.settings(health=LENIENT, rules=RuleSettings(path=path))
+    return fleet.settings(health=LENIENT, rules=RuleSettings(path=path), proof_timeout_s=WAIT_S)
 
 
 async def serve(fleet: Fleet, first: StagedModel, candidate: StagedModel, window_s: float) -> None:
@@ -53,7 +58,7 @@ async def serve(fleet: Fleet, first: StagedModel, candidate: StagedModel, window
     fleet.publish_model(candidate)
     await fleet.aim(first, 1)
     await fleet.hears(ModelActivated)
-    await fleet.aim(candidate, 2, health_window_s=window_s)
+    await fleet.aim(candidate, 2, health_window_s=window_s, proof_inferences=2)
     await fleet.hears(ModelActivated, lambda fact: fact.generation == 2)
 
 
@@ -80,13 +85,21 @@ async def test_a_rule_of_the_hub_takes_a_failing_model_back_while_the_cable_is_o
         assert fell.reason.endswith("inferences failed on r1 within 10 s.")
 
 
-async def test_a_rule_takes_a_slow_model_back_while_the_hub_only_watches(fleet: Fleet) -> None:
-    first = tiny_models.brightness(fleet.directory, "v1")
-    slow = tiny_models.laborious(fleet.directory, "v2", products=PRODUCTS)
-    async with Bridge(judged_by(fleet, "critical"), source=Camera()):
-        await serve(fleet, first, slow, window_s=600)
+async def test_a_rule_takes_a_slow_model_back_and_lets_the_only_other_one_serve(
+    fleet: Fleet,
+) -> None:
+    """Both break the rule: the first one has nothing to return to, and is what the robot returns to."""
+    first = tiny_models.laborious(fleet.directory, "v1", products=PRODUCTS)
+    second = tiny_models.laborious(fleet.directory, "v2", products=PRODUCTS + 1)
+    async with Bridge(judged_by(fleet, "critical"), source=Camera()) as bridge:
+        await serve(fleet, first, second, window_s=600)
         fell = await fleet.hears(ModelFellBack)
         assert (fell.to_digest, fell.reason) == (first.digest, "rule TooSlow: r1 is slow")
+        await fleet.aim(first, 3, proof_inferences=100)
+        await fleet.hears(ModelActivated, lambda fact: fact.generation == 3)
+        assert bridge.active is not None
+        assert bridge.active.digest == first.digest
+        assert fleet.count(ActivationFailed) == 0
 
 
 async def test_a_rule_that_only_warns_takes_nothing_back(fleet: Fleet) -> None:

@@ -41,7 +41,7 @@ def resolved(alert: AlertName = SLOW) -> AlertResolved:
 
 def serving(digest: Digest = GREEN) -> Accusations:
     accusations = Accusations()
-    accusations.begin(digest)
+    accusations.begin(digest, is_new=True)
     return accusations
 
 
@@ -75,15 +75,23 @@ def test_what_nobodys_samples_raised_counts_from_the_switch_on_alone() -> None:
     accusations = serving(BLUE)
     accusations.heard(fired(HOT, None))
     assert accusations.against(BLUE) is not None
-    accusations.begin(GREEN)
+    accusations.begin(GREEN, is_new=True)
     assert accusations.against(GREEN) is None
     accusations.heard(fired(HOT, None))
     assert accusations.against(GREEN) is not None
+
+
+def test_a_model_that_the_robot_returns_to_is_not_tried() -> None:
+    accusations = serving(GREEN)
+    accusations.heard(fired(SLOW, BLUE))
+    accusations.begin(BLUE, is_new=False)
+    accusations.heard(fired(HOT, None))
+    assert accusations.against(BLUE) is None
 
 
 def test_what_a_models_own_samples_raised_before_it_served_still_counts() -> None:
     """As a shadow, say: the rule fires on, and does not fire again."""
     accusations = serving(BLUE)
     accusations.heard(fired(SLOW, GREEN))
-    accusations.begin(GREEN)
+    accusations.begin(GREEN, is_new=True)
     assert accusations.against(GREEN) is not None

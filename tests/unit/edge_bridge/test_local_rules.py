@@ -161,6 +161,21 @@ async def test_rules_that_cannot_be_read_cost_the_rules_and_not_the_robot(
     rules.sampled(next(drive(1)))  # into the void
 
 
+async def test_a_rule_that_these_samples_make_ambiguous_is_named_once_and_the_others_are_judged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "own.yml"
+    ambiguous = "model_inference_duration_seconds - on(robot) model_inference_duration_seconds > 0"
+    path.write_text(
+        RULES
+        + f"      - alert: Torn\n        expr: {ambiguous}\n        labels: {{severity: critical}}\n"
+    )
+    heard = await by_the_robot(RuleSettings(path=path, labels=LABELS), list(drive(1)))
+    (said,) = [each for each in caplog.messages if "rules.not_judged" in each]
+    assert "Torn" in said
+    assert "Slow" in {event.alert for event in heard}
+
+
 @pytest.mark.parametrize("labels", ["berlin", "=x", "a=b=c", "1a=b"])
 def test_what_is_no_label_is_refused(labels: str) -> None:
     with pytest.raises(SettingsError, match="FLEETWARD_LABELS"):
