@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from edge_bridge.foxglove.address import FoxgloveAddress, foxglove_address
 from edge_bridge.foxglove.pictures import MAX_PIXELS, picture
 from edge_bridge.foxglove.samples import latest
+from edge_bridge.foxglove.view import FoxgloveView, NoFoxgloveError
 from edge_bridge.foxglove.wire import HeardMessages, Listening, NotUnderstoodError, Watched, packed
 from edge_bridge.telemetry.columns import FrameLimits, Recorder
 from fleetward.bus.environment import Environment, SettingsError
@@ -43,6 +45,14 @@ def test_what_is_no_port_is_refused(text: str) -> None:
 def test_another_address_is_refused_with_the_way_to_look_from_elsewhere(text: str) -> None:
     with pytest.raises(SettingsError, match=r"ssh -L 8765:127\.0\.0\.1:8765"):
         foxglove_address(Environment({"FLEETWARD_FOXGLOVE": text}))
+
+
+def test_without_the_sdk_the_setting_is_refused_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "foxglove", None)  # as Python itself marks what is not there
+    with pytest.raises(NoFoxgloveError, match=r"edge-bridge\[foxglove\]"):
+        FoxgloveView(FoxgloveAddress("127.0.0.1", 0), RobotId("r1"))
 
 
 def test_a_large_picture_is_thinned_and_stays_a_picture() -> None:
