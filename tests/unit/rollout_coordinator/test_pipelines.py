@@ -17,17 +17,15 @@ from fleetward.contracts.rollouts import (
     Rollout,
     RolloutState,
 )
-from fleetward.contracts.surroundings import SiteRoom, Surroundings
 from rollout_coordinator.advance import begun
 from rollout_coordinator.conflicts import given_since, to_supersede
 from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.excluded import excluded
-from rollout_coordinator.floors import FloorPlaces
 from rollout_coordinator.giving import follows, given, overtaken_by
+from rollout_coordinator.places_told import also_of, where_given
 from rollout_coordinator.plan import planned
 from rollout_coordinator.preview import previewed
 from rollout_coordinator.replan import overtaken
-from rollout_coordinator.site_plan import check_sites
 from rollout_coordinator.step import Step
 from tests.unit.rollout_coordinator import scenes
 from tests.unit.rollout_coordinator.pipeline_scenes import (
@@ -242,30 +240,6 @@ def test_what_another_model_was_given_since_is_no_news_to_this_one() -> None:
     assert overtaken(knowing(newest, None), [there, ended]) == ()
 
 
-def at_berlin(plan: Rollout) -> Rollout:
-    robots = {robot: replace(held, site="berlin") for robot, held in plan.robots.items()}
-    return replace(plan, robots=robots)
-
-
-def room(**changes: object) -> Surroundings:
-    fixed = {"floor": 1, "robots": 1, "in_service": frozenset({R1})}
-    return Surroundings(sites={"berlin": SiteRoom(**{**fixed, **changes})})  # type: ignore[arg-type]  # a test names its own
-
-
-def test_a_robot_that_serves_one_model_leaves_service_for_the_first_of_another() -> None:
-    plan = at_berlin(segmenting())
-    first = replace(plan.robots[R1], generation=0, previous=None, previous_digest=None)
-    plan = replace(plan, robots={R1: first})
-    assert "must keep 1 of its 1 robot" in FloorPlaces(plan, room()).reason_against(R1)
-    with pytest.raises(PlanRefusedError, match="none may be given another model"):
-        check_sites(plan, room())
-    idle = room(idle=frozenset({R1}), in_service=frozenset())
-    assert FloorPlaces(plan, idle).reason_against(R1) == ""
-    check_sites(plan, idle)
-    fresh = at_berlin(replace(detecting(alone=True), robots={R1: RobotProgress()}))
-    assert FloorPlaces(fresh, room()).reason_against(R1) == ""
-
-
 def test_who_is_left_out_is_told_by_what_it_was_given_of_that_model() -> None:
     other = scenes.robot(2)
     known = knowing(told(SEGMENTS, DETECTS), WITH_A_SEGMENTER)
@@ -283,3 +257,14 @@ def test_comparisons_are_of_a_rollouts_own_model() -> None:
     about_sight = scenes.summary(1, 1, NEW_SIGHT)
     assert after(here, (about_sight, 2)) is here
     assert after(here, (scenes.summary(1, 1, NEW), 2)).evidence.canary.inferences == 20
+
+
+def test_people_are_told_which_model_goes_where_and_whose_the_others_are() -> None:
+    here, there = begun(detecting(), START).rollout, begun(segmenting(), START).rollout
+    assert where_given(there, there.robots[R1]) == (
+        " and gives segmenter:2 to the robot's pipeline segmenter"
+    )
+    assert where_given(here, here.robots[R1]) == " and gives detector:2 to the robot's own pipeline"
+    assert where_given(here, RobotProgress()) == ""
+    assert also_of(R1, here, [here, there]) == " Its pipeline segmenter belongs to rollout there."
+    assert also_of(R1, there, [here, there]) == " It belongs to rollout here."
