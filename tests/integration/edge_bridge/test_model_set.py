@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -11,7 +12,9 @@ import pytest
 from msgspec.structs import replace
 
 from edge_bridge.bridge import Bridge
+from edge_bridge.converging import under_way
 from edge_bridge.workers.ticket import StagedModel
+from fleetward.bus.logs import Said
 from fleetward.contracts.ids import ModelName, ModelRef, Version
 from fleetward.contracts.robots import (
     ActivationFailed,
@@ -87,7 +90,18 @@ async def activated_again(fleet: Fleet, name: ModelName) -> ModelActivated:
     )
 
 
-async def test_two_models_switch_in_one_turn_of_the_loop_once_both_are_warm(fleet: Fleet) -> None:
+def swaps(caplog: pytest.LogCaptureFixture, generation: int) -> int:
+    """How many pipelines set out to switch: whoever does switches all in that turn of the loop."""
+    said = [record.msg for record in caplog.records if isinstance(record.msg, Said)]
+    return sum(
+        each.event == "bridge.swap" and each.fields["generation"] == generation for each in said
+    )
+
+
+async def test_two_models_switch_in_one_turn_of_the_loop_once_both_are_warm(
+    fleet: Fleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, under_way.__name__)
     results, camera = Results(), Camera()
     facts = fleet.directory / "facts.json"
     settings = with_a_segmenter(fleet, facts_path=facts, fact_max_age_s=60.0)
@@ -113,6 +127,7 @@ async def test_two_models_switch_in_one_turn_of_the_loop_once_both_are_warm(flee
         assert abs(switched[0] - switched[1]) < 35e6, (
             "their first frames are the camera's same or next"
         )
+        assert swaps(caplog, 2) == 1, "one of them switched both"
         assert bridge.ledger.frames_failed == 0
 
 
