@@ -70,12 +70,13 @@ def logs(
         wanted_robot = robot_id(robot)
         await enrolled(fleet.connection, wanted_robot)
         reader = LogReader(fleet.connection, wanted_robot, wanted)
-        await _show(reader.follow() if follow else reader.stored(), as_json=as_json)
+        shown = reader.follow() if follow else reader.stored()
+        await _show(shown, as_json=as_json, at_once=follow)
 
     with_fleet(home, work)
 
 
-async def _show(shown: AsyncIterator[Shown | Gap], *, as_json: bool) -> None:
+async def _show(shown: AsyncIterator[Shown | Gap], *, as_json: bool, at_once: bool) -> None:
     from fleetward.cli.exits import complain
     from fleetward.client.logs import Gap
 
@@ -83,9 +84,9 @@ async def _show(shown: AsyncIterator[Shown | Gap], *, as_json: bool) -> None:
         if isinstance(each, Gap):
             complain(f"{how_many(each.records, 'record')} missing here: {each.reason}")
         elif as_json:
-            print(each.found.line.decode(), flush=True)
+            print(each.found.line.decode(), flush=at_once)
         else:
-            print(line_of(each), flush=True)
+            print(line_of(each), flush=at_once)
 
 
 def line_of(shown: Shown) -> str:

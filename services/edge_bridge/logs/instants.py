@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 
 _SECOND = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
-_ZONE = re.compile(r"\s?(Z|[+-]\d\d:?\d\d)(?!\w)")
+_ZONE = re.compile(r"\s?([+-]\d\d:?\d\d)(?!\w)")
 _SECOND_CHARACTERS = 19
 _LONGEST = 38
 """Of a time with nine digits behind the second, and a zone."""
@@ -47,24 +47,31 @@ def _read(text: str) -> tuple[int | None, int, str]:
         fraction_ns = int(fraction[:9].ljust(9, "0"))
     else:
         after, fraction_ns = rest, 0
-    second_ns, left = _second(text[:_SECOND_CHARACTERS], after)
-    return second_ns, fraction_ns, left
+    zone, left = _zone(after)
+    return _second_ns(text[:_SECOND_CHARACTERS], zone), fraction_ns, left
 
 
-@lru_cache(maxsize=1024)
-def _second(text: str, after: str) -> tuple[int | None, str]:
-    """Lines of one second come together, and what they say behind it is a zone or begins alike."""
-    if _SECOND.fullmatch(text) is None:
-        return None, after
+def _zone(after: str) -> tuple[str, str]:
+    """The zone that a time goes on with, and what is left."""
+    if after[:1] == "Z" and not after[1:2].isalnum():
+        return "+00:00", after[1:]
+    if after[:2].lstrip()[:1] not in ("+", "-"):
+        return "", after
     match = _ZONE.match(after)
-    zone = match[1].replace("Z", "+00:00") if match else ""
+    return (match[1], after[match.end() :]) if match else ("", after)
+
+
+@lru_cache(maxsize=256)
+def _second_ns(text: str, zone: str) -> int | None:
+    """Lines of one second come together."""
+    if _SECOND.fullmatch(text) is None:
+        return None
     if zone and ":" not in zone:
         zone = f"{zone[:3]}:{zone[3:]}"
     try:
-        instant = datetime.fromisoformat(text.replace(" ", "T") + zone).timestamp()
+        return round(datetime.fromisoformat(text.replace(" ", "T") + zone).timestamp()) * _NS_PER_S
     except (ValueError, OverflowError, OSError):
-        return None, after
-    return round(instant) * _NS_PER_S, after[match.end() :] if match else after
+        return None
 
 
 def _number_ns(said: float, now_ns: int) -> int | None:

@@ -29,8 +29,16 @@ _STACK = ("exception.stacktrace", "exception", "exc_info", "stack")
 """Where programs put tracebacks; the first is OpenTelemetry's name."""
 UNIT_CHARACTERS = 64
 """Of a program's name: headers tell it, and are bounded."""
-_PYTHON_LEVELS = {10: Severity.DEBUG, 20: Severity.INFO, 30: Severity.WARN, 40: Severity.ERROR}
-_PYTHON_LEVELS[50] = Severity.FATAL
+_NUMBERS = {word: severity.value for word, severity in SEVERITIES.items()}
+_NAMES = {severity.value: severity.name.lower() if severity else "" for severity in Severity}
+"""Plain, for every line needs them: an enumeration's members take ten times as long to ask."""
+_PYTHON_LEVELS = {
+    10: _NUMBERS["debug"],
+    20: _NUMBERS["info"],
+    30: _NUMBERS["warning"],
+    40: _NUMBERS["error"],
+    50: _NUMBERS["critical"],
+}
 _LEVEL_WITHIN = 96
 """Characters of a line of text in which it may say how severe it is."""
 _LEVEL_WORDS = ("INFO", "WARN", "ERR", "DEBUG", "NOTICE", "FATAL", "CRITICAL", "TRACE", "PANIC")
@@ -62,10 +70,8 @@ def of_fields(fields: dict[str, Any], unit: Resource, now_ns: int) -> LogRecord:
     at_ns = _time(fields, now_ns)
     text, number = _severity(fields)
     body = _taken(fields, _BODY)
-    stack = next((name for name in _STACK if isinstance(fields.get(name), str)), None)
-    if stack is not None:
-        fields[_STACK[0]] = redacted_text(fields.pop(stack))
-        number, text = (number, text) if number else (Severity.ERROR.value, "error")
+    if _name_stack(fields) and not number:
+        number, text = _NUMBERS["error"], "error"
     own = fields.pop("attributes", None)
     said = _taken(fields, _UNIT)
     resource = fields.get("resource")
@@ -90,13 +96,21 @@ def of_fields(fields: dict[str, Any], unit: Resource, now_ns: int) -> LogRecord:
     )
 
 
+def _name_stack(fields: dict[str, Any]) -> bool:
+    """Give a traceback its name, if there is one."""
+    for name in _STACK:
+        if name in fields and isinstance(fields[name], str):
+            fields[_STACK[0]] = redacted_text(fields.pop(name))
+            return True
+    return False
+
+
 def _of_text(line: bytes, unit: Resource, now_ns: int) -> LogRecord:
     body = line.decode("utf-8", "replace")
-    number, priority = 0, _PRIORITY.match(body)
-    if priority is not None:
+    if body[:1] == "<" and (priority := _PRIORITY.match(body)) is not None:
         body, number = body[priority.end() :], SYSLOG[int(priority[1])].value
     elif TRACEBACK in body:
-        number = Severity.ERROR.value
+        number = _NUMBERS["error"]
     else:
         number = _level(body[:_LEVEL_WITHIN])
     at_ns = leading_instant_ns(body, now_ns)
@@ -104,7 +118,7 @@ def _of_text(line: bytes, unit: Resource, now_ns: int) -> LogRecord:
         timestamp=now_ns if at_ns is None else at_ns,
         observed_timestamp=0 if at_ns is None else now_ns,
         severity_number=number,
-        severity_text=Severity(number).name.lower() if number else "",
+        severity_text=_NAMES[number],
         body=redacted_text(body),
         resource=unit,
     )
@@ -115,10 +129,10 @@ def _level(head: str) -> int:
     for word in _LEVEL_WORDS:
         at = head.find(word)
         if at >= 0 and (level := _LEVEL.match(head, at) or _LEVEL.search(head)) is not None:
-            return SEVERITIES[level[1].lower()].value
+            return _NUMBERS[level[1].lower()]
     if "[" in head or "level=" in head or ": " in head:
         small = _SMALL_LEVEL.search(head)
-        return SEVERITIES[small[1].lower()].value if small is not None else 0
+        return _NUMBERS[small[1].lower()] if small is not None else 0
     return 0
 
 
@@ -148,15 +162,15 @@ def _severity(fields: dict[str, Any]) -> tuple[str, int]:
     for name in _SEVERITY:
         said = fields.get(name)
         if isinstance(said, str):
-            known = SEVERITIES.get(said) or SEVERITIES.get(said.lower())
+            known = _NUMBERS.get(said) or _NUMBERS.get(said.lower())
         elif type(said) is int:
             known = _PYTHON_LEVELS.get(said)
         else:
             continue
         if known is not None:
             del fields[name]
-            text = said if isinstance(said, str) else known.name.lower()
-            return text, known.value if number is None else number
+            text = said if isinstance(said, str) else _NAMES[known]
+            return text, known if number is None else number
     return "", number or 0
 
 
