@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 _logger = logging.getLogger(__name__)
+MAX_NS = 1 << 63
 
 
 class BlackBox:
@@ -87,8 +88,10 @@ class BlackBox:
 
         A Struct or dict becomes JSON; bytes are taken as they are, in ``encoding`` (MCAP's names, as
         "cdr" or "protobuf"). ``at_ns``: unix time, now when left out. Raises what msgspec raises for
-        what is no JSON.
+        what is no JSON, and ValueError for a time that no file can hold.
         """
+        if at_ns is not None and not 0 <= at_ns < MAX_NS:
+            raise ValueError(f"at_ns={at_ns} is no unix time in nanoseconds.")
         if self._recorder is None and not self.tape.wants(topic):
             return False
         plain = isinstance(message, bytes)

@@ -173,6 +173,8 @@ class ContinuousRecorder:
                 return
         except OSError as problem:
             self._abandon(problem)
+        except Exception:  # nor must one that MCAP has no way to say
+            _logger.exception("continuous.message_failed")
         self.lost += 1
 
     def _segment(self) -> SegmentFile | None:

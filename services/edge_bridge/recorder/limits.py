@@ -62,8 +62,8 @@ class ContinuousLimits(Struct, frozen=True, kw_only=True):
     segment_s: float = 60.0
     segment_bytes: int = 128 * MIB
     queue_messages: int = 16_384
-    queue_bytes: int = 64 * MIB
-    """What waits for the disk in memory; past it messages are lost and counted."""
+    queue_bytes: int = 128 * MIB
+    """What waits for the disk in memory, where disks stall; past it messages are lost and counted."""
     message_bytes: int = 32 * MIB
     """A larger message is lost, and counted."""
     write_every_s: float = 0.05

@@ -71,7 +71,7 @@ def test_what_the_queue_does_not_take_is_missing_by_number(tmp_path: Path) -> No
     assert lost(segments) + robot.numbers.next - segments[-1].end_number == tries - 11
 
 
-def test_what_was_nothing_to_record_is_not_missing(tmp_path: Path) -> None:
+def test_what_was_nothing_is_not_missing_and_what_cannot_be_written_is(tmp_path: Path) -> None:
     robot = Robot(tmp_path)
 
     def fails() -> Recorded:
@@ -81,11 +81,12 @@ def test_what_was_nothing_to_record_is_not_missing(tmp_path: Path) -> None:
         robot.recorder.later(lambda: None)
         robot.recorder.put(message(number))
     robot.recorder.later(fails)
+    robot.recorder.put(Recorded(topic="/imu", at_ns=-1, content=b"before time"))
     robot.recorder.put(message(10))
     robot.recorder.start()
     robot.recorder.stop()
     segments, contents = robot.drained()
-    assert (told(contents), lost(segments), robot.numbers.next) == (list(range(11)), 1, 12)
+    assert (told(contents), lost(segments), robot.numbers.next) == (list(range(11)), 2, 13)
 
 
 def test_disk_without_room_loses_messages_and_goes_on(tmp_path: Path) -> None:
