@@ -24,8 +24,8 @@ from fleetward.contracts.rollouts import (
 )
 from fleetward.contracts.surroundings import Surroundings
 from fleetward.contracts.wording import how_many
-from rollout_coordinator.floors import FREE, FloorPlaces, is_on_its_way
-from rollout_coordinator.step import in_wave
+from rollout_coordinator.floors import FREE, ON_ITS_WAY, FloorPlaces, is_on_its_way
+from rollout_coordinator.phases import Standing
 
 
 class Admitted(Struct, frozen=True):
@@ -43,14 +43,19 @@ def _is_unknown(rollout: Rollout, robot: RobotId) -> bool:
     return rollout.robots[robot].phase is RobotPhase.UNKNOWN
 
 
+def _away_in_wave(rollout: Rollout, stands: Standing) -> list[RobotId]:
+    """Who of the current wave is on its way, in the order of the wave."""
+    wave = stands.last(len(rollout.waves[rollout.wave]))
+    return [robot for robot in wave.of(*ON_ITS_WAY) if is_on_its_way(rollout.robots[robot])]
+
+
 class _Turns:
     """Whose turn it is in a rolling rollout; in another it is everybody's."""
 
-    def __init__(self, rollout: Rollout) -> None:
+    def __init__(self, rollout: Rollout, stands: Standing) -> None:
         self._rollout = rollout
         self._is_rolling = rollout.strategy is Strategy.ROLLING
-        wave = in_wave(rollout) if self._is_rolling else ()
-        away = [robot for robot in wave if is_on_its_way(rollout.robots[robot])]
+        away = _away_in_wave(rollout, stands) if self._is_rolling else []
         self._lost = [robot for robot in away if _is_unknown(rollout, robot)]
         self._away = len(away)
         self._away_at = Counter(rollout.robots[robot].site for robot in away)
@@ -63,6 +68,10 @@ class _Turns:
             f"{self._lost[0]} was not heard again, and {len(self._lost)} of at most "
             f"{how_many(self._rollout.policy.max_unavailable, 'robot')} may be unavailable"
         )
+
+    def are_taken(self) -> bool:
+        """Whether a rolling rollout has no place left for anybody."""
+        return self._is_rolling and self._away >= self._rollout.policy.max_unavailable
 
     def has_come(self, robot: RobotId) -> bool:
         """Whether a rolling rollout has a place for it."""
@@ -78,11 +87,16 @@ class _Turns:
         self._away_at[self._rollout.robots[robot].site] += 1
 
 
-def admitted(rollout: Rollout, due: Sequence[RobotId], around: Surroundings) -> Admitted:
-    """Who of ``due`` is given its target now, a bounded number at a time."""
+def admitted(
+    rollout: Rollout, stands: Standing, due: Sequence[RobotId], around: Surroundings
+) -> Admitted:
+    """Who of ``due`` is given its target now, a bounded number at a time.
+
+    ``stands``: the robots of the waves so far (``standing``).
+    """
     if not due:
         return Admitted(())
-    turns, places = _Turns(rollout), FloorPlaces(rollout, around)
+    turns, places = _Turns(rollout, stands), FloorPlaces(rollout, around)
     robots: list[RobotId] = []
     lasting, scheduled = "", ""
     for robot in due:
@@ -90,6 +104,8 @@ def admitted(rollout: Rollout, due: Sequence[RobotId], around: Surroundings) -> 
             break
         if not turns.has_come(robot):
             lasting = lasting or turns.reason_against_all()
+            if turns.are_taken():
+                break
             continue
         room = around.sites.get(rollout.robots[robot].site, FREE)
         if room.closed and room.opens_at is not None:

@@ -56,6 +56,7 @@ from rollout_coordinator.hearing import progressed
 from rollout_coordinator.held import unless_held_up
 from rollout_coordinator.joining import RobotsMatched, joined
 from rollout_coordinator.pausing import paused, unless_stalled
+from rollout_coordinator.phases import Standing, is_settled, standing
 from rollout_coordinator.recall import recall_reason, without_return
 from rollout_coordinator.revert import halted, reverted_further
 from rollout_coordinator.robot_facts import RobotFact
@@ -65,10 +66,8 @@ from rollout_coordinator.step import (
     Superseded,
     Tick,
     count,
-    count_unsettled,
     counted,
     in_wave,
-    reached,
     with_robots,
 )
 from rollout_coordinator.superseding import superseded, taken
@@ -169,22 +168,23 @@ def judged(rollout: Rollout, now: datetime, around: Surroundings) -> Step:
     """What the state as it now stands demands next."""
     if rollout.state is RolloutState.REVERTING:
         return reverted_further(rollout, now, around)
-    reason = halt_reason(rollout)
+    stands = standing(rollout)
+    reason = halt_reason(rollout, stands)
     if reason:
         return halted(rollout, reason, now, around)
     if rollout.state is RolloutState.PAUSED:
         return Step(rollout=rollout)
-    return _gone_further(rollout, now, around)
+    return _gone_further(rollout, stands, now, around)
 
 
-def _gone_further(rollout: Rollout, now: datetime, around: Surroundings) -> Step:
+def _gone_further(rollout: Rollout, stands: Standing, now: datetime, around: Surroundings) -> Step:
     """What a rollout that does well may do next."""
     if is_before_start(rollout):
         return at_checkpoint(rollout, now, around)
-    given = targeted(rollout, now, around)
+    given = targeted(rollout, stands, now, around)
     if given.targets:
         return given
-    if count_unsettled(given.rollout, reached(rollout)):
+    if not is_settled(rollout, stands):
         stalled = unless_stalled(given.rollout, now)
         return stalled if stalled.events else unless_held_up(given.rollout, now)
     if rollout.checkpoint:

@@ -17,6 +17,7 @@ from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutState
 from fleetward.contracts.surroundings import Surroundings
 from rollout_coordinator.halting import halt_reason
 from rollout_coordinator.hearing import progressed
+from rollout_coordinator.phases import standing
 from rollout_coordinator.recall import recall_reason, without_return
 from rollout_coordinator.revert import halted
 from rollout_coordinator.robot_facts import ROBOT_FACTS
@@ -38,7 +39,7 @@ def watched_on(
     """What a fact changes about a success that is watched."""
     reason = recall_reason(rollout, fact) if isinstance(fact, ModelWithdrawn) else ""
     told = _told(rollout, fact, stored_at, now)
-    reason = reason or (halt_reason(told) if told is not rollout else "")
+    reason = reason or (halt_reason(told, standing(told)) if told is not rollout else "")
     if reason:
         return reopened(told, f"{reason}, after it had succeeded", now, around)
     is_over = rollout.watched_until is not None and now >= rollout.watched_until

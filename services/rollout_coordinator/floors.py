@@ -24,7 +24,8 @@ from fleetward.contracts.wording import how_many
 
 FREE = SiteRoom()
 _WITHOUT_A_PLACE = frozenset({Strategy.BLUE_GREEN, Strategy.SHADOW})
-_ON_ITS_WAY = frozenset({RobotPhase.TARGETED, RobotPhase.UNKNOWN, RobotPhase.REVERTING})
+ON_ITS_WAY = (RobotPhase.TARGETED, RobotPhase.UNKNOWN, RobotPhase.REVERTING)
+"""Where a robot stands that was given something else to serve."""
 
 
 def takes_places(rollout: Rollout) -> bool:
@@ -37,7 +38,7 @@ def is_on_its_way(progress: RobotProgress) -> bool:
 
     One that another rollout took is on its way there, not here.
     """
-    return progress.phase in _ON_ITS_WAY and progress.targeted_at is not None
+    return progress.phase in ON_ITS_WAY and progress.targeted_at is not None
 
 
 def may_serve(progress: RobotProgress) -> bool:

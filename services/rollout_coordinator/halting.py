@@ -7,24 +7,27 @@ from msgspec.structs import replace
 from fleetward.contracts.rollouts import RobotPhase, Rollout, Strategy
 from fleetward.contracts.wording import how_many
 from rollout_coordinator.looks import share
-from rollout_coordinator.step import counted, due_phase, goal_phase, phases_of, reached
+from rollout_coordinator.phases import Standing, is_settled, that_count
+from rollout_coordinator.step import goal_phase
 from rollout_coordinator.verdict import condemnation
 
 
-def halt_reason(rollout: Rollout) -> str:
-    """Why the rollout must be taken back now, or an empty string. Both thresholds bind."""
-    robots, policy = counted(rollout, reached(rollout)), rollout.policy
-    stands = phases_of(rollout, robots)
-    failed = stands.count(RobotPhase.FAILED)
-    if failed * 100 > policy.max_error_percent * len(robots):
-        return f"{failed} of {how_many(len(robots), 'robot')} failed: {_first_failure(rollout)}"
-    settled = due_phase(rollout) not in stands and RobotPhase.TARGETED not in stands
+def halt_reason(rollout: Rollout, reached: Standing) -> str:
+    """Why the rollout must be taken back now, or an empty string. Both thresholds bind.
+
+    ``reached``: how its robots stand (``standing``).
+    """
+    stands, policy = that_count(rollout, reached), rollout.policy
+    robots = len(stands.robots)
+    failed = stands.phases.count(RobotPhase.FAILED)
+    if failed * 100 > policy.max_error_percent * robots:
+        return f"{failed} of {how_many(robots, 'robot')} failed: {_first_failure(rollout)}"
     goal = goal_phase(rollout)
-    arrived = stands.count(goal)
-    if settled and arrived * 100 < policy.min_success_percent * len(robots):
-        unknown = stands.count(RobotPhase.UNKNOWN)
+    arrived = stands.phases.count(goal)
+    if arrived * 100 < policy.min_success_percent * robots and is_settled(rollout, stands):
+        unknown = stands.phases.count(RobotPhase.UNKNOWN)
         return (
-            f"only {arrived} of {how_many(len(robots), 'robot')} {goal.value} the model "
+            f"only {arrived} of {how_many(robots, 'robot')} {goal.value} the model "
             f"({failed} failed, {unknown} unknown), below {policy.min_success_percent:g} %"
         )
     return "" if _is_judged_later(rollout) else condemned(rollout)

@@ -18,7 +18,8 @@ from fleetward.contracts.rollouts import RobotPhase, Rollout
 from fleetward.contracts.wording import how_many
 from rollout_coordinator.halting import halt_reason
 from rollout_coordinator.pausing import paused
-from rollout_coordinator.step import Step, count_unsettled, reached, with_robots
+from rollout_coordinator.phases import is_settled, standing
+from rollout_coordinator.step import Step, with_robots
 
 
 def unless_held_up(rollout: Rollout, now: datetime) -> Step:
@@ -28,7 +29,8 @@ def unless_held_up(rollout: Rollout, now: datetime) -> Step:
         return Step(rollout=rollout)
     robots = held_back(rollout)
     without = _without(rollout, robots)
-    if not count_unsettled(without, reached(without)) and not halt_reason(without):
+    stands = standing(without)
+    if is_settled(without, stands) and not halt_reason(without, stands):
         return Step(rollout=without)
     first = rollout.robots[robots[0]].reason
     return paused(

@@ -31,6 +31,7 @@ from fleetward.contracts.surroundings import Surroundings
 from fleetward.contracts.wording import how_many, listed
 from rollout_coordinator.admission import admitted
 from rollout_coordinator.gates import awaited, checkpoint_of, gates_before, is_before_start
+from rollout_coordinator.phases import standing
 from rollout_coordinator.said import moment
 from rollout_coordinator.step import count, counted, due_phase, in_wave, reached
 
@@ -208,7 +209,7 @@ def _turn(rollout: Rollout, robot: RobotId, around: Surroundings) -> str:
         return f"The rollout is {rollout.state.value}: nobody is given anything."
     if rollout.checkpoint:
         return f"The rollout waits at gates before {rollout.checkpoint}."
-    who = admitted(rollout, (robot,), around)
+    who = admitted(rollout, standing(rollout), (robot,), around)
     if who.robots:
         return "It is its turn: the next decision gives it the model."
     if who.withheld:

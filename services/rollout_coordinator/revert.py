@@ -22,8 +22,9 @@ from fleetward.contracts.rollouts import (
 )
 from fleetward.contracts.surroundings import Surroundings
 from rollout_coordinator.admission import admitted_back
+from rollout_coordinator.phases import everybody
 from rollout_coordinator.set_orders import ordered_back, switching_together
-from rollout_coordinator.step import Step, TargetOrder, phases_of, with_robots
+from rollout_coordinator.step import Step, TargetOrder, with_robots
 from rollout_coordinator.waves import with_withheld
 
 _TO_REVERT = (
@@ -74,14 +75,15 @@ def reverted_further(rollout: Rollout, now: datetime, around: Surroundings) -> S
 
     A robot that never had another model has nothing to return to and keeps its state.
     """
-    due = [robot for robot in rollout.robots if _must_return(rollout.robots[robot])]
+    stands = everybody(rollout)
+    due = [robot for robot in stands.of(*_TO_REVERT) if may_return(rollout.robots[robot])]
     who = admitted_back(rollout, due, around)
     ordered = who.robots
     changed = {robot: _returning(rollout, rollout.robots[robot], now) for robot in ordered}
     moved = with_robots(rollout, changed) if changed else rollout
     moved = with_withheld(moved, who.withheld, now)
     step = Step(rollout=moved, targets=tuple(_order(moved, robot) for robot in ordered))
-    waits = RobotPhase.REVERTING in phases_of(moved, tuple(moved.robots))
+    waits = bool(ordered) or RobotPhase.REVERTING in stands.phases
     return step if waits or len(due) > len(ordered) else step.then(ended(moved, moved.ends_as, now))
 
 
@@ -106,10 +108,6 @@ def ended(rollout: Rollout, state: RolloutState, now: datetime, reason: str = ""
         rollout_id=rollout.rollout_id, state=state, reason=final.reason, ended_at=now
     )
     return Step(rollout=final, events=(announced,))
-
-
-def _must_return(progress: RobotProgress) -> bool:
-    return progress.phase in _TO_REVERT and may_return(progress)
 
 
 def _returning(rollout: Rollout, progress: RobotProgress, now: datetime) -> RobotProgress:

@@ -107,6 +107,8 @@ class Sites:
         self._said: dict[SiteName, _Said] = {}
         self._leases_s: dict[SiteName, dict[RobotId, float]] = {}
         self._enrolled_read_s = float("-inf")
+        self._of_waves: tuple[tuple[tuple[RobotId, ...], ...], list[SiteName]] = ((), [])
+        """The sites of the rollout that was decided on last."""
 
     async def listen(self) -> None:
         """Hear when a policy is set. It may be a moment until the stream holds it."""
@@ -124,8 +126,7 @@ class Sites:
         """What binds a decision on ``rollout`` now; raises BusError."""
         if rollout.state in FINAL_STATES and rollout.state is not RolloutState.SUCCEEDED:
             return Around()
-        sites = sorted(set(map(_SITE, rollout.robots.values())))
-        known = await self._known([SiteName(site) for site in sites if re.match(ID_PATTERN, site)])
+        known = await self._known(self._sites_of(rollout))
         bound = {site: held for site, held in known.items() if held.policy or held.fault}
         if not bound:
             return Around()
@@ -145,6 +146,15 @@ class Sites:
             away = {} if kept is None else kept.row.away
             rooms[site] = room_at(held.policy, robots, away, rollout.rollout_id, now)
         return Around(Surroundings(sites=rooms), tuple(rows.values()))
+
+    def _sites_of(self, rollout: Rollout) -> list[SiteName]:
+        """Where its robots are: settled when they come in, and so with the waves."""
+        waves, sites = self._of_waves
+        if waves is not rollout.waves:
+            named = sorted(set(map(_SITE, rollout.robots.values())))
+            sites = [SiteName(site) for site in named if re.match(ID_PATTERN, site)]
+            self._of_waves = (rollout.waves, sites)
+        return sites
 
     async def _known(self, sites: list[SiteName]) -> dict[SiteName, _Policy]:
         """The policy of each of ``sites``, at most ``site_policy_age_s`` old."""

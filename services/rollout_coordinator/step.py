@@ -118,11 +118,6 @@ def goal_phase(rollout: Rollout) -> RobotPhase:
     return RobotPhase.STAGED if rollout.staging else RobotPhase.PROVED
 
 
-def count_unsettled(rollout: Rollout, robots: tuple[RobotId, ...]) -> int:
-    """How many of ``robots`` are still to be given their target, or on their way to its goal."""
-    return count(rollout, robots, due_phase(rollout), RobotPhase.TARGETED)
-
-
 def count(rollout: Rollout, robots: tuple[RobotId, ...], *phases: RobotPhase) -> int:
     """How many of ``robots`` are in one of ``phases``."""
     stands = phases_of(rollout, robots)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from fleetward.contracts.deadlines import expected_since, is_held_back
+from fleetward.contracts.deadlines import expected, expected_since
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.model_sets import not_returning, parts
 from fleetward.contracts.robots import TargetMode
@@ -23,6 +23,7 @@ from fleetward.contracts.surroundings import Surroundings
 from fleetward.contracts.variants import wanted
 from rollout_coordinator.admission import admitted
 from rollout_coordinator.evidence import next_wave
+from rollout_coordinator.phases import Standing, standing
 from rollout_coordinator.set_orders import given_anew, switching_together
 from rollout_coordinator.step import (
     Step,
@@ -30,7 +31,6 @@ from rollout_coordinator.step import (
     Tick,
     due_phase,
     in_wave,
-    reached,
     waiting_reason,
     with_robots,
 )
@@ -51,18 +51,18 @@ def wave_started(rollout: Rollout, wave: int, now: datetime, around: Surrounding
     announced = WaveStarted(
         rollout_id=rollout.rollout_id, wave=wave, robots=in_wave(entered), started_at=now
     )
-    return Step(rollout=entered, events=(announced,)).then(targeted(entered, now, around))
+    return Step(rollout=entered, events=(announced,)).then(
+        targeted(entered, standing(entered), now, around)
+    )
 
 
-def targeted(rollout: Rollout, now: datetime, around: Surroundings) -> Step:
-    """Give the model to those of the wave whose turn it is, a bounded number at a time.
+def targeted(rollout: Rollout, stands: Standing, now: datetime, around: Surroundings) -> Step:
+    """Give the model to those of the waves so far whose turn it is, a bounded number at a time.
 
     The same rollout object: nobody is due, or nobody may be given anything, as was known before.
     """
-    due_in = due_phase(rollout)
-    held = rollout.robots
-    due = [robot for robot in reached(rollout) if held[robot].phase is due_in]
-    who = admitted(rollout, due, around)
+    due = list(stands.of(due_phase(rollout)))
+    who = admitted(rollout, stands, due, around)
     if not who.robots:
         waits_at_gates = bool(rollout.checkpoint) and not due
         return Step(
@@ -97,10 +97,8 @@ def with_silent(rollout: Rollout, tick: Tick, now: datetime) -> Rollout:
         robot: replace(
             progress, phase=RobotPhase.UNKNOWN, reason=waiting_reason(progress, deadline_s)
         )
-        for robot, progress in rollout.robots.items()
-        if progress.phase is RobotPhase.TARGETED
-        and not is_held_back(progress)
-        and expected_since(rollout, progress) <= latest
+        for robot in expected(rollout)
+        if expected_since(rollout, progress := rollout.robots[robot]) <= latest
     }
     return with_robots(rollout, overdue) if overdue else rollout
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import compress, repeat
+from operator import attrgetter, is_
 
 from msgspec import UNSET
 
@@ -10,10 +12,13 @@ from fleetward.contracts.ids import RobotId
 from fleetward.contracts.policies import settled_hold_s
 from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout
 
+_PHASE = attrgetter("phase")
+
 
 def in_phase(rollout: Rollout, phase: RobotPhase) -> list[RobotId]:
     """The robots that stand there."""
-    return [robot for robot, progress in rollout.robots.items() if progress.phase is phase]
+    phases = map(_PHASE, rollout.robots.values())
+    return list(compress(rollout.robots, map(is_, phases, repeat(phase))))
 
 
 def is_held_back(progress: RobotProgress) -> bool:
@@ -22,12 +27,9 @@ def is_held_back(progress: RobotProgress) -> bool:
 
 
 def held_back(rollout: Rollout) -> list[RobotId]:
-    """Robots that say why they do not swap yet: an interlock does not hold, for one.
-
-    Looked at with every decision, over all robots, of whom hardly any ever is.
-    """
-    said = [robot for robot, progress in rollout.robots.items() if progress.held_at is not UNSET]
-    return [robot for robot in said if is_held_back(rollout.robots[robot])]
+    """Robots that say why they do not swap yet: an interlock does not hold, for one."""
+    on_their_way = in_phase(rollout, RobotPhase.TARGETED)
+    return [robot for robot in on_their_way if is_held_back(rollout.robots[robot])]
 
 
 def expected(rollout: Rollout) -> list[RobotId]:

@@ -8,8 +8,9 @@ of robots, which is larger and changes rarely.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from operator import is_not
+from collections.abc import Iterable, Mapping, Sequence, Set
+from itertools import compress, islice
+from operator import is_, is_not
 from typing import TypeVar
 
 from msgspec import Struct
@@ -136,22 +137,35 @@ def _changed(
     now: Mapping[RobotId, object],
     before: Mapping[RobotId, object] | None,
 ) -> list[int]:
-    """The parts with a robot of which something else is held: decisions replace, never change."""
-    if before is None:
-        return list(range(len(parts)))
-    if now is before:
-        return []
-    return [
-        number
-        for number, robots in enumerate(parts)
-        if any(map(is_not, map(now.get, robots), map(before.get, robots)))
-    ]
+    """The parts with a robot of which something else is held."""
+    return list(range(len(parts))) if before is None else _with_any(parts, _moved(now, before))
 
 
 def _heard(parts: Sequence[Sequence[RobotId]], now: Evidence, before: Evidence | None) -> list[int]:
-    counted = _changed(parts, now.counted_until, before.counted_until if before else None)
-    observed = _changed(parts, now.observed, before.observed if before else None)
-    return sorted({*counted, *observed})
+    if before is None:
+        return list(range(len(parts)))
+    counted = _moved(now.counted_until, before.counted_until)
+    return _with_any(parts, counted | _moved(now.observed, before.observed))
+
+
+def _with_any(parts: Sequence[Sequence[RobotId]], robots: Set[RobotId]) -> list[int]:
+    if not robots:
+        return []
+    return [number for number, part in enumerate(parts) if not robots.isdisjoint(part)]
+
+
+def _moved(now: Mapping[RobotId, object], before: Mapping[RobotId, object]) -> Set[RobotId]:
+    """Of whom something else is held: decisions replace, never change.
+
+    Nearly always ``now`` is a copy of ``before`` with some replaced and others behind: then nothing but
+    the two lists of values is read, and neither robots nor what is held of them.
+    """
+    if now is before:
+        return frozenset()
+    if len(before) <= len(now) and all(map(is_, before, now)):
+        replaced = compress(now, map(is_not, now.values(), before.values()))
+        return {*replaced, *islice(now, len(before), None)}
+    return {robot for robot in {**before, **now} if now.get(robot) is not before.get(robot)}
 
 
 def _sharding(
