@@ -109,9 +109,18 @@ class Swarm:
 
         await asyncio.gather(*(talk() for _ in range(WORKERS)))
 
+    def poll(self) -> None:
+        """Everybody looks at its target, as a bridge does now and then without being nudged."""
+        for name in self.robots:
+            self._queue(name)
+
     async def _on_nudge(self, message: Msg) -> None:
         name = RobotId(message.subject.rpartition(".")[2])
-        if name in self.robots and name not in self._queued:
+        if name in self.robots:
+            self._queue(name)
+
+    def _queue(self, name: RobotId) -> None:
+        if name not in self._queued:
             self._queued.add(name)
             self._due.append(name)
             self._work.release()

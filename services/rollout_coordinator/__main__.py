@@ -34,6 +34,8 @@ from rollout_coordinator.ledger import RolloutLedger
 from rollout_coordinator.outcomes import Outcomes
 from rollout_coordinator.planner import Planner
 from rollout_coordinator.settings import Settings, settings_from
+from rollout_coordinator.signed_targets import Signatory
+from rollout_coordinator.signing_process import SigningProcess
 from rollout_coordinator.sites import Sites
 from rollout_coordinator.turns import Turns
 from rollout_coordinator.watch import keep_time, utc_now, watch_rollouts
@@ -51,7 +53,8 @@ async def serve(settings: Settings) -> None:
         return
     connection = broker.connection
     key, trusted = SigningKey.load(settings.signing_key), TrustedKeys.load(settings.trust_dir)
-    ledger = RolloutLedger(connection, key, trusted)
+    signatory = Signatory(key, SigningProcess(settings.signing_key, key))
+    ledger = RolloutLedger(connection, key, trusted, signatory)
     interest = Interest()
     sites = Sites(connection, ledger.open_rollouts, settings)
     planner = Planner(connection, ledger, sites, utc_now)
@@ -74,6 +77,7 @@ async def serve(settings: Settings) -> None:
     time_goes_by = keep_time(connection, handlers, ledger, interest, settings, gatekeeper, joiners)
     await unless_stopped(stopping, time_goes_by)
     await gatekeeper.close()
+    await signatory.close()
     for pull in pulls:
         await pull.stop()
     await broker.stop()

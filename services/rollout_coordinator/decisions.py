@@ -8,13 +8,16 @@ from datetime import datetime
 from fleetward.bus.errors import ConflictError
 from fleetward.bus.stored_rollouts import KeptRollout
 from fleetward.contracts.ids import RolloutId
-from rollout_coordinator.decision_log import given, within_limit
+from fleetward.contracts.rollouts import MAX_TARGETS_PER_STEP
+from rollout_coordinator.ahead import Ahead
+from rollout_coordinator.decision import Decision, decision_on
 from rollout_coordinator.errors import contested
-from rollout_coordinator.fold import Told, decided
+from rollout_coordinator.fold import Told
 from rollout_coordinator.ledger import RolloutLedger
 from rollout_coordinator.outcomes import Outcomes
 from rollout_coordinator.settings import Settings
 from rollout_coordinator.sites import Sites
+from rollout_coordinator.step import RobotTaken
 from rollout_coordinator.turns import Turns
 
 
@@ -36,6 +39,7 @@ class Decisions:
         self._outcomes = outcomes
         self._settings = settings
         self._now = now
+        self._ahead = Ahead(ledger, sites, now)
 
     async def go_on(self, rollout_id: RolloutId) -> None:
         """What is left of a decision that was cut short."""
@@ -63,22 +67,35 @@ class Decisions:
             current, held = held or await self._ledger.load(rollout_id), None
             if current is None:
                 return len(told)
-            now = self._now()
-            around = await self._sites.around(current.event, now)
-            heard = within_limit([*lost, *told])
-            made = decided(current.event, heard, now, around.surroundings)
-            step = made.step
-            rows = around.moved_by(step.rollout)
-            if step.rollout is current.event and not rows:
+            decision = self._ahead.take(current.event) or await decision_on(
+                current.event, [*lost, *told], self._sites, self._now()
+            )
+            used = decision.made.used - len(lost)
+            if decision.step.rollout is current.event and not decision.rows():
                 self._outcomes.seen(current.event)
-                return made.used - len(lost)
-            on = given(made.mattered, around.surroundings)
+                return used
             try:
-                taken = await self._ledger.write(step, current, now, rows, on=on)
+                taken = await self._write(decision, current, goes_on=used == len(told))
             except ConflictError:
                 continue
             if not taken:
-                self._outcomes.written(step)
-                return made.used - len(lost)
-            lost += [(fact, now) for fact in taken]
+                self._outcomes.written(decision.step)
+                return used
+            lost += [(fact, decision.now) for fact in taken]
         raise contested(rollout_id, self._settings.max_conflicts)
+
+    async def _write(
+        self, decision: Decision, current: KeptRollout, *, goes_on: bool
+    ) -> list[RobotTaken]:
+        """Write it. goes_on: unless it sets fewer targets than one may, nothing else comes before time."""
+        step = decision.step
+        is_followed = goes_on and len(step.targets) == MAX_TARGETS_PER_STEP
+        return await self._ledger.write(
+            step,
+            current,
+            decision.now,
+            decision.rows(),
+            on=decision.given(),
+            ready=decision.ready,
+            meanwhile=self._ahead.look if is_followed else None,
+        )

@@ -2,44 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from msgspec.structs import replace
 from nats.aio.client import Client
 
-from fleetward.bus.batch import Write
-from fleetward.bus.errors import ConflictError
+from fleetward.bus.batch import Write, write_atomically
 from fleetward.bus.last_values import last_value, last_values
 from fleetward.bus.publish import publish
 from fleetward.bus.stored_rollouts import KeptRollout, completed, read_row, read_rows
 from fleetward.contracts.codec import decode
 from fleetward.contracts.curation import SignedWithdrawals, Withdrawals
-from fleetward.contracts.decisions import Given, RolloutDecided
+from fleetward.contracts.decisions import Given
 from fleetward.contracts.ids import Digest, RobotId, RolloutId
 from fleetward.contracts.robots import RobotNudged
 from fleetward.contracts.rollout_index import OpenRollouts, RolloutRefused
-from fleetward.contracts.rollout_rows import Stored, split
 from fleetward.contracts.rollouts import MAX_TARGETS_PER_STEP, Rollout, is_open
 from fleetward.trust.signing import TARGET, SigningKey, TrustedKeys
-from rollout_coordinator.decision_log import logged
-from rollout_coordinator.giving import Last, follows, given, overtaken_by
+from rollout_coordinator.giving import follows, given
 from rollout_coordinator.known_digests import KnownDigests
 from rollout_coordinator.opened import NOTHING_GIVEN, Opened, Other
-from rollout_coordinator.signed_targets import write_signed
+from rollout_coordinator.prepared import Prepared, prepared, taken_in
+from rollout_coordinator.signed_targets import Signatory
 from rollout_coordinator.step import RobotTaken, Step
-from rollout_coordinator.stored_targets import Known, StoredTargets
+from rollout_coordinator.stored_targets import Known, StoredTargets, last_of
+
+Meanwhile = Callable[[Prepared], Awaitable[None]]
+"""What is done while a decision is stored, and it is not known yet whether it will be."""
 
 
 class RolloutLedger:
     """The coordinator's only way to the stream that holds rollouts and targets."""
 
-    def __init__(self, connection: Client, key: SigningKey, trusted: TrustedKeys) -> None:
+    def __init__(
+        self,
+        connection: Client,
+        key: SigningKey,
+        trusted: TrustedKeys,
+        signatory: Signatory | None = None,
+    ) -> None:
         """Raises SignatureError when ``trusted`` would not believe what ``key`` signs."""
         probe = key.sign(TARGET, b"")
         trusted.verify(TARGET, b"", probe.key_id, probe.signature)
         self._connection = connection
-        self._key = key
+        self._signatory = signatory or Signatory(key)
         self._targets = StoredTargets(connection, trusted)
         self._whole: dict[RolloutId, KeptRollout] = {}
         """Open rollouts with shards, as they stood when they were read or written last."""
@@ -138,7 +146,8 @@ class RolloutLedger:
         beside = [Write(OpenRollouts(rollouts=tuple(left)), opened.sequence), *rows]
         for other in others:
             beside += self._writes(other, now)
-        return await self._write(step, waited, None, on, now, beside)
+        made = await self.made_ready(step, None, on, now)
+        return await self._write(made, waited.sequence if waited else 0, beside)
 
     async def join(
         self, step: Step, current: KeptRollout, opened: Opened, now: datetime, on: Given
@@ -149,7 +158,8 @@ class RolloutLedger:
         """
         ids = tuple(sorted(each.rollout_id for each in opened.rollouts))
         index = Write(OpenRollouts(rollouts=ids), opened.sequence)
-        return await self._write(step, current, current.event, on, now, [index])
+        made = await self.made_ready(step, current.event, on, now)
+        return await self._write(made, current.sequence, [index])
 
     async def open_ids(self) -> tuple[RolloutId, ...]:
         """Every rollout that is not final, by id; read from the stream."""
@@ -169,6 +179,8 @@ class RolloutLedger:
         seen: Opened | None = None,
         *,
         on: Given = NOTHING_GIVEN,
+        ready: Prepared | None = None,
+        meanwhile: Meanwhile | None = None,
     ) -> list[RobotTaken]:
         """Write a decision on ``current`` if that still stands, then nudge its robots.
 
@@ -177,12 +189,14 @@ class RolloutLedger:
         ``rows``: what else changes with it, and must stand as it was when this was decided.
         ``on``: what it was made from, for the log.
         ``seen``: what was open when it was decided to open an ended rollout again.
+        ``ready``: the step, if it was made ready before. ``meanwhile``: done while it is stored.
         Returns the robots that somebody else has given a newer target; when there are any,
         nothing was written, and they are facts to decide on. Raises ConflictError, PublishError.
         """
         moved = is_open(step.rollout) is not is_open(current.event)
         index = [await self._index_with(step.rollout, seen)] if moved else []
-        return await self._write(step, current, current.event, on, now, [*index, *rows])
+        made = ready or await self.made_ready(step, current.event, on, now)
+        return await self._write(made, current.sequence, [*index, *rows], meanwhile)
 
     async def _index_with(self, rollout: Rollout, seen: Opened | None) -> Write:
         """The index once ``rollout`` has ended or is open again, as far as ``seen`` is still so."""
@@ -192,35 +206,52 @@ class RolloutLedger:
             OpenRollouts(rollouts=tuple(sorted(left))), seen.sequence if seen else sequence
         )
 
-    async def _write(
+    async def made_ready(
         self,
         step: Step,
-        current: KeptRollout | None,
         before: Rollout | None,
         on: Given,
         now: datetime,
-        beside: Sequence[Write],
-    ) -> list[RobotTaken]:
-        robots = [order.robot_id for order in step.targets]
+        following: Prepared | None = None,
+    ) -> Prepared | list[RobotTaken]:
+        """All that it takes to write ``step``, or the robots that somebody else gave something newer.
+
+        following: what ``before`` is known from while it is not stored. Raises as ``write`` does.
+        """
         known = await self._known(step)
-        last = _last(known)
-        taken = _taken(step, last)
+        last = last_of(known)
+        taken = taken_in(step, last)
         if taken:
             return taken
-        rollout = replace(step.rollout, revision=step.rollout.revision + 1)
-        stored = split(rollout, before)
-        digests = self._digests.of(before, stored)
-        decision = logged(before, on, now, step, digests)
-        writes = [*_writes_of(stored, decision, step, current), *beside]
+        made = prepared(step, before, on, now, self._digests, following)
+        rollout = made.whole
         targets = [given(rollout, order, last.get(order.robot_id), now) for order in step.targets]
-        over = {robot: held.sequence for robot, held in known.items()}
-        self._targets.doubt(robots)  # until it is known how the write ended
-        first = await write_signed(
-            self._connection, self._key, writes, targets, over, rollout.traceparent
+        return replace(
+            made,
+            targets=await self._signatory.signed(targets, rollout.traceparent),
+            over={robot: held.sequence for robot, held in known.items()},
         )
-        self._remembered(KeptRollout(stored.whole, first))
-        self._digests.remember(rollout, digests[1])
-        self._targets.wrote(targets, first + len(writes))
+
+    async def _write(
+        self,
+        made: Prepared | list[RobotTaken],
+        sequence: int,
+        beside: Sequence[Write],
+        meanwhile: Meanwhile | None = None,
+    ) -> list[RobotTaken]:
+        if not isinstance(made, Prepared):
+            return made
+        rollout, robots = made.whole, [each.target.robot_id for each in made.targets]
+        writes, orders = [*made.writes(sequence), *beside], made.orders()
+        self._targets.doubt(robots)  # until it is known how the write ended
+        last = await write_atomically(
+            self._connection,
+            [*writes, *orders],
+            meanwhile=None if meanwhile is None else partial(meanwhile, made),
+        )
+        self._remembered(KeptRollout(rollout, last - len(writes) - len(orders) + 1))
+        self._digests.remember(rollout, made.digest)
+        self._targets.wrote(made.targets, last - len(orders) + 1)
         if not is_open(rollout):
             self._targets.doubt(rollout.robots)
         self._to_nudge.setdefault(rollout.rollout_id, []).extend(robots)
@@ -239,44 +270,15 @@ class RolloutLedger:
 
     def _writes(self, other: Other, now: datetime) -> list[Write]:
         """A decision without targets."""
-        before = other.current.event
-        rollout = replace(other.step.rollout, revision=other.step.rollout.revision + 1)
-        stored = split(rollout, before)
-        decision = logged(before, other.given, now, other.step, self._digests.of(before, stored))
-        return _writes_of(stored, decision, other.step, other.current)
+        current = other.current
+        made = prepared(other.step, current.event, other.given, now, self._digests)
+        return made.writes(current.sequence)
 
     async def _known(self, step: Step) -> dict[RobotId, Known]:
         """What the robots of a step were given last; read, unless it is what we wrote ourselves."""
         robots = [order.robot_id for order in step.targets]
         known = await self._targets.known(robots)
-        last = _last(known)
+        last = last_of(known)
         if all(follows(step.rollout, order, last.get(order.robot_id)) for order in step.targets):
             return known
         return await self._targets.newest(robots)
-
-
-def _writes_of(
-    stored: Stored, decision: RolloutDecided, step: Step, current: KeptRollout | None
-) -> list[Write]:
-    """The row first, which alone is compared and set."""
-    row = Write(stored.row, current.sequence if current else 0)
-    return [row, *(Write(event) for event in (*stored.shards, decision, *step.events))]
-
-
-def _last(known: Mapping[RobotId, Known]) -> Last:
-    return {robot: held.target for robot, held in known.items()}
-
-
-def _taken(step: Step, last: Last) -> list[RobotTaken]:
-    """Robots of the step that another rollout gave something newer; raises ConflictError.
-
-    A ConflictError: this very rollout did, as another replica decided the same before us.
-    """
-    lost: list[RobotTaken] = []
-    for order in step.targets:
-        newer = overtaken_by(step.rollout, order, last.get(order.robot_id))
-        if newer is not None and newer == step.rollout.rollout_id:
-            raise ConflictError(f"another replica already gave {order.robot_id} its target.")
-        if newer is not None:
-            lost.append(RobotTaken(order.robot_id, f"rollout {newer}"))
-    return lost

@@ -18,7 +18,9 @@ from fleetward.contracts.catalog import STREAMS, row_of
 from fleetward.contracts.codec import UnreadableMessageError, decode
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import RobotTarget, SignedTarget
+from fleetward.contracts.rollouts import MAX_ROBOTS_PER_ROLLOUT
 from fleetward.trust.signing import TARGET, SignatureError, TrustedKeys
+from rollout_coordinator.signed_targets import Signed
 
 _logger = logging.getLogger(__name__)
 
@@ -26,6 +28,8 @@ MAX_LOOKS_BACK = next(
     row.max_msgs_per_subject for row in STREAMS if row.name is row_of(SignedTarget).stream
 )
 """The stream keeps no more targets of one robot."""
+MAX_HELD = 2 * MAX_ROBOTS_PER_ROLLOUT
+"""Robots whose target is remembered: those that were read or written last."""
 
 
 class Known(Struct, frozen=True):
@@ -38,33 +42,48 @@ class Known(Struct, frozen=True):
     sequence: int
 
 
+def last_of(known: Mapping[RobotId, Known]) -> dict[RobotId, RobotTarget | None]:
+    """What each of the robots was given last, as far as it is believed."""
+    return {robot: held.target for robot, held in known.items()}
+
+
+class _Held(Struct):
+    """What was read or written here last: ``known`` until it is doubted, ``verified`` in any case."""
+
+    verified: Signed | None
+    known: Known | None
+
+
 class StoredTargets:
     """Reads robots' targets; what nobody trusted has signed is as if it were not there."""
 
     def __init__(self, connection: Client, trusted: TrustedKeys) -> None:
         self._connection = connection
         self._trusted = trusted
-        self._written: dict[RobotId, Known] = {}
+        self._held: dict[RobotId, _Held] = {}
 
     async def known(self, robots: Sequence[RobotId]) -> dict[RobotId, Known]:
-        """As ``newest``, without asking for those that were written here last.
+        """As ``newest``, without asking for those that were read or written here last.
 
         Somebody else may have written since: then what is written on top of it is refused, and
         whoever ``doubt``s reads.
         """
-        written = {robot: self._written[robot] for robot in robots if robot in self._written}
-        unread = [robot for robot in robots if robot not in written]
-        return {**written, **(await self.newest(unread) if unread else {})}
+        found = ((robot, self._held.get(robot)) for robot in robots)
+        held = {robot: one.known for robot, one in found if one is not None and one.known}
+        unread = [robot for robot in robots if robot not in held]
+        return {**held, **(await self.newest(unread) if unread else {})}
 
-    def wrote(self, targets: Sequence[RobotTarget], first_sequence: int) -> None:
+    def wrote(self, targets: Sequence[Signed], first_sequence: int) -> None:
         """Remember what was just written, one message after the other."""
-        for sequence, target in enumerate(targets, first_sequence):
-            self._written[target.robot_id] = Known(target, sequence)
+        for sequence, written in enumerate(targets, first_sequence):
+            self._hold(written.target.robot_id, written, Known(written.target, sequence))
 
     def doubt(self, robots: Iterable[RobotId]) -> None:
         """Read what these robots were given the next time it is asked for."""
         for robot in robots:
-            self._written.pop(robot, None)
+            held = self._held.get(robot)
+            if held is not None:
+                held.known = None
 
     async def newest(self, robots: Sequence[RobotId]) -> dict[RobotId, Known]:
         """What is known of each of ``robots`` that has a target; raises BusError."""
@@ -73,12 +92,24 @@ class StoredTargets:
         # Thousands of signatures take a second or so: others are served meanwhile.
         believed = await asyncio.to_thread(self._all_believed, stored)
         known: dict[RobotId, Known] = {}
-        for robot, target in believed.items():
+        for robot, one in believed.items():
             newest = stored[robot]
-            known[robot] = Known(target or await self._earlier(robot, newest), newest.sequence)
+            target = one.target if one is not None else await self._earlier(robot, newest)
+            known[robot] = Known(target, newest.sequence)
+            self._hold(robot, one, known[robot])
         return known
 
-    def _all_believed(self, stored: Mapping[str, Stored]) -> dict[RobotId, RobotTarget | None]:
+    def _hold(self, robot: RobotId, verified: Signed | None, known: Known) -> None:
+        """Unless something newer was written here while this was read."""
+        held = self._held.pop(robot, None)
+        if held is not None and held.known is not None and held.known.sequence > known.sequence:
+            self._held[robot] = held
+            return
+        self._held[robot] = _Held(verified, known)
+        if len(self._held) > MAX_HELD:
+            del self._held[next(iter(self._held))]
+
+    def _all_believed(self, stored: Mapping[str, Stored]) -> dict[RobotId, Signed | None]:
         return {RobotId(robot): self._believed(robot, held) for robot, held in stored.items()}
 
     async def _earlier(self, robot: RobotId, forged: Stored) -> RobotTarget | None:
@@ -87,15 +118,19 @@ class StoredTargets:
             before = await last_stored_before(self._connection, SignedTarget, forged)
             if before is None:
                 return None
-            target = self._believed(robot, before)
-            if target is not None:
-                return target
+            believed = self._believed(robot, before)
+            if believed is not None:
+                return believed.target
             forged = before
         return None
 
-    def _believed(self, robot: str, stored: Stored) -> RobotTarget | None:
+    def _believed(self, robot: str, stored: Stored) -> Signed | None:
+        """A signature that was verified before, or made here, is not verified again."""
+        held = self._held.get(RobotId(robot))
         try:
             signed = decode(stored.payload, SignedTarget)
+            if held is not None and held.verified is not None and held.verified.signed == signed:
+                return held.verified
             self._trusted.verify(TARGET, signed.payload, signed.key_id, signed.signature)
             target = decode(signed.payload, RobotTarget)
         except (SignatureError, UnreadableMessageError) as problem:
@@ -104,7 +139,7 @@ class StoredTargets:
         if target.robot_id != robot:
             _tell_forged(robot, stored, f"it was signed for {target.robot_id}.")
             return None
-        return target
+        return Signed(target, signed)
 
 
 def _tell_forged(robot: str, stored: Stored, reason: str) -> None:

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from secrets import token_hex
 
 import nats.errors
 from msgspec import Struct
 from nats.aio.client import Client
 
+from fleetward.bus.bulk import Message, send_all
 from fleetward.bus.errors import BusError, ConflictError, PublishError
-from fleetward.bus.publish import publish_core
 from fleetward.bus.tracing import headers_of_span
 from fleetward.contracts.catalog import row_of
 from fleetward.contracts.codec import encode_within
@@ -45,72 +45,58 @@ class Write(Struct, frozen=True):
 
 
 async def write_atomically(
-    connection: Client, writes: Sequence[Write], *, timeout_s: float = BATCH_TIMEOUT_S
+    connection: Client,
+    writes: Sequence[Write],
+    *,
+    timeout_s: float = BATCH_TIMEOUT_S,
+    meanwhile: Callable[[], Awaitable[None]] | None = None,
 ) -> int:
-    """Store every write or none; return the last one's stream sequence. Raises as ``AtomicBatch``."""
-    batch = AtomicBatch(connection, len(writes), timeout_s=timeout_s)
-    for write in writes:
-        await batch.add(write)
-    return batch.last_sequence
+    """Store every write or none; return the last one's stream sequence.
 
+    ``meanwhile``: done while the server stores them.
 
-class AtomicBatch:
-    """A batch whose writes are made while those before are on their way: all are stored or none.
-
-    The one that completes its size commits it; a batch that is left before stores nothing.
+    Raises ConflictError when an expectation does not hold, PublishError when the outcome is
+    unknown (load and decide again: the compare-and-set tells), BusError when refused.
     """
-
-    def __init__(
-        self, connection: Client, size: int, *, timeout_s: float = BATCH_TIMEOUT_S
-    ) -> None:
-        """Raises BusError for a size that no batch may have."""
-        if not 0 < size <= MAX_BATCH_MESSAGES:
-            raise BusError(f"a batch has 1 to {MAX_BATCH_MESSAGES} messages, not {size}.")
-        self._connection = connection
-        self._size = size
-        self._timeout_s = timeout_s
-        self._id = token_hex(16)
-        self._trace = headers_of_span()
-        self._added = 0
-        self.last_sequence = 0
-        """Of the last write in its stream, once all are stored."""
-
-    async def add(self, write: Write) -> None:
-        """The next write.
-
-        Raises ConflictError when an expectation does not hold, PublishError when the outcome is
-        unknown (load and decide again: the compare-and-set tells), BusError when refused.
-        """
-        self._added += 1
-        row = row_of(type(write.event))
-        subject = row.subject_of(write.event)
-        payload = encode_within(write.event, row.size_limit_bytes)
-        headers = {**self._trace, **_headers(self._id, self._added, self._size, write)}
-        if self._added in {1, self._size}:
-            self.last_sequence = await _acknowledged(
-                self._connection, subject, payload, headers, self._timeout_s
-            )
-        else:
-            await publish_core(self._connection, subject, payload, headers)
-
-
-def _headers(batch_id: str, position: int, last: int, write: Write) -> dict[str, str]:
-    headers = {"Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(position)}
-    if position == last:
-        headers["Nats-Batch-Commit"] = "1"
-    if write.expected_last_sequence is not None:
-        headers[_EXPECTED] = str(write.expected_last_sequence)
-    if row_of(type(write.event)).newest_only:
-        headers[_ROLLUP] = "sub"  # what it replaces is forgotten, whatever the stream's limits
-    return headers
-
-
-async def _acknowledged(
-    connection: Client, subject: str, payload: bytes, headers: dict[str, str], timeout_s: float
-) -> int:
-    """Publish and wait: the first message's answer is empty, the commit's is the PubAck."""
+    if not 0 < len(writes) <= MAX_BATCH_MESSAGES:
+        raise BusError(f"a batch has 1 to {MAX_BATCH_MESSAGES} messages, not {len(writes)}.")
+    messages = _messages(writes)
+    if len(messages) > 1:
+        await _acknowledged(connection, messages[0], timeout_s)
+        await send_all(connection, messages[1:-1])
+    committed = asyncio.ensure_future(_acknowledged(connection, messages[-1], timeout_s))
     try:
-        reply = await connection.request(subject, payload, timeout=timeout_s, headers=headers)
+        if meanwhile is not None:
+            await meanwhile()
+        return await committed
+    finally:
+        committed.cancel()
+
+
+def _messages(writes: Sequence[Write]) -> list[Message]:
+    trace, batch_id = headers_of_span(), token_hex(16)
+    messages: list[Message] = []
+    for position, write in enumerate(writes, 1):
+        row = row_of(type(write.event))
+        headers = {**trace, "Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(position)}
+        if position == len(writes):
+            headers["Nats-Batch-Commit"] = "1"
+        if write.expected_last_sequence is not None:
+            headers[_EXPECTED] = str(write.expected_last_sequence)
+        if row.newest_only:
+            headers[_ROLLUP] = "sub"  # what it replaces is forgotten, whatever the stream's limits
+        payload = encode_within(write.event, row.size_limit_bytes)
+        messages.append(Message(row.subject_of(write.event), headers, payload))
+    return messages
+
+
+async def _acknowledged(connection: Client, message: Message, timeout_s: float) -> int:
+    """Publish and wait: the first message's answer is empty, the commit's is the PubAck."""
+    subject = message.subject
+    try:
+        reply = await connection.request(
+            subject, message.payload, timeout=timeout_s, headers=dict(message.headers)
+        )
     except (nats.errors.Error, asyncio.TimeoutError) as problem:
         raise PublishError(
             f"the batch was not acknowledged ({problem!r}); load and retry."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -105,7 +106,7 @@ class EventRow(Struct, frozen=True, kw_only=True):
 
     def subject_of(self, event: Event) -> str:
         """The concrete subject of ``event``, from its own fields."""
-        return self.subject.format_map(_Fields(event))
+        return _filled(self.subject, event)
 
 
 class ConsumerRow(Struct, frozen=True, kw_only=True):
@@ -137,16 +138,20 @@ class RequestRow(Struct, frozen=True, kw_only=True):
 
     def subject_of(self, request: Event) -> str:
         """The concrete subject of ``request``, from its own fields."""
-        return self.subject.format_map(_Fields(request))
+        return _filled(self.subject, request)
 
 
-class _Fields(dict[str, str]):
-    """Looks placeholders up in a Struct's fields."""
+def _filled(subject: str, event: Event) -> str:
+    """The subject with every placeholder replaced by the event's field of that name."""
+    words, fields = _words_and_fields(subject)
+    return words % tuple([_word(getattr(event, field)) for field in fields])
 
-    def __init__(self, event: Event) -> None:
-        super().__init__()
-        self._event = event
 
-    def __missing__(self, field: str) -> str:
-        value = getattr(self._event, field)
-        return str(value.value if isinstance(value, enum.Enum) else value)
+def _word(value: object) -> str:
+    return str(value.value if isinstance(value, enum.Enum) else value)
+
+
+@lru_cache(maxsize=256)
+def _words_and_fields(subject: str) -> tuple[str, tuple[str, ...]]:
+    """The subject with ``%s`` for every placeholder, and their names."""
+    return PLACEHOLDER.sub("%s", subject), tuple(PLACEHOLDER.findall(subject))

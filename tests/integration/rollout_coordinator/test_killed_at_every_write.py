@@ -59,7 +59,7 @@ DECIDING = (
 
 WRITERS: Mapping[str, Sequence[str]] = MappingProxyType(
     {
-        "AtomicBatch": (FIRST, MIDDLE, COMMIT),
+        "write_atomically": (FIRST, MIDDLE, COMMIT),
         "publish": ("RobotNudged", "RolloutRefused", "GateAnswered"),
         "bury": ("DeadLettered", NEVER),
         "answer": (ANSWER,),
