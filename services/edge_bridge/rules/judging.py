@@ -10,17 +10,15 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from edge_bridge.converging.accusations import AlertEvent
+from edge_bridge.rules.reading import read_apart
 from edge_bridge.rules.settings import RuleSettings
 from fleetward.bus.logs import log
-from fleetward.contracts.alerts import AlertFired, Severity
-from fleetward.contracts.errors import FleetwardError
+from fleetward.contracts.alerts import AlertFired
 from fleetward.contracts.ids import AlertName, RobotId
 from fleetward.contracts.telemetry import TelemetryFrame
 from fleetward.rules.evaluate import RobotJudge
-from fleetward.rules.rulebook import Rulebook
 from fleetward.rules.samples import decode_samples
 
 _logger = logging.getLogger(__name__)
@@ -60,7 +58,7 @@ class LocalRules:
     async def run(self) -> None:
         """Judge until cancelled. Rules that cannot be read or judged cost the rules, not the robot."""
         try:
-            judge = await asyncio.to_thread(self._made)
+            judge = await self._made()
             while True:
                 await self._arrived.wait()
                 self._arrived.clear()
@@ -70,11 +68,11 @@ class LocalRules:
                     self._tell_not_judged(judge)
                 self._idle.set()
         except Exception as problem:  # noqa: BLE001 (a rule must not take the robot along)
-            log(_logger, "rules.off", level=logging.ERROR, reason=_reason(problem))
+            log(_logger, "rules.off", level=logging.ERROR, reason=str(problem) or repr(problem))
             self._frames = deque(maxlen=0)
 
-    def _made(self) -> RobotJudge:
-        rulebook = critical_rules(self._settings.path)
+    async def _made(self) -> RobotJudge:
+        rulebook = await read_apart(self._settings.path)
         log(_logger, "rules.on", rules=[rule.alert for rule in rulebook.rules])
         lookback_ns = int(self._settings.lookback_s * NANOSECONDS)
         return RobotJudge(self._robot_id, self._settings.labels, rulebook, lookback_ns, {})
@@ -93,28 +91,6 @@ class LocalRules:
                 log(_logger, "rules.not_judged", level=logging.ERROR, alert=alert, reason=reason)
 
 
-def critical_rules(path: Path) -> Rulebook:
-    """The rules of a file or directory that may take a model back.
-
-    Raises RuleFileError, and ImportError without ``edge-bridge[rules]``.
-    """
-    from fleetward.rules.compilation import compile_rulebook, load_rulebook  # a parser: 3 MB
-    from fleetward.rules.rule_files import content_of
-
-    every = (
-        load_rulebook(path) if path.is_dir() else compile_rulebook([(path.name, content_of(path))])
-    )
-    return Rulebook(tuple(rule for rule in every.rules if rule.severity is Severity.CRITICAL))
-
-
 def judged(judge: RobotJudge, frame: TelemetryFrame) -> list[AlertEvent]:
     """What a frame's samples begin, or end."""
     return [announced.event for announced in judge.take(decode_samples(frame))]
-
-
-def _reason(problem: Exception) -> str:
-    if isinstance(problem, ImportError):
-        return f"{problem}: reading rule files needs edge-bridge[rules]. Install it, or unset FLEETWARD_RULES"
-    if isinstance(problem, FleetwardError):
-        return str(problem)
-    return f"{type(problem).__name__}: {problem}"

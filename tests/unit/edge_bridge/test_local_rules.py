@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -159,6 +161,16 @@ async def test_rules_that_cannot_be_read_cost_the_rules_and_not_the_robot(
     (said,) = [each for each in caplog.messages if "rules.off" in each]
     assert "own.yml" in said
     rules.sampled(next(drive(1)))  # into the void
+
+
+def test_a_robot_without_the_extra_is_told_what_to_install() -> None:
+    without = "import sys; sys.modules['promql_parser'] = None; from edge_bridge.rules.reading import main; main()"
+    ended = subprocess.run(
+        [sys.executable, "-c", without, "own.yml"], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert "Install it, or unset FLEETWARD_RULES." in ended.stderr
+    assert ended.stderr.count("\n") == 1, "a sentence, no traceback"
 
 
 async def test_a_rule_that_these_samples_make_ambiguous_is_named_once_and_the_others_are_judged(
