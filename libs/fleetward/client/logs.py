@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 from nats.aio.client import Client
 
-from fleetward.bus.errors import RefusedError
+from fleetward.bus.errors import BusError, RefusedError
 from fleetward.bus.waiting import cancelled
 from fleetward.client import segments
 from fleetward.client.errors import DownloadError
@@ -32,6 +32,8 @@ from fleetward.logs.segment import SegmentError, record_of
 
 REMEMBERED = 10_000
 """Severe records that were shown live, so that their segment does not show them again."""
+LOOK_EVERY_S = 2.0
+"""How soon one who follows sees that the connection was lost and is back."""
 _NS_PER_S = 1_000_000_000
 _ROUNDING_NS = 1_000_000
 """A segment's times are told in microseconds."""
@@ -82,36 +84,54 @@ class LogReader:
             )
             async for each in self.stored():
                 yield each
+            reconnects = _reconnects(connection)
             async for fact in _merged(severe, sealed):
-                if isinstance(fact, SevereLogged):
-                    for shown in self._of_live(fact):
-                        yield shown
-                elif isinstance(fact, SegmentStored):
-                    async for each in self._of_segment(fact.segment):
+                try:
+                    if reconnects != _reconnects(connection):  # what came meanwhile was not heard
+                        async for each in self.stored():
+                            yield each
+                        reconnects = _reconnects(connection)
+                    async for each in self._of_fact(fact):
                         yield each
+                except BusError:
+                    reconnects = -1  # what could not be read is looked for again
+
+    async def _of_fact(self, fact: Event | None) -> AsyncIterator[Shown | Gap]:
+        if isinstance(fact, SevereLogged):
+            for shown in self._of_live(fact):
+                yield shown
+        elif isinstance(fact, SegmentStored):
+            async for each in self._of_segment(fact.segment):
+                yield each
 
     async def _of_segment(self, segment: Segment) -> AsyncIterator[Shown | Gap]:
         if segment.kind is not SegmentKind.LOGS or segment.segment_id in self._read:
             return
-        self._read.add(segment.segment_id)
-        previous, self._previous = self._previous, segment
         if not _overlaps(segment, self._wanted):
+            self._done(segment)
             return
-        lost = lost_before(segment, previous)
-        if lost > 0:
-            yield Gap(records=lost, reason="the robot dropped them")
         with tempfile.TemporaryDirectory(prefix="fleetward-logs-") as directory:
             path = Path(directory) / segment.segment_id
             try:
                 await segments.fetch(self._connection, self._robot, segment.segment_id, path)
             except (DownloadError, RefusedError) as problem:
+                self._done(segment)
                 yield Gap(records=segment.messages, reason=str(problem))
                 return
+            lost = self._done(segment)
+            if lost > 0:
+                yield Gap(records=lost, reason="the robot dropped them")
             offset_ns = _offset_ns(segment.clock_offset_s)
             with path.open("rb") as file:
                 for found in found_in(file, self._wanted.by(offset_ns)):
                     if (found.number, found.record.timestamp) not in self._live:
                         yield Shown(at=_utc(found.record.timestamp + offset_ns), found=found)
+
+    def _done(self, segment: Segment) -> int:
+        """It is not looked at again; how many records are missing before it and in it."""
+        self._read.add(segment.segment_id)
+        previous, self._previous = self._previous, segment
+        return lost_before(segment, previous)
 
     def _of_live(self, fact: SevereLogged) -> list[Shown | Gap]:
         shown: list[Shown | Gap] = []
@@ -137,19 +157,26 @@ class LogReader:
             del self._live[next(iter(self._live))]
 
 
-async def _merged(*sources: LiveFacts[Any]) -> AsyncIterator[Event]:
-    """Whatever comes first."""
+async def _merged(*sources: LiveFacts[Any]) -> AsyncIterator[Event | None]:
+    """Whatever comes first; None now and then, when nothing does."""
     waiting = {asyncio.ensure_future(source.next()): source for source in sources}
     try:
         while True:
-            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(
+                waiting, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED
+            )
             for each in done:
                 source = waiting.pop(each)
                 waiting[asyncio.ensure_future(source.next())] = source
-                if (fact := each.result()) is not None:
-                    yield fact
+                yield each.result()
+            if not done:
+                yield None
     finally:
         await cancelled(set(waiting))
+
+
+def _reconnects(connection: Client) -> int:
+    return int(connection.stats["reconnects"])
 
 
 def _overlaps(segment: Segment, wanted: Wanted) -> bool:

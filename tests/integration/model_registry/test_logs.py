@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from msgspec.structs import replace
 
 from fleetward.client import Fleet
 from fleetward.client.access import Access
@@ -22,11 +23,15 @@ SEVERAL_KILLS = 4
 UNIT = ("--unit", "navigation")
 
 
+def wire_to(system: NatsSystem) -> Wire:
+    port = urlsplit(system.url).port
+    assert port is not None
+    return Wire(port)
+
+
 @pytest.fixture
 async def wire(shared_nats_system: NatsSystem) -> AsyncIterator[Wire]:
-    port = urlsplit(shared_nats_system.url).port
-    assert port is not None
-    made = Wire(port)
+    made = wire_to(shared_nats_system)
     yield made
     await made.stop()
 
@@ -117,6 +122,30 @@ async def test_what_was_logged_while_the_hub_was_away_arrives_in_order(
     wire.mend()
     shown = await robot.shows(lambda bodies: "after" in bodies, *UNIT)
     assert shown == ["before", "meanwhile 0", "meanwhile 1", "meanwhile 2", "after"]
+
+
+async def test_person_who_lost_the_hub_for_a_while_sees_what_came_meanwhile(
+    robot: LoggingRobot, shared_nats_system: NatsSystem, operator_access: Access
+) -> None:
+    robot.write("before")
+    await robot.shows(lambda bodies: "before" in bodies, *UNIT)
+    wire = wire_to(shared_nats_system)
+    far = replace(operator_access, bus=replace(operator_access.bus, url=await wire.start()))
+    wanted, seen = Wanted(units=frozenset({"navigation"})), list[str]()
+    async with asyncio.timeout(WAIT_S), Fleet.connect(access=far) as fleet:
+        async for each in LogReader(fleet.connection, robot.id, wanted).follow():
+            assert isinstance(each, Shown)
+            seen.append(each.found.record.body)
+            if seen == ["before"]:
+                wire.cut()
+                robot.write("meanwhile")
+                await robot.shows(lambda bodies: "meanwhile" in bodies, *UNIT)
+                wire.mend()
+                robot.write("after")
+            if "after" in seen:
+                break
+    await wire.stop()
+    assert seen == ["before", "meanwhile", "after"]
 
 
 async def test_outbox_that_is_full_loses_the_oldest_and_the_log_says_so(
