@@ -46,6 +46,7 @@ class ContinuousRecorder:
         metadata: Mapping[str, str],
         sealed_until: int = 0,
         now_s: Callable[[], float] = time.monotonic,
+        open_segment: Callable[[Path], SegmentFile] = SegmentFile,
     ) -> None:
         """``make_room``: whether the disk takes more, once what is old was given up.
 
@@ -60,6 +61,7 @@ class ContinuousRecorder:
         self._metadata = metadata
         self._sealed_until = sealed_until
         self._now_s = now_s
+        self._open_segment = open_segment
         self._queue: deque[tuple[int, int, Recorded | Later]] = deque()
         self._queued_bytes = 0
         self._lock = threading.Lock()
@@ -187,7 +189,7 @@ class ContinuousRecorder:
                 self._refused_s = now_s
                 return None
             path = self._directory / f"{self._next_first:020d}{SUFFIX}"
-            self._open = SegmentFile(path)
+            self._open = self._open_segment(path)
             self._open_since_s = self._flushed_s = now_s
         return self._open
 

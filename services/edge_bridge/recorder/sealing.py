@@ -8,12 +8,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from queue import Queue
+from queue import Full, Queue
 
 from msgspec import Struct
 
@@ -54,8 +55,12 @@ class Written(Struct, frozen=True, kw_only=True):
 class Sealer:
     """Takes files from one thread and seals them in its own, in their order."""
 
-    def __init__(self, outbox: Outbox, clock_offset_s: Callable[[], float | None]) -> None:
+    def __init__(
+        self, outbox: Outbox, clock_offset_s: Callable[[], float | None], stop_s: float
+    ) -> None:
+        """``stop_s``: how long the end of the bridge may wait for what is being sealed."""
         self._outbox = outbox
+        self._stop_s = stop_s
         self._clock_offset_s = clock_offset_s
         self._written: Queue[Written | None] = Queue(BEHIND)
         self._stopping = threading.Event()
@@ -70,10 +75,12 @@ class Sealer:
         self._written.put(written)
 
     def stop(self) -> None:
-        """Seal what waits; what the disk refuses now the next bridge finds."""
+        """Seal what waits, for ``stop_s``; what is not sealed then, the next bridge finds and seals."""
         self._stopping.set()
-        self._written.put(None)
-        self._thread.join()
+        until_s = time.monotonic() + self._stop_s
+        with suppress(Full):
+            self._written.put(None, timeout=self._stop_s)
+        self._thread.join(max(0.0, until_s - time.monotonic()))
 
     def _run(self) -> None:
         after_others()

@@ -74,7 +74,7 @@ class Tape:
         )
         self.recorder = ContinuousRecorder(
             directory / "open",
-            Sealer(outbox, clock_offset_s),
+            Sealer(outbox, clock_offset_s, self._settings.stop_timeout_s),
             MessageNumbers(directory / "numbers"),
             self._limits,
             make_room=lambda: _has_room(outbox),

@@ -9,7 +9,7 @@ from edge_bridge.recorder.continuous import ContinuousRecorder
 from edge_bridge.recorder.file import Recorded, messages_in
 from edge_bridge.recorder.limits import ContinuousLimits
 from edge_bridge.recorder.sealing import Sealer
-from edge_bridge.recorder.segment_file import LARGE_BYTES
+from edge_bridge.recorder.segment_file import LARGE_BYTES, SegmentFile
 from edge_bridge.shipping.numbers import MessageNumbers
 from edge_bridge.shipping.outbox import Outbox
 from fleetward.contracts.segments import Segment, SegmentKind, lost_before
@@ -27,17 +27,26 @@ class Robot:
     """A recorder in a directory, as often as it is started."""
 
     def __init__(
-        self, directory: Path, limits: ContinuousLimits = LIMITS, reserve_bytes: int = 0
+        self,
+        directory: Path,
+        limits: ContinuousLimits = LIMITS,
+        reserve_bytes: int = 0,
+        *,
+        outbox: type[Outbox] = Outbox,
+        segment: type[SegmentFile] = SegmentFile,
+        stop_s: float = 60.0,
     ) -> None:
         self.directory = directory
         self.limits = limits
         self.reserve_bytes = reserve_bytes
+        self.stop_s = stop_s
+        self.outbox_type, self.segment_type = outbox, segment
         self.start()
         self.has_room: Callable[[], bool] = self.outbox.make_room
 
     def start(self) -> None:
         """As a new bridge does."""
-        self.outbox = Outbox(
+        self.outbox = self.outbox_type(
             self.directory / "outbox",
             SegmentKind.RECORDING,
             10**9,
@@ -46,12 +55,13 @@ class Robot:
         self.numbers = MessageNumbers(self.directory / "numbers")
         self.recorder = ContinuousRecorder(
             self.directory / "open",
-            Sealer(self.outbox, lambda: 1.5),
+            Sealer(self.outbox, lambda: 1.5, self.stop_s),
             self.numbers,
             self.limits,
             make_room=self._make_room,
             metadata={"robot_id": "arm"},
             sealed_until=self.outbox.last_number,
+            open_segment=self.segment_type,
         )
 
     def _make_room(self) -> bool:

@@ -7,13 +7,13 @@ import threading
 import time
 from pathlib import Path
 
-import pytest
 from msgspec.structs import replace
 
-from edge_bridge.recorder import continuous
 from edge_bridge.recorder.file import Recorded
 from edge_bridge.recorder.segment_file import LARGE_BYTES, SegmentFile
 from edge_bridge.shipping.numbers import MessageNumbers
+from edge_bridge.shipping.outbox import Outbox
+from fleetward.contracts.segments import Segment
 from tests.unit.edge_bridge.continuous_robot import LIMITS, Robot, lost, message, told
 
 
@@ -111,11 +111,8 @@ class FailingFile(SegmentFile):
         self.flush()
 
 
-def test_disk_that_fails_in_the_middle_keeps_what_is_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(continuous, "SegmentFile", FailingFile)
-    robot = Robot(tmp_path)
+def test_disk_that_fails_in_the_middle_keeps_what_is_whole(tmp_path: Path) -> None:
+    robot = Robot(tmp_path, segment=FailingFile)
     for number in range(12):
         robot.recorder.put(message(number))
     robot.recorder.start()
@@ -142,3 +139,28 @@ def test_power_cut_that_took_the_count_back_gives_no_number_twice(tmp_path: Path
     segments, contents = robot.drained()
     assert told(contents) == list(range(60))
     assert (lost(segments), robot.numbers.next) == (0, 60)
+
+
+class StuckOutbox(Outbox):
+    """The disk takes its time."""
+
+    hold = threading.Event()
+
+    def put(self, file: Path, segment: Segment, part_md5s: tuple[str, ...] = ()) -> bool:
+        return self.hold.wait(60)
+
+
+def test_end_of_the_bridge_waits_for_no_slow_disk_and_the_next_one_seals(tmp_path: Path) -> None:
+    robot = Robot(tmp_path, outbox=StuckOutbox, stop_s=0.0)
+    robot.recorder.put(message(0))
+    robot.recorder.start()
+    robot.recorder.stop()
+    assert [path.name for path in (tmp_path / "open").iterdir()] == [f"{0:020d}.mcap"]
+    StuckOutbox.hold.set()
+
+    robot = Robot(tmp_path)
+    robot.recorder.start()
+    robot.recorder.stop()
+    segments, contents = robot.drained()
+    assert (told(contents), lost(segments)) == ([0], 0)
+    assert [each.cut_off for each in segments] == [False]
