@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bench import edge_frames, edge_logs, edge_outage, edge_rest, edge_swap
+from tests.bench import edge_frames, edge_logs, edge_outage, edge_recording, edge_rest, edge_swap
 from tests.bench.measurement import Measurement
 
 
@@ -14,4 +14,5 @@ async def measure() -> list[Measurement]:
         *await edge_rest.measure(),
         *await edge_outage.measure(),
         *await edge_logs.measure(),
+        *await edge_recording.measure(),
     ]
