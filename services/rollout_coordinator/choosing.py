@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from msgspec.structs import replace
 
+from fleetward.contracts.bridge_release import BRIDGE_MODEL
 from fleetward.contracts.ids import ModelName
 from fleetward.contracts.members import Member
 from fleetward.contracts.registry import ModelRecord, Variant
@@ -16,12 +17,19 @@ from rollout_coordinator.artifacts import Chosen, Wanted, chosen, wanted_by
 from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.fleet import Fleet
 
+NO_UPDATER = (
+    "self-update is not available there: its bridge did not say that a launcher started it. Update it as it "
+    "was installed, or enrol it with `fleetward robot enroll user@host`"
+)
+_COMPARES = frozenset({Strategy.SHADOW, Strategy.A_B})
+
 
 def wanted_of(
     request: RolloutRequested, record: ModelRecord | None, fleet: Fleet
 ) -> tuple[Wanted, ...]:
     """The version of each model that is asked for, the rollout's own first; raises PlanRefusedError."""
     _refuse_no_set(request)
+    _refuse_of_bridge(request)
     own = wanted_by(request.model, record)
     return (own, *(wanted_by(each, fleet.further.get(each.name)) for each in request.together))
 
@@ -44,6 +52,20 @@ def _refuse_no_set(request: RolloutRequested) -> None:
         )
 
 
+def _refuse_of_bridge(request: RolloutRequested) -> None:
+    """A release of the bridge restarts all that serves: it is no model to switch or compare with others."""
+    names = [each.name for each in (request.model, *request.together)]
+    if BRIDGE_MODEL in names and request.together:
+        raise PlanRefusedError(
+            f"{BRIDGE_MODEL} is the bridge itself and switches with no model. Roll it out by itself."
+        )
+    if BRIDGE_MODEL in names and request.strategy in _COMPARES:
+        raise PlanRefusedError(
+            f"{BRIDGE_MODEL} is the bridge itself, which cannot be rolled out by {request.strategy.value}. "
+            "Use canary, rolling, blue-green or all-at-once."
+        )
+
+
 def given_by(rollout: Rollout) -> tuple[Wanted, ...]:
     """The same of a rollout that was planned."""
     every: tuple[Rollout | Member, ...] = (rollout, *rollout.together)
@@ -57,6 +79,8 @@ def choice_of(wanted: Sequence[Wanted], robots: Iterable[RobotEnrolled], fleet: 
     """What each robot is given; who has no place, or no variant, for one of the models is given none."""
     own, *others = wanted
     choice = chosen(own.artifacts, robots)
+    if own.model.name == BRIDGE_MODEL:
+        return _with_updaters_alone(choice, fleet)
     if not others:
         return choice
     among = [robot for robot in fleet.robots if robot.robot_id in choice.of]
@@ -77,6 +101,16 @@ def choice_of(wanted: Sequence[Wanted], robots: Iterable[RobotEnrolled], fleet: 
         of=fits,
         misfits=misfits,
         beside={robot: it for robot, it in beside.items() if robot in fits},
+    )
+
+
+def _with_updaters_alone(choice: Chosen, fleet: Fleet) -> Chosen:
+    """Of those that a release fits, the robots whose bridges can become another."""
+    unable = {robot for robot in choice.of if fleet.place(robot, BRIDGE_MODEL) is None}
+    return replace(
+        choice,
+        of={robot: it for robot, it in choice.of.items() if robot not in unable},
+        misfits={**choice.misfits, **dict.fromkeys(unable, NO_UPDATER)},
     )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from msgspec.structs import replace
 
+from fleetward.contracts.bridge_release import BRIDGE_MODEL
 from fleetward.contracts.compared import Metric, compared
 from fleetward.contracts.evidence import CohortEvidence, Evidence, Moments, Observed
 from fleetward.contracts.ids import RobotId
@@ -82,10 +83,21 @@ def _counted_until(rollout: Rollout, robot: RobotId, side: Side) -> datetime | N
 
 
 def _side(rollout: Rollout, progress: RobotProgress, summary: InferenceSummarized) -> Side | None:
+    if rollout.model.name == BRIDGE_MODEL:
+        return _side_of_bridge(rollout, progress)
     if progress.phase in _CANARY_PHASES and summary.digest == wanted(rollout, progress).digest:
         return Side.CANARY
-    if summary.digest != progress.previous_digest:
-        return None
+    return _side_before(rollout, progress) if summary.digest == progress.previous_digest else None
+
+
+def _side_of_bridge(rollout: Rollout, progress: RobotProgress) -> Side | None:
+    """A bridge infers nothing itself: how it does is told by whatever its robot serves, since its proof."""
+    is_new = progress.phase is RobotPhase.PROVED
+    return Side.CANARY if is_new else _side_before(rollout, progress)
+
+
+def _side_before(rollout: Rollout, progress: RobotProgress) -> Side | None:
+    """What a robot has to be compared with that serves as it did before."""
     if is_own_control(rollout):
         return Side.BEFORE if progress.phase in _own_control_phases(rollout) else None
     if progress.phase is RobotPhase.TARGETED:

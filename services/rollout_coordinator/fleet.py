@@ -12,7 +12,7 @@ from fleetward.contracts.ids import Digest, ModelName, RobotId
 from fleetward.contracts.places import Place, place_of
 from fleetward.contracts.registry import ModelRecord, Variant
 from fleetward.contracts.robots import (
-    MAX_PIPELINES,
+    MAX_PLACES,
     RobotCheckedIn,
     RobotEnrolled,
     RobotTarget,
@@ -54,7 +54,7 @@ class Fleet(Struct, frozen=True):
         heard = self.heard.get(robot)
         if heard is None or not heard.said.pipelines:
             return UNSET
-        return tuple(each.name for each in heard.said.pipelines[:MAX_PIPELINES])
+        return tuple(each.name for each in heard.said.pipelines[:MAX_PLACES])
 
     def place(self, robot: RobotId, model: ModelName) -> Place:
         """Where a model stands there."""

@@ -12,6 +12,8 @@ from fleetward.contracts.ids import BootId, Digest, ModelName, ModelRef, RobotId
 
 MAX_PIPELINES = 7
 """Models beside the robot's own one that it may serve at once: a target names them all."""
+MAX_PLACES = MAX_PIPELINES + 1
+"""With the bridge itself, which takes its own releases as a pipeline takes models."""
 CHECK_IN_S = 5.0
 """A robot checks in at least so often, unless it is told otherwise."""
 

@@ -18,7 +18,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -231,7 +231,7 @@ def _launch(state: Path, enrolled: Path, argv: list[str]) -> NoReturn:
         except OSError:
             _say(f"another bridge runs in {state}. Stop it, or give this robot its own.")
             sys.exit(1)
-        at = Moment(os.path.realpath(enrolled), _boot(), time.monotonic(), _trial_s())
+        at = Moment(os.path.realpath(enrolled), _boot(), time.monotonic(), trial_s_of(os.environ))
         name = _choose(place, at)
     if name and place.read().trial == name:
         _watch(place, name, at)
@@ -268,9 +268,10 @@ def _watch(place: Place, name: str, at: Moment) -> None:
     os._exit(0)
 
 
-def _trial_s() -> float:
+def trial_s_of(environment: Mapping[str, str]) -> float:
+    """How long a trial may take; what is no number counts as not said."""
     try:
-        return float(os.environ.get(TRIAL_LIMIT, "") or TRIAL_S)
+        return float(environment.get(TRIAL_LIMIT, "") or TRIAL_S)
     except ValueError:
         return TRIAL_S
 

@@ -95,13 +95,9 @@ def launched_by(environment: Mapping[str, str]) -> Launched | None:
     argv = shlex.split(environment.get(launch.LAUNCHED_BY, ""))
     if not argv:
         return None
-    limit = environment.get(launch.TRIAL_LIMIT, "")
-    return Launched(
-        Place(Path(environment["FLEETWARD_STATE_DIR"])),
-        argv,
-        environment.get(launch.RELEASE, ""),
-        float(limit) if limit else launch.TRIAL_S,
-    )
+    *_, state_dir, _enrolled = argv
+    name, trial_s = environment.get(launch.RELEASE, ""), launch.trial_s_of(environment)
+    return Launched(Place(Path(state_dir)), argv, name, trial_s)
 
 
 def digest_of(name: str) -> Digest | None:

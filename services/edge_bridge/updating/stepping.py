@@ -10,6 +10,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from edge_bridge.converging.converge import Cost, Memory, Slotted
+from edge_bridge.converging.interrupting import to_its_end
 from edge_bridge.converging.outcome import Proof, activated
 from edge_bridge.converging.swap_gate import LOOK_S, SwapGate
 from edge_bridge.converging.verify import verified_manifest
@@ -134,10 +135,16 @@ class ReleaseSteps:
         await on_disk(collect, self.launched.place, kept)
 
     async def hand_over(self, digest: Digest | None) -> None:
-        """Have another release started in our place, and wait for our end. Raises DiskFailedError."""
+        """Have another release started in our place, and wait for our end. Raises DiskFailedError.
+
+        A newer target that comes meanwhile is that release's: what is chosen is started.
+        """
+        await to_its_end(self._make_way(digest))
+        await asyncio.get_running_loop().create_future()
+
+    async def _make_way(self, digest: Digest | None) -> None:
         await on_disk(self.launched.choose, name_of(digest))
         self.launched.leaving.set()
-        await asyncio.get_running_loop().create_future()
 
     async def await_swap(self, target: RobotTarget) -> None:
         """A while of waiting for the gate; raises TransientError while the hub's time is unknown."""
