@@ -27,6 +27,7 @@ from fleetward.cli.session import DEFAULT_HOME, Home, Json, end_with, show_json
 if TYPE_CHECKING:
     from fleetward.cli.exits import Exit
     from fleetward.enrolment.enrol import Asked
+    from fleetward.enrolment.remove import Unseen
 
 Hosts = Annotated[
     list[str],
@@ -58,7 +59,8 @@ def remove(
     """Undo `robot enrol`: revoke its credentials; of USER@HOST also stop the bridge and remove all of it.
 
     ROBOT, an id, is for a machine that is lost, stolen or was set up by hand: its key is void at once, it
-    belongs to the fleet no more, and no machine is touched. With USER@HOST the robot's own programs are
+    belongs to the fleet no more, and no machine is touched. Of several each has its own outcome: exit code 1
+    says that one of them failed, as one does that a rollout counts on. With USER@HOST the robot's own programs are
     not touched. What is gone already is passed over, so a removal that was cut off is finished by the
     same command; --name says which robot it was where the machine no longer does.
     """
@@ -79,21 +81,37 @@ def _check_unseen(robots: Sequence[str], *, over_ssh: bool) -> None:
         )
 
 
-async def _remove_unseen(robots: Sequence[str], home: Path, *, as_json: bool) -> None:
+async def _remove_unseen(robots: Sequence[str], home: Path, *, as_json: bool) -> Exit:
+    """FAILED when one of them failed; the others are gone all the same."""
+    from fleetward.cli.exits import Exit
     from fleetward.contracts.ids import robot_id
     from fleetward.enrolment.hub import opened
-    from fleetward.enrolment.remove import remove_unseen
+    from fleetward.enrolment.remove import remove_each_unseen
+    from fleetward.enrolment.result import Outcome
 
     names = [robot_id(robot) for robot in robots]
     async with opened(home) as hub:
-        done = {name: await remove_unseen(hub, name) for name in names}
+        ended = await remove_each_unseen(hub, names)
+    show_unseen(ended, as_json=as_json)
+    return Exit.FAILED if any(each.outcome is Outcome.FAILED for each in ended) else Exit.OK
+
+
+def show_unseen(ended: Sequence[Unseen], *, as_json: bool) -> None:
+    """One line per robot, in the order in which they were named."""
     if as_json:
-        results = {True: "done", False: "unchanged"}
-        show_json([{"robot_id": name, "result": results[was]} for name, was in done.items()])
+        show_json(
+            [
+                {"robot_id": each.robot, "result": each.outcome.value, "reason": each.reason}
+                for each in ended
+            ]
+        )
         return
-    for name, was in done.items():
-        told = "its key is void and it is out of the fleet" if was else "was not in the fleet"
-        print(f"{name}  {told}")
+    told = {
+        "done": "its key is void and it is out of the fleet",
+        "unchanged": "was not in the fleet",
+    }
+    for each in ended:
+        print(f"{each.robot}  {told.get(each.outcome.value) or f'not removed: {each.reason}'}")
 
 
 async def _remove(

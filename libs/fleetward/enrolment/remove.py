@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from msgspec import Struct
+
+from fleetward.contracts.errors import FleetwardError
 from fleetward.contracts.ids import RobotId, robot_id
 from fleetward.enrolment.carry_out import Doing, carry_out
 from fleetward.enrolment.enrol import Asked, survey, take_rights, trusted_session
@@ -17,6 +21,14 @@ from fleetward.enrolment.result import Outcome, Result, Told
 from fleetward.enrolment.ssh import SshSettings
 from fleetward.enrolment.steps import Revoke, Step
 from fleetward.enrolment.unit import robot_in
+
+
+class Unseen(Struct, frozen=True, kw_only=True):
+    """How the removal of one robot ended whose machine was not asked. reason: why it failed."""
+
+    robot: RobotId
+    outcome: Outcome
+    reason: str = ""
 
 
 class Remover:
@@ -68,6 +80,19 @@ async def remove_unseen(hub: Hub, robot: RobotId) -> bool:
     if is_known:
         await hub.revoke(robot)
     return is_known
+
+
+async def remove_each_unseen(hub: Hub, robots: Sequence[RobotId]) -> list[Unseen]:
+    """How it went with each, in this order: one that cannot go now keeps none of the others."""
+    return [await _unseen(hub, robot) for robot in robots]
+
+
+async def _unseen(hub: Hub, robot: RobotId) -> Unseen:
+    try:
+        was_known = await remove_unseen(hub, robot)
+    except FleetwardError as problem:
+        return Unseen(robot=robot, outcome=Outcome.FAILED, reason=str(problem))
+    return Unseen(robot=robot, outcome=Outcome.DONE if was_known else Outcome.UNCHANGED)
 
 
 async def check_free(hub: Hub, robot: RobotId | None) -> None:
