@@ -81,7 +81,8 @@ class RolloutPolicy(Struct, frozen=True, kw_only=True):
     alpha: float = 0.001
     """Chance that a good canary is ever condemned by a comparison, over the whole rollout."""
     min_inferences: int = 50
-    """No comparison is made on fewer inferences in either cohort."""
+    """No comparison is made on fewer inferences in either cohort. Alpha counts on means that settled: far
+    below 30 a robot, where frame times vary much and robots are few, it does not hold (docs/adr/0008)."""
     proof_inferences: int = 20
     health_window_s: float = 10.0
     byte_cap: int | None = None
