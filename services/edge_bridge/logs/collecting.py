@@ -56,18 +56,12 @@ class Collecting:
         loop.add_reader(self._ours, self._hear, heard)
         while True:
             began_s = loop.time()
-            self._process = await self._started()
-            status = await self._process.wait()
+            status = await self._ended()
             long = loop.time() - began_s > self._limits.retry_wait_limit_s
             failures = 1 if long else failures + 1
             wait_s = pause_s(failures, self._limits.retry_wait_s, self._limits.retry_wait_limit_s)
-            log(
-                _logger,
-                "logs.collector_ended",
-                level=logging.ERROR,
-                status=status,
-                again_in_s=round(wait_s, 1),
-            )
+            event, again_s = "logs.collector_ended", round(wait_s, 1)
+            log(_logger, event, level=logging.ERROR, status=status, again_in_s=again_s)
             await asyncio.sleep(wait_s)
 
     async def stop(self) -> None:
@@ -98,6 +92,14 @@ class Collecting:
             reason = problem.strerror or repr(problem)
             log(_logger, "logs.socket_refused", level=logging.ERROR, path=path, reason=reason)
             return None
+
+    async def _ended(self) -> int | str:
+        """How a new collector ended, or why there is none."""
+        try:
+            self._process = await self._started()
+        except OSError as problem:  # no memory, no process: no reason for a robot to end
+            return problem.strerror or repr(problem)
+        return await self._process.wait()
 
     async def _started(self) -> Process:
         passed = (self._theirs.fileno(), self._workers)

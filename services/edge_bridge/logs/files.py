@@ -66,6 +66,9 @@ class Files:
             return False
         if file is None:
             return False
+        if file.identity in self._files:  # it was renamed while we looked
+            file.close()
+            return False
         position = self._known.pop(file.identity, None)
         if position is not None:
             file.go_on(position)
@@ -76,7 +79,7 @@ class Files:
         return True
 
     def _find_renamed(self, names: dict[Identity, Path], now_s: float) -> None:
-        """What was turned while nobody looked lies beside its old name; what is gone is forgotten."""
+        """What was turned while nobody looked lies beside its old name."""
         for directory in {Path(position.path).parent for position in self._known.values()}:
             try:
                 entries = list(os.scandir(directory))

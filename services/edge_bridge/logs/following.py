@@ -82,7 +82,7 @@ class FollowedFile:
             self.offset, self._head = position.offset, head
 
     def skip_to_end(self, backlog_bytes: int) -> None:
-        """All but the last lines are left out; all, when nothing was written for long."""
+        """All but the last lines are left out."""
         size_bytes = self._size()
         if size_bytes > backlog_bytes:
             start = size_bytes - backlog_bytes

@@ -44,7 +44,7 @@ class LogSettings(Struct, frozen=True, kw_only=True):
     """How often files are looked at that had nothing new."""
     scan_s: float = 1.0
     """How often new and turned files are looked for."""
-    rotated_s: float = 5.0
+    rotated_s: float = 60.0
     """A file that was renamed is read until nothing came for so long."""
     backlog_bytes: int = 1 * MIB
     """Of a file that was there before logs were ever collected: what is read of its end."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import select
 import signal
 import time
@@ -122,3 +123,22 @@ async def test_every_pipelines_workers_are_heard(tmp_path: Path) -> None:
     assert heard.slots.stderr_fd is not None
     await logbook.stop()
     assert Logbook(replace(both, logs=LogSettings())).open().slots.stderr_fd is None
+
+
+async def test_robot_that_can_start_no_process_goes_on_and_tries_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    collecting, told = Collecting(tmp_path / "segments", LIMITS), Heard(tmp_path / "segments")
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # what is open stays open
+        running = asyncio.ensure_future(collecting.run(told.take))
+        async with asyncio.timeout(WAIT_S):
+            while "Too many open files" not in caplog.text:  # noqa: ASYNC110 (a log)
+                await asyncio.sleep(0.02)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    log(logging.getLogger("a.part"), "after.it", level=logging.ERROR)
+    await told.record("after.it")
+    running.cancel()
+    await collecting.stop()
