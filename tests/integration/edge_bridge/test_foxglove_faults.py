@@ -59,11 +59,14 @@ async def viewed(port: int, frames_per_s: float = 1000.0) -> AsyncIterator[Foxgl
 
 def servers() -> list[psutil.Process]:
     """The live processes that serve viewers for this one."""
-    return [
-        child
-        for child in psutil.Process().children()
-        if child.status() != psutil.STATUS_ZOMBIE and "edge_bridge.foxglove" in child.cmdline()
-    ]
+    return [child for child in psutil.Process().children() if _serves(child)]
+
+
+def _serves(child: psutil.Process) -> bool:
+    try:
+        return "edge_bridge.foxglove" in child.cmdline()
+    except psutil.NoSuchProcess:  # it ended since, or is a zombie
+        return False
 
 
 async def until(holds: Callable[[], bool]) -> None:
