@@ -37,7 +37,10 @@ SPACING_S = 1.0
 async def tell_server(url: str, identities: Identities) -> None:
     """Have the server at ``url`` know who is void now; raises AccountRefusedError, nats.errors.Error."""
     system = await nats.connect(
-        url, user_credentials=str(identities.issue_system()), inbox_prefix=inbox_prefix(SYSTEM)
+        url,
+        user_credentials=str(identities.issue_system()),
+        inbox_prefix=inbox_prefix(SYSTEM),
+        allow_reconnect=False,  # whoever asks holds a lock, and asks again
     )
     try:
         await push_accounts(system, identities.server_trust())
