@@ -183,7 +183,7 @@ class Bridge:
         settings, ask = self._settings, self._registry.refresh_trust
         kept = settings.state_dir / "trust" / "kept"
         self._trust = Trust(settings.robot_id, settings.trust_dir, kept, ask)
-        self._renewing = renewing(settings, self._link, self._trust.hub_now)
+        self._renewing = renewing(settings, self._link, self._trust.hub_now, self.record)
         self._build_serving()
         self._targets = TargetWatch(
             settings.robot_id,

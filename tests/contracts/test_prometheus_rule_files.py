@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fleetward.contracts.alerts import Severity
+from fleetward.contracts.robot_keys import RENEWAL_SHARE, SPREAD_SHARE
 from fleetward.contracts.signals import LATENCY_BUDGETS_S, SIGNALS
 from fleetward.rules.compilation import compile_rulebook, load_rulebook
 from fleetward.rules.rule_files import RuleFileError, read_rules
@@ -147,6 +148,25 @@ load 10s
   hw_temperature_limit_celsius{{robot="r1",hw_id="gpu-thermal"}} 104.5x6
 eval instant at 1m {" ".join(expression.split())}
   {{robot="r1",hw_id="cpu-thermal"}} 100
+"""
+    )
+    script.run()
+    assert script.differences == []
+    assert script.compared == 1
+
+
+def test_the_shipped_rules_warn_of_credentials_that_should_have_been_renewed() -> None:
+    path = ROOT / "libs" / "fleetward" / "rules" / "shipped_rules" / "fleetward.yml"
+    placed = read_rules(path.name, path.read_bytes())
+    (expression,) = [each.rule.expr for each in placed if each.rule.alert == "CredentialsEndSoon"]
+    latest = 1 - RENEWAL_SHARE - SPREAD_SHARE
+    script = Script(
+        f"""
+load 5m
+  robot_credential_life_left{{robot="due"}} {latest}x6
+  robot_credential_life_left{{robot="overdue"}} 0.29x6
+eval instant at 30m {expression}
+  {{robot="overdue"}} 0.29
 """
     )
     script.run()

@@ -64,7 +64,8 @@ def _lines(
         yield "frames", _frames(last)
     if status.failure:
         yield "trouble", status.failure
-    yield "credential", _credential(key, now)
+    if status.enrolled.public_key:
+        yield "credential", _credential(key, now)
     if last is not None and last.credential_trouble:
         yield "  trouble", last.credential_trouble
     yield from _came(status)

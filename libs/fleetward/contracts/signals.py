@@ -59,6 +59,9 @@ SENSOR_RATE = Signal("sensor.sample.rate", "Hz", "sensor", "frames per second th
 SENSOR_RATE_TARGET = Signal("sensor.sample.rate.target", "Hz", "sensor", "frames per second due")
 SENSOR_DROPPED = Signal("sensor.samples.dropped", "1", "sensor", "frames dropped since boot")
 LINK_RECONNECTS = Signal("link.reconnects", "1", "network", "reconnects to the hub since boot")
+CREDENTIAL_LIFE_LEFT = Signal(
+    "robot.credential.life_left", "1", "network", "share of its credentials' life that is left"
+)
 BUFFER_OLDEST_AGE = Signal(
     "telemetry.buffer.oldest_age", "s", "network", "age of the oldest frame not yet stored"
 )
@@ -102,6 +105,7 @@ SIGNALS: tuple[Signal, ...] = (
     SENSOR_RATE_TARGET,
     SENSOR_DROPPED,
     LINK_RECONNECTS,
+    CREDENTIAL_LIFE_LEFT,
     BUFFER_OLDEST_AGE,
     TEMPERATURE,
     TEMPERATURE_LIMIT,
@@ -133,7 +137,7 @@ NOT_SUMMARIZED = frozenset(
     for signal in (
         *(SYSTEM_UPTIME, PROCESS_UPTIME, SENSOR_RATE_TARGET),
         *(SENSOR_DROPPED, LINK_RECONNECTS, BUFFER_OLDEST_AGE),
-        *(THROTTLED, POWER_MODE, PREPARATION_PAUSED),
+        *(THROTTLED, POWER_MODE, PREPARATION_PAUSED, CREDENTIAL_LIFE_LEFT),
     )
 )
 """Counters since boot, and what is set or says how things lay before: a mean of it judges no model."""

@@ -55,6 +55,12 @@ class Credential(Struct, frozen=True, dict=True):
         share = RENEWAL_SHARE + SPREAD_SHARE * _place(self.key.public)
         return self.issued_at + share * (ends_at - self.issued_at)
 
+    def life_left(self, hub_now: datetime) -> float | None:
+        """As a share of all of it, 0 when it ended; None: it never ends."""
+        if self.ends_at is None:
+            return None
+        return max(0.0, (self.ends_at - hub_now) / (self.ends_at - self.issued_at))
+
     @cached_property
     def _claims(self) -> Mapping[str, Any]:  # another project's format
         return claims_of(self.token)

@@ -25,14 +25,14 @@ from edge_bridge.credentials.held import (
 )
 from edge_bridge.credentials.keyring import Keyring
 from edge_bridge.credentials.limits import RenewalLimits
-from edge_bridge.errors import BridgeError, CredentialRefusedError, TransientError
+from edge_bridge.errors import CredentialRefusedError, TransientError
 from edge_bridge.link import Link
 from edge_bridge.settings import Settings
 from fleetward.bus.backoff import pause_s
-from fleetward.bus.errors import BusError
 from fleetward.bus.last_values import last_value
 from fleetward.bus.logs import log
 from fleetward.bus.requests import ask
+from fleetward.contracts.errors import FleetwardError
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robot_keys import (
     ConfirmCredentials,
@@ -41,12 +41,15 @@ from fleetward.contracts.robot_keys import (
     RenewCredentials,
 )
 from fleetward.contracts.robots import SignedTarget
-from fleetward.trust.nats_jwt import KeyPair, MalformedTokenError, claims_of
+from fleetward.contracts.signals import CREDENTIAL_LIFE_LEFT
+from fleetward.trust.nats_jwt import KeyPair, claims_of
 from fleetward.trust.renewals import confirmation, renewal_asked
 
 _logger = logging.getLogger(__name__)
 _CLOCK_LOOK_S = 1.0
 
+Record = Callable[[str, float], None]
+"""Takes one sample of a signal."""
 HubNow = Callable[[], datetime | None]
 """The hub's time; None: nobody said it yet since the robot's boot."""
 
@@ -72,13 +75,20 @@ class Renewing:
     """One robot's. ``trouble`` says why it does not come to its next credentials; empty: all is well."""
 
     def __init__(
-        self, robot: RobotId, keyring: Keyring, hub: Hub, hub_now: HubNow, limits: RenewalLimits
+        self,
+        robot: RobotId,
+        keyring: Keyring,
+        hub: Hub,
+        hub_now: HubNow,
+        limits: RenewalLimits,
+        record: Record = lambda _signal, _value: None,
     ) -> None:
         self._robot = robot
         self._keyring = keyring
         self._hub = hub
         self._hub_now = hub_now
         self._limits = limits
+        self._record = record
         self.trouble = ""
 
     async def run(self) -> None:
@@ -88,7 +98,7 @@ class Renewing:
             try:
                 wait_s = await self.turn()
                 failures, self.trouble = 0, ""
-            except (BusError, BridgeError, MalformedTokenError) as problem:
+            except FleetwardError as problem:
                 failures += 1
                 self.trouble = str(problem)
                 log(_logger, "credentials.not_renewed", level=logging.WARNING, reason=str(problem))
@@ -96,15 +106,22 @@ class Renewing:
             await asyncio.sleep(wait_s)
 
     async def turn(self) -> float:
-        """Do what is due now; for how many seconds nothing is then. Raises BusError, BridgeError."""
+        """Do what is due now; for how many seconds nothing is then. Raises FleetwardError."""
         hub_now = self._hub_now()
         if hub_now is None:
             return min(self._limits.look_s, _CLOCK_LOOK_S)
         due = step(await asyncio.to_thread(self._keyring.reload), hub_now)
+        self._record_life(hub_now)
         if isinstance(due, Wait):
             return _wait_s(due, hub_now, self._limits.look_s)
         await self._do(due)
         return 0.0
+
+    def _record_life(self, hub_now: datetime) -> None:
+        current = self._keyring.held.current
+        left = current.life_left(hub_now) if current is not None else None
+        if left is not None:
+            self._record(CREDENTIAL_LIFE_LEFT.name, left)
 
     async def _do(self, due: Step) -> None:
         match due:
@@ -149,10 +166,10 @@ class Renewing:
             raise
 
 
-def renewing(settings: Settings, link: Link, hub_now: HubNow) -> Renewing:
+def renewing(settings: Settings, link: Link, hub_now: HubNow, record: Record) -> Renewing:
     """What renews the credentials of a bridge."""
     robot = settings.robot_id
-    return Renewing(robot, link.keyring, BusHub(robot, link), hub_now, settings.renewal)
+    return Renewing(robot, link.keyring, BusHub(robot, link), hub_now, settings.renewal, record)
 
 
 class BusHub:

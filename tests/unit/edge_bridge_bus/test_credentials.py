@@ -14,6 +14,7 @@ from edge_bridge.credentials.renewing import Renewing
 from edge_bridge.errors import CredentialRefusedError
 from fleetward.bus.errors import NoAnswerError, RefusedError
 from fleetward.contracts.robot_keys import RENEWAL_SHARE, SPREAD_SHARE
+from fleetward.contracts.signals import CREDENTIAL_LIFE_LEFT
 from fleetward.trust.nats_jwt import KeyPair
 from tests.unit.edge_bridge_bus.mortal_disk import Death, Died, MortalDisk
 from tests.unit.edge_bridge_bus.renewing_rig import (
@@ -173,6 +174,24 @@ def test_credentials_are_due_within_the_spread_after_half_of_their_life(
     first = ENROLLED_AT + RENEWAL_SHARE * LIFE
     assert all(first <= at <= first + SPREAD_SHARE * LIFE for at in due)
     assert max(due) - min(due) > 0.5 * SPREAD_SHARE * LIFE, "not all at once"
+
+
+async def test_how_much_of_their_life_is_left_is_recorded(tmp_path: Path) -> None:
+    said: list[tuple[str, float]] = []
+    hub, limits = HubHere(enrolled_in(tmp_path)), RenewalLimits()
+
+    async def turn(left: float) -> None:
+        now = ENROLLED_AT + (1 - left) * LIFE
+        record = lambda *sample: said.append(sample)  # noqa: E731 (two words)
+        await Renewing(ROBOT, keyring_in(tmp_path), hub, lambda: now, limits, record).turn()
+
+    (tmp_path / "state").mkdir()
+    await turn(0.75)
+    await turn(-0.1)
+    enrolled_in(tmp_path, ends=False)
+    await turn(0.75)
+    assert [signal for signal, _ in said] == [CREDENTIAL_LIFE_LEFT.name] * 2
+    assert [value for _, value in said] == pytest.approx([0.75, 0.0])
 
 
 def test_what_was_renewed_counts_only_after_the_key_that_it_follows(tmp_path: Path) -> None:
