@@ -68,11 +68,11 @@ async def test_each_message_is_stored_once_or_said_to_be_lost(
     recording: Recording, tmp_path: Path
 ) -> None:
     for process in PROCESSES:
-        await recording.stores_more(2)
+        await recording.stores_more(1)
         pid = recording.system.kill(process)
         assert pid, f"{process} was not running"
         await recording.system.ready(process, after_pid=pid)
-    await recording.stores_more(3)
+    await recording.stores_more(2)
 
     found = await recording.stored()
     previous, lost = None, 0

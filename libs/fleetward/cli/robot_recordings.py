@@ -126,7 +126,7 @@ async def _list_segments(fleet: Fleet, robot: str, last: int, *, as_json: bool) 
 
     found = await stored(fleet.connection, robot_id(robot), SegmentKind.RECORDING)
     segments = [each.segment for each in found]
-    lost = [lost_before(each, previous) for each, previous in zip(segments, [None, *segments])]  # noqa: B905 (one more)
+    lost = map(lost_before, segments, [None, *segments[:-1]])
     shown = list(zip(segments, lost, strict=True))[-last:]
     if as_json:
         show_json([{**_plain(each), "lost": missing} for each, missing in shown])

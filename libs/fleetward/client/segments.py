@@ -20,10 +20,14 @@ from fleetward.contracts.segments import (
 
 
 async def stored(connection: Client, robot: RobotId, kind: SegmentKind) -> list[SegmentStored]:
-    """What was ever stored of a robot, the oldest first; of more than the store keeps, the old ones' bytes are gone."""
+    """What was ever stored of a robot, the oldest first; of more than the store keeps, the old ones' bytes are gone.
+
+    In the order of arrival, which is that of recording: a robot that lost its disk counts from 0 again, and
+    clocks are set.
+    """
     values = await last_values(connection, SegmentStored, robot_id=robot)
-    found = [value.event for value in values if value.event.segment.kind is kind]
-    return sorted(found, key=lambda event: (event.segment.first_number, event.segment.started_at))
+    found = [value for value in values if value.event.segment.kind is kind]
+    return [value.event for value in sorted(found, key=lambda value: value.sequence)]
 
 
 async def fetch(connection: Client, robot: RobotId, segment: SegmentId, path: Path) -> Segment:
