@@ -11,7 +11,7 @@ from datetime import datetime
 from nats.aio.client import Client
 
 from fleetward.bus.enrolled import enrolled_robot
-from fleetward.bus.last_values import Value, last_values
+from fleetward.bus.last_values import Value, last_value, last_values
 from fleetward.bus.publish import publish
 from fleetward.bus.requests import answer
 from fleetward.contracts.engines import (
@@ -29,6 +29,7 @@ from fleetward.contracts.engines import (
     KeepEngine,
 )
 from fleetward.contracts.recordings import UploadGranted
+from fleetward.contracts.robot_keys import RobotKeysChanged, is_believed
 from fleetward.trust.engine_offers import offer_in
 from fleetward.trust.signing import SignatureError
 from model_registry.errors import EngineRefusedError
@@ -100,7 +101,7 @@ class Engines:
 
     async def _link(self, value: Value[EngineOffered]) -> EngineLink | None:
         try:
-            offer = await self._signed_by_robot(value.event.signed)
+            offer = await self._signed_by_robot(value.event.signed, value.event.stored_at)
         except EngineRefusedError:
             return None  # its builder left the fleet, or its key was voided, since
         key = _whole(offer).key
@@ -109,7 +110,7 @@ class Engines:
         return EngineLink(offer=offer, url=await self._objects.link(key))
 
     async def _own(self, request: GrantEngine | KeepEngine) -> EngineOffer:
-        offer = await self._signed_by_robot(request.signed)
+        offer = await self._signed_by_robot(request.signed, self._now())
         if offer.robot_id != request.robot_id:
             raise EngineRefusedError(f"{request.robot_id} shows what {offer.robot_id} offers.")
         if not 0 < offer.size_bytes <= MAX_ENGINE_BYTES:
@@ -119,10 +120,12 @@ class Engines:
             )
         return offer
 
-    async def _signed_by_robot(self, signed: EngineOfferSigned) -> EngineOffer:
-        """Raises EngineRefusedError."""
+    async def _signed_by_robot(self, signed: EngineOfferSigned, at: datetime) -> EngineOffer:
+        """With a key that was the robot's then and was not voided since; raises EngineRefusedError."""
         robot = await enrolled_robot(self._connection, signed.robot_id)
-        if robot is None or not robot.event.public_key or robot.event.public_key != signed.key:
+        enrolled_key = robot.event.public_key if robot else ""
+        changed = await last_value(self._connection, RobotKeysChanged, robot_id=signed.robot_id)
+        if not is_believed(enrolled_key, changed.event if changed else None, signed.key, at):
             raise EngineRefusedError(
                 f"the engine of {signed.robot_id} is signed with {signed.key}, which is no key of it."
             )

@@ -30,7 +30,7 @@ def exchange_of(
     parts = PartSender(
         session, Throttle(bytes_per_s), block_bytes=limits.block_bytes, stall_s=limits.part_stall_s
     )
-    directory, sign = Path(engines.directory), offer_signer(settings.credentials)
+    directory, sign = Path(engines.directory), offer_signer(link.keyring)
     return EngineExchange(
         EngineFinder(engines, engines.twins, link, session, Throttle(bytes_per_s)),
         EngineOffers(engines.twins, directory, link, parts, sign, limits),

@@ -11,6 +11,7 @@ from pathlib import Path
 from edge_bridge.backends.engine_cache import OFFER
 from edge_bridge.backends.engine_key import TwinsKeyError, pool_of, twins_key
 from edge_bridge.backends.engine_settings import TwinSettings
+from edge_bridge.credentials.keyring import Keyring, NoCredentialsError
 from edge_bridge.errors import BridgeError, TransientError
 from edge_bridge.link import Link
 from edge_bridge.shipping.asking import UploadRefusedError, asked
@@ -28,7 +29,6 @@ from fleetward.contracts.engines import (
 from fleetward.contracts.ids import Digest
 from fleetward.contracts.recordings import UploadGranted
 from fleetward.trust.engine_offers import signed_offer
-from fleetward.trust.nats_jwt import MalformedTokenError, key_in
 
 _logger = logging.getLogger(__name__)
 
@@ -36,17 +36,14 @@ Sign = Callable[[EngineOffer], EngineOfferSigned]
 """With the key of the robot's credentials; raises BridgeError when there is none to sign with."""
 
 
-def offer_signer(credentials: Path) -> Sign:
-    """Signs with the key that is in the credentials at that time."""
+def offer_signer(keyring: Keyring) -> Sign:
+    """Signs with the key that the robot is known by at that time."""
 
     def sign(offer: EngineOffer) -> EngineOfferSigned:
         try:
-            key = key_in(credentials.read_text(encoding="ascii"))
-        except (OSError, ValueError, MalformedTokenError) as problem:
-            raise TransientError(
-                f"no offer can be signed with {credentials}: {problem}"
-            ) from problem
-        return signed_offer(offer, key)
+            return signed_offer(offer, keyring.signing_key)
+        except NoCredentialsError as problem:
+            raise TransientError(f"no offer can be signed: {problem}") from problem
 
     return sign
 
