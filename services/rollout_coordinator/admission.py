@@ -11,7 +11,7 @@ whose two models are both warm.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
@@ -120,7 +120,7 @@ def admitted(
     return Admitted(tuple(robots), lasting or scheduled, is_scheduled=not lasting)
 
 
-def admitted_back(rollout: Rollout, due: Sequence[RobotId], around: Surroundings) -> Admitted:
+def admitted_back(rollout: Rollout, due: Iterable[RobotId], around: Surroundings) -> Admitted:
     """Who of ``due`` is taken back now: only one that serves takes a place of its site's floor."""
     places = FloorPlaces(rollout, around)
     robots: list[RobotId] = []

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 
 from fleetward.bus.batch import Write, write_atomically
 from fleetward.bus.last_values import last_value, last_values
-from fleetward.bus.publish import publish
+from fleetward.bus.publish import publish, publish_all
 from fleetward.bus.stored_rollouts import KeptRollout, completed, read_row, read_rows
 from fleetward.contracts.codec import decode
 from fleetward.contracts.curation import SignedWithdrawals, Withdrawals
@@ -265,8 +265,8 @@ class RolloutLedger:
         While the targets of thousands are written nobody reads them: whoever is last is not kept
         waiting by those who hurry.
         """
-        for robot in self._to_nudge.pop(rollout_id, ()):
-            await publish(self._connection, RobotNudged(robot_id=robot))
+        robots = self._to_nudge.pop(rollout_id, ())
+        await publish_all(self._connection, [RobotNudged(robot_id=robot) for robot in robots])
 
     def _writes(self, other: Other, now: datetime) -> list[Write]:
         """A decision without targets."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from msgspec import UNSET
@@ -22,7 +23,7 @@ from fleetward.contracts.rollouts import (
 )
 from fleetward.contracts.surroundings import Surroundings
 from rollout_coordinator.admission import admitted_back
-from rollout_coordinator.phases import everybody
+from rollout_coordinator.phases import Standing, everybody
 from rollout_coordinator.set_orders import ordered_back, switching_together
 from rollout_coordinator.step import Step, TargetOrder, with_robots
 from rollout_coordinator.waves import with_withheld
@@ -76,15 +77,21 @@ def reverted_further(rollout: Rollout, now: datetime, around: Surroundings) -> S
     A robot that never had another model has nothing to return to and keeps its state.
     """
     stands = everybody(rollout)
-    due = [robot for robot in stands.of(*_TO_REVERT) if may_return(rollout.robots[robot])]
-    who = admitted_back(rollout, due, around)
+    who = admitted_back(rollout, _due_back(rollout, stands), around)
     ordered = who.robots
     changed = {robot: _returning(rollout, rollout.robots[robot], now) for robot in ordered}
     moved = with_robots(rollout, changed) if changed else rollout
     moved = with_withheld(moved, who.withheld, now)
     step = Step(rollout=moved, targets=tuple(_order(moved, robot) for robot in ordered))
     waits = bool(ordered) or RobotPhase.REVERTING in stands.phases
-    return step if waits or len(due) > len(ordered) else step.then(ended(moved, moved.ends_as, now))
+    waits = waits or any(True for _ in _due_back(rollout, stands))
+    return step if waits else step.then(ended(moved, moved.ends_as, now))
+
+
+def _due_back(rollout: Rollout, stands: Standing) -> Iterator[RobotId]:
+    """Who is still to be ordered back, looked at one by one: a step orders a bounded number."""
+    to_revert = stands.of(*_TO_REVERT)
+    return (robot for robot in to_revert if may_return(rollout.robots[robot]))
 
 
 def ended(rollout: Rollout, state: RolloutState, now: datetime, reason: str = "") -> Step:

@@ -27,9 +27,10 @@ class Message(Struct, frozen=True):
 
 
 async def send_all(connection: Client, messages: Sequence[Message]) -> None:
-    """Hand ``messages`` to the connection in their order; they leave with whatever it sends next.
+    """Hand ``messages`` to the connection in their order.
 
-    Raises BusError for what is no subject, and then sends none.
+    While it is away they wait there, as with ``publish``. Raises BusError for what is no subject, and then
+    sends none.
     """
     if not messages:
         return
@@ -37,14 +38,17 @@ async def send_all(connection: Client, messages: Sequence[Message]) -> None:
     connection.stats["out_msgs"] += len(messages)
     connection.stats["out_bytes"] += sum(len(message.payload) for message in messages)
     await connection._send_command(command)  # noqa: SLF001 (there is no other way to the socket)
+    await connection._flush_pending()  # noqa: SLF001 (as publish does)
 
 
 def _command(message: Message) -> bytes:
-    """HPUB of the client protocol: subject, length of the headers, length of it all."""
-    if not _SUBJECT.fullmatch(message.subject):
-        raise BusError(f"{message.subject!r} is no subject to send to.")
+    """In the client protocol: PUB with the payload's length, or HPUB with that of headers and of all."""
+    subject, payload = message.subject, message.payload
+    if not _SUBJECT.fullmatch(subject):
+        raise BusError(f"{subject!r} is no subject to send to.")
+    if not message.headers:
+        return b"%b%b\r\n" % (f"PUB {subject}  {len(payload)}\r\n".encode(), payload)
     lines = "".join([f"{name}: {value}\r\n" for name, value in message.headers.items()])
     headers = f"NATS/1.0\r\n{lines}\r\n".encode()
-    length = len(headers)
-    opening = f"HPUB {message.subject}  {length} {length + len(message.payload)}\r\n".encode()
-    return b"%b%b%b\r\n" % (opening, headers, message.payload)
+    opening = f"HPUB {subject}  {len(headers)} {len(headers) + len(payload)}\r\n".encode()
+    return b"%b%b%b\r\n" % (opening, headers, payload)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import nats.errors
 from nats.aio.client import Client
 from nats.js.errors import APIError, NoStreamResponseError
 
-from fleetward.bus.errors import ConflictError, PublishError
+from fleetward.bus.bulk import Message, send_all
+from fleetward.bus.errors import BusError, ConflictError, PublishError
 from fleetward.bus.tracing import headers_of_span
 from fleetward.contracts.catalog import row_of
 from fleetward.contracts.codec import encode_within
@@ -63,6 +65,19 @@ async def publish(
             "with the same message id."
         ) from problem
     return int(acknowledgement.seq)
+
+
+async def publish_all(connection: Client, events: Sequence[Event]) -> None:
+    """Publish facts that the catalog keeps nowhere, in one go; raises BusError."""
+    headers = headers_of_span()
+    messages: list[Message] = []
+    for event in events:
+        row = row_of(type(event))
+        if row.stream is not None:
+            raise BusError(f"{row.kind} is kept in a stream, which acknowledges each by itself.")
+        payload = encode_within(event, row.size_limit_bytes)
+        messages.append(Message(row.subject_of(event), headers, payload))
+    await send_all(connection, messages)
 
 
 async def publish_core(

@@ -60,7 +60,8 @@ DECIDING = (
 WRITERS: Mapping[str, Sequence[str]] = MappingProxyType(
     {
         "write_atomically": (FIRST, MIDDLE, COMMIT),
-        "publish": ("RobotNudged", "RolloutRefused", "GateAnswered"),
+        "publish": ("RolloutRefused", "GateAnswered"),
+        "publish_all": ("RobotNudged",),
         "bury": ("DeadLettered", NEVER),
         "answer": (ANSWER,),
         "listen": (acknowledged("coordinator-requests"), LATER, NEVER),

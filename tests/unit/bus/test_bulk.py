@@ -14,6 +14,7 @@ from fleetward.bus.errors import BusError
 
 MESSAGES = [
     Message("fleet.one.r1", {"Nats-Batch-Id": "x", "Nats-Batch-Sequence": "1"}, b""),
+    Message("fleet.none", {}, b"said"),
     Message("fleet.two.r2", {"Nats-Batch-Sequence": "2"}, bytes(range(256))),
 ]
 INFO = b'INFO {"max_payload":1048576,"headers":true}\r\n'
@@ -53,7 +54,7 @@ async def test_they_are_the_bytes_that_publish_sends_for_each() -> None:
     async with connected() as (connection, heard):
         for message in MESSAGES:
             await connection.publish(
-                message.subject, message.payload, headers=dict(message.headers)
+                message.subject, message.payload, headers=dict(message.headers) or None
             )
         await connection.flush()
         one_by_one, heard.said = heard.said, b""
