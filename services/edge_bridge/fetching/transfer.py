@@ -136,32 +136,34 @@ class Transfer:
         return bytes(content)
 
     async def _get_portion(self, rest: _Rest, take: Take) -> None:
-        """Some of what is left, in one GET; after a failure the next one goes on at the same byte."""
+        """Some of what is left, in one GET; after a failure the next one goes on at the same byte.
+
+        A site's cache is asked for all of it: it is near, may be silent first, and all robots ask for the same.
+        """
         left, begun_s = rest.need, time.monotonic()
+        is_cached = self.route.is_cached(left.stored)
+        length = left.length if is_cached else min(left.length, self._pace.portion_bytes)
 
         async def count(block: bytes) -> None:
             await self._released()
             rest.came(len(block))
             self._received(len(block))
             await take(block)
-            if rest.need.length and self._pace.is_overdue(time.monotonic() - begun_s):
+            is_overdue = self._pace.is_overdue(time.monotonic() - begun_s)
+            if is_overdue and rest.need.length and not is_cached:
                 raise _OverdueError
 
         try:
-            await self._get_range(left, self._portion_bytes(left), count)
+            await self._get_range(left, length, count)
         except _OverdueError:
             return  # the next one is smaller
         except FetchInterruptedError as problem:
             await self._pause_after(problem)
             return
         finally:
-            self._pace.moved(left.length - rest.need.length, time.monotonic() - begun_s)
+            if not is_cached:
+                self._pace.moved(left.length - rest.need.length, time.monotonic() - begun_s)
         self._failures = 0
-
-    def _portion_bytes(self, left: Need) -> int:
-        """A cache is near, and is asked by every robot for the same ranges."""
-        is_cached = self.route.is_cached(left.stored)
-        return left.length if is_cached else min(left.length, self._pace.portion_bytes)
 
     async def _get_range(self, left: Need, length: int, take: Take) -> None:
         """The first ``length`` bytes of what is left. Raises as ``read_range``."""

@@ -82,6 +82,13 @@ async def test_many_robots_at_once_pull_one_copy_over_the_wan(site: Site) -> Non
     assert not any(cost.remarks for cost in costs)
 
 
+async def test_a_cache_is_asked_for_whole_ranges_however_long_it_takes(site: Site) -> None:
+    large = replace(LIMITS.ranges, range_bytes=len(CONTENT))
+    site.limits = replace(site.limits, ranges=large, portion_s=1e-3, least_portion_bytes=1)
+    await site.robot("slow")
+    assert site.rig.objects.asked_of(site.rig.pack) == [(0, len(CONTENT))]
+
+
 async def test_the_store_sees_its_own_host_for_which_urls_were_signed(site: Site) -> None:
     await site.robot("r1")
     assert site.rig.objects.hosts == {site.rig.registry.base_url.removeprefix("http://")}
