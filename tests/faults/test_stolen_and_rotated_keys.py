@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import signal
@@ -10,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from fleetward.bus.connection import close, connect
+from fleetward.bus.connection import BusSettings, close, connect
 from fleetward.bus.publish import publish
+from fleetward.bus.requests import ask
 from fleetward.cli.key_files import create_key
 from fleetward.client.access import read_access
 from fleetward.contracts.codec import encode
@@ -21,8 +24,12 @@ from fleetward.contracts.robots import RobotNudged, RobotTarget, SignedTarget
 from fleetward.contracts.rollouts import RolloutState, Strategy
 from fleetward.contracts.rows import Principal
 from fleetward.local.authority import development_root_keys_of, online_keys_of, root_of
+from fleetward.local.enrolment import enrol
 from fleetward.local.home import Home
-from fleetward.local.programs import commands_key
+from fleetward.local.programs import Robot, commands_key
+from fleetward.trust.identities import Identities
+from fleetward.trust.nats_jwt import KeyPair, credentials, key_in
+from fleetward.trust.renewals import confirmation, renewal_asked
 from fleetward.trust.roles import COMMANDS, ONLINE_ROLES, ROOT
 from fleetward.trust.roots import RootPlan, plan_of
 from fleetward.trust.rotation import shown_id
@@ -35,6 +42,7 @@ from tests.faults.fleet_facts import check_in, eventually, serves, serves_on, ta
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 ROBOT = robot_id("robot-1")
+CUT_WITHIN_S = 30.0
 
 
 async def given(system: Fleetward, version: str) -> RolloutState:
@@ -200,3 +208,37 @@ async def keys(*words: str | Path) -> dict[str, Any]:
     assert ran.code == 0, ran.complaint
     shown: dict[str, Any] = json.loads(ran.output)
     return shown
+
+
+async def test_a_key_that_a_robot_replaced_is_void_in_the_whole_system_by_itself(
+    fleetward: Fleetward,
+) -> None:
+    """The registry issues, and who holds the issuer's keys hears of it; nobody else does anything."""
+    home, name = fleetward.system.home, robot_id("newcomer")
+    identities = Identities(home.keys, home.credentials)
+    enroller = await connect(bus_of(fleetward, Principal.ENROLLER.value, identities))
+    await enrol(enroller, [Robot(robot_id=name, labels={})], identities)
+    await close(enroller)
+    cut, bus = asyncio.Event(), bus_of(fleetward, name, identities)
+
+    async def over() -> None:
+        cut.set()
+
+    robot, coming = await connect(bus, on_closed=over), KeyPair.create("user")
+    held = key_in(bus.credentials.read_text())
+    renewed = await ask(robot, renewal_asked(name, held, coming))
+    copy = home.path / "newcomer.creds"
+    copy.write_bytes(credentials(renewed.token, coming))
+    second = await connect(replace(bus, credentials=copy))
+    assert not cut.is_set(), "both count until the new one is confirmed"
+    await ask(second, confirmation(name, coming))
+    await asyncio.wait_for(cut.wait(), CUT_WITHIN_S)
+    assert second.is_connected
+    await close(second)
+
+
+def bus_of(system: Fleetward, name: str, identities: Identities) -> BusSettings:
+    """How ``name`` connects, with what the issuer of the system gave it."""
+    is_robot = name not in {each.value for each in Principal}
+    path = identities.issue_robot(name) if is_robot else identities.issue(Principal(name))
+    return BusSettings(url=system.system.nats_url, credentials=path, name=name)

@@ -29,6 +29,7 @@ from fleetward.local.up import local_system
 from fleetward.trust.anchors import read_anchor
 from fleetward.trust.following import believed_keys
 from fleetward.trust.online_keys import OnlineKeys
+from fleetward.trust.robot_issuer import RobotIssuer
 from fleetward.trust.roots import read_root
 from fleetward.trust.signing import TARGET, SigningKey
 from tests.integration.local.conftest import Heard, stand_in_settings
@@ -91,7 +92,9 @@ async def test_each_process_is_told_what_it_needs_and_no_more(tmp_path: Path, he
     assert believed_keys(root).knows(TARGET, key.key_id)
     assert registry["FLEETWARD_ROOT"] == str(tmp_path / "trust" / "root.json")
     OnlineKeys.load(Path(registry["FLEETWARD_ONLINE_KEYS"])).check(read_root(root).signed)
-    assert "FLEETWARD_ONLINE_KEYS" not in {**robot, **coordinator}
+    RobotIssuer.load(Path(registry["FLEETWARD_ROBOT_SIGNER"]), registry["FLEETWARD_ROBOT_ACCOUNT"])
+    for secret in ("FLEETWARD_ONLINE_KEYS", "FLEETWARD_ROBOT_SIGNER"):
+        assert secret not in {**robot, **coordinator}
 
 
 async def test_second_start_resumes_with_the_same_keys_addresses_and_streams(
