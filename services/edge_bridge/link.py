@@ -128,9 +128,11 @@ class Link:
         Nothing is cut off: whoever waits for an answer gets it. Raises CredentialRefusedError when the
         server does not let it in, TransientError; what was there before then goes on.
         """
+        already = 0
 
         async def subscribed(connection: Client) -> None:
-            await self._subscribe_all(connection)
+            nonlocal already
+            already = await self._subscribe_all(connection)
             await prove(connection)
 
         badge = RobotBadge(self.keyring, credential)
@@ -141,6 +143,8 @@ class Link:
         badge.open_to_all()
         badge.let_in()
         self._up.set()
+        with suppress(nats.errors.Error):  # closed again already: ``keep`` sees it
+            await self._subscribe_all(connection, already)  # who began to listen meanwhile
         if self._leaving is not None:
             await leave(self._leaving, self._linger_s)
             self._leaving = None
@@ -220,9 +224,13 @@ class Link:
         )
         return connection
 
-    async def _subscribe_all(self, connection: Client) -> None:
-        for subject, received in self._listeners:
+    async def _subscribe_all(self, connection: Client, already: int = 0) -> int:
+        """Hear on ``connection`` too what is listened to, but for the first; how many that are now."""
+        while already < len(self._listeners):
+            subject, received = self._listeners[already]
+            already += 1
             await connection.subscribe(subject, cb=received)
+        return already
 
     def _is_new(self) -> None:
         """What was asked before is answered no more."""
