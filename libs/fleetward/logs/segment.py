@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from typing import IO, Annotated
 
 import msgspec
-import zstandard
 from msgspec import Meta, Raw, Struct
 from msgspec.structs import replace
 
@@ -73,6 +72,8 @@ class BlockWriter:
     """Makes blocks of records, one segment's after the other."""
 
     def __init__(self, level: int = LEVEL) -> None:
+        import zstandard  # a robot at rest has no block to write
+
         self._compressor = zstandard.ZstdCompressor(level=level, write_checksum=True)
 
     def block(self, lines: bytes | bytearray, about: Header) -> bytes:
@@ -124,6 +125,8 @@ def _header(file: IO[bytes]) -> Header | None:
 
 def _plain(frame: bytes) -> bytes:
     """As much of a frame as there is and a block may hold; raises SegmentError for what is damaged."""
+    import zstandard
+
     reader = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES).stream_reader(
         io.BytesIO(frame)
     )
