@@ -21,8 +21,9 @@ from fleetward.bus.backoff import pause_s
 from fleetward.logs.record import SYSLOG, LogRecord, Resource, Severity
 
 PROGRAM = "journalctl"
-_FIRST_LINES = 1000
-"""Of the past, when there is no cursor yet."""
+_BACKLOG = "--since=-10min"
+"""Of the past, when there is no cursor yet. A number of lines instead would lose those that come while an
+empty journal is opened (systemd 252)."""
 _OWN_CGROUP = Path("/proc/self/cgroup")
 _DECODER = msgspec.json.Decoder(dict[str, Any])
 
@@ -43,7 +44,8 @@ def command(limits: LogSettings, cursor: str, program: str = PROGRAM) -> list[st
         "--output=json",
         "--no-pager",
         "--quiet",
-        f"--after-cursor={cursor}" if cursor else f"--lines={_FIRST_LINES}",
+        "--no-tail",
+        f"--after-cursor={cursor}" if cursor else _BACKLOG,
         *(f"--unit={unit}" for unit in units),
     ]
 

@@ -45,6 +45,16 @@ class Journal:
             length = len(message).to_bytes(8, "little")
             sender.send(b"%sMESSAGE\n%s%s\n" % (told, length, message))
 
+    def open(self) -> None:
+        """Until there is a journal to read: who follows before it is made sees none (systemd 252)."""
+        self.write(b"the first", PRIORITY="6")
+        until_s = time.monotonic() + WAIT_S
+        while (
+            b"the first"
+            not in subprocess.run([self.journalctl], stdout=subprocess.PIPE, check=False).stdout
+        ):
+            assert time.monotonic() < until_s, "journald makes no journal"
+
     def read(self, cursor: str, count: int) -> tuple[list[LogRecord], str]:
         """So many records behind ``cursor`` that programs wrote, and where the last one is."""
         follower, found = Follower(SETTINGS, cursor, str(self.journalctl)), list[LogRecord]()
@@ -69,7 +79,9 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
         while not (runs / "socket").exists():
             assert time.monotonic() < until_s, "journald does not start"
             time.sleep(0.02)  # it would tell systemd alone
-        yield Journal(namespace, tmp_path)
+        made = Journal(namespace, tmp_path)
+        made.open()
+        yield made
     finally:
         journald.terminate()
         journald.wait()
@@ -84,8 +96,9 @@ def test_entries_become_records_each_once(journal: Journal) -> None:
     journal.write(b"no way", PRIORITY="3", SYSLOG_IDENTIFIER="nav")
     journal.write(b'{"level":"debug","msg":"deep","password":"s3cr3t"}', PRIORITY="6")
     journal.write(b"caf\xe9\nand more", PRIORITY="4")
-    first, cursor = journal.read("", 3)
+    first, cursor = journal.read("", 4)
     assert [(each.body, each.severity_number) for each in first] == [
+        ("the first", Severity.INFO),
         ("no way", Severity.ERROR),
         ("deep", Severity.DEBUG),
         ("caf�\nand more", Severity.WARN),

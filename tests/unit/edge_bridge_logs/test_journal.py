@@ -99,7 +99,7 @@ def test_journal_is_followed_behind_the_last_entry_and_again_when_it_ends(tmp_pa
         assert follower.start(100.0 * turn) is None, "it is not started again at once"
     assert bodies == ["one", "two"] * 2
     first, second = (tmp_path / "asked").read_text().splitlines()
-    assert "--lines=1000" in first
+    assert "--since=-10min" in first
     assert "--after-cursor=s=1;i=3" in second
 
 
