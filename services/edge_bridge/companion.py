@@ -43,7 +43,10 @@ class Companion(Struct, frozen=True, kw_only=True):
         loop, wait_s = asyncio.get_running_loop(), RETRY_WAIT_S
         while True:
             began_s = loop.time()
-            status = await self._live()
+            try:
+                status: int | str = await self._live()
+            except OSError as problem:  # no process or descriptor to be had: the robot works on
+                status = str(problem)
             if loop.time() - began_s > RETRY_WAIT_LIMIT_S:
                 wait_s = RETRY_WAIT_S
             log(_logger, self.lost_event, level=logging.ERROR, status=status, again_in_s=wait_s)
@@ -51,17 +54,21 @@ class Companion(Struct, frozen=True, kw_only=True):
             wait_s = min(2 * wait_s, RETRY_WAIT_LIMIT_S)
 
     async def _live(self) -> int:
-        """Until it ends; returns its exit status."""
+        """Until it ends; returns its exit status. Raises OSError when it cannot be started."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                self.module,
-                *self.argv(theirs.fileno()),
-                stdin=DEVNULL,
-                pass_fds=(theirs.fileno(),),
-            )
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    self.module,
+                    *self.argv(theirs.fileno()),
+                    stdin=DEVNULL,
+                    pass_fds=(theirs.fileno(),),
+                )
+            except OSError:
+                ours.close()
+                raise
         transport: asyncio.BaseTransport | None = None
         try:
             loop = asyncio.get_running_loop()

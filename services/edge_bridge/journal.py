@@ -8,6 +8,7 @@ one that was never sent, and the other facts come at most twice per target.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Sequence
@@ -18,7 +19,8 @@ from msgspec import Struct
 
 from edge_bridge.converging.converge import Memory
 from edge_bridge.errors import BridgeError
-from fleetward.contracts.codec import decode, encode
+from fleetward.bus.logs import log
+from fleetward.contracts.codec import UnreadableMessageError, decode, encode
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import ModelName
 from fleetward.contracts.receipts import SwapReceiptSigned
@@ -58,7 +60,24 @@ CREATE TABLE IF NOT EXISTS outbox (
     body BLOB NOT NULL,
     traceparent TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS unknown (
+    place INTEGER PRIMARY KEY,
+    message_id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    body BLOB NOT NULL,
+    traceparent TEXT NOT NULL
+);
 """
+_KNOW_AGAIN = """
+BEGIN IMMEDIATE;
+INSERT OR IGNORE INTO outbox SELECT * FROM unknown;
+DELETE FROM unknown;
+COMMIT;
+"""
+"""A later release of the bridge reports facts that this one does not know, and may be back by now."""
+
+
+_logger = logging.getLogger(__name__)
 
 
 class JournalError(BridgeError):
@@ -83,7 +102,7 @@ class Journal:
             self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
-            self._database.executescript(_SCHEMA)
+            self._database.executescript(_SCHEMA + _KNOW_AGAIN)
         except sqlite3.Error as problem:
             raise JournalError(
                 f"the journal {path} cannot be opened: {problem}. Free space on its disk; if the "
@@ -123,22 +142,23 @@ class Journal:
                 ) from problem
 
     def unsent(self, limit: int = 64) -> list[Unsent]:
-        """The oldest facts not yet acknowledged, in the order they happened."""
+        """The oldest facts not yet acknowledged, in the order they happened.
+
+        One that this release cannot read is set aside for the release that wrote it.
+        """
         with self._lock:
             rows = self._database.execute(
                 "SELECT place, message_id, kind, body, traceparent FROM outbox "
                 "ORDER BY place LIMIT ?",
                 (limit,),
             ).fetchall()
-        return [
-            Unsent(
-                place=place,
-                message_id=message_id,
-                event=decode(body, REPORTED[kind]),
-                traceparent=traceparent,
-            )
+        unsent = [
+            Unsent(place=place, message_id=message_id, event=event, traceparent=traceparent)
             for place, message_id, kind, body, traceparent in rows
+            if (event := _read(kind, body)) is not None
         ]
+        self._set_aside({row[0] for row in rows} - {one.place for one in unsent})
+        return unsent
 
     def sent(self, unsent: Unsent) -> None:
         """The server acknowledged it: it need never be sent again."""
@@ -149,6 +169,24 @@ class Journal:
         """Close the file; what was written is durable already."""
         with self._lock:
             self._database.close()
+
+    def _set_aside(self, places: set[int]) -> None:
+        """Raises JournalError."""
+        if not places:
+            return
+        log(_logger, "journal.unknown_facts", level=logging.WARNING, facts=len(places))
+        try:
+            with self._lock, self._transaction():
+                for place in places:
+                    which = (place,)
+                    self._database.execute(
+                        "INSERT INTO unknown SELECT * FROM outbox WHERE place = ?", which
+                    )
+                    self._database.execute("DELETE FROM outbox WHERE place = ?", which)
+        except sqlite3.Error as problem:
+            raise JournalError(
+                f"the journal cannot be written: {problem}. Free space on the robot's disk."
+            ) from problem
 
     def _remember(self, memory: Memory, pipeline: ModelName | None) -> None:
         if pipeline is None:
@@ -182,3 +220,13 @@ class _Transaction:
 
     def __exit__(self, kind: object, *_: object) -> None:
         self._database.execute("ROLLBACK" if kind else "COMMIT")
+
+
+def _read(kind: str, body: bytes) -> Event | None:
+    """None: this release does not know such a fact."""
+    if kind not in REPORTED:
+        return None
+    try:
+        return decode(body, REPORTED[kind])
+    except UnreadableMessageError:
+        return None

@@ -6,7 +6,7 @@ A robot's key begins with its own id, which the subject it asks on names too.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from nats.aio.client import Client
 
@@ -31,8 +31,8 @@ from model_registry.errors import SegmentRefusedError, UnknownSegmentError
 from model_registry.part_uploads import PartUploads, Whole
 from model_registry.recording_objects import RecordingObjects
 
-PRUNE_EVERY = timedelta(seconds=30)
-"""How often a robot's old segments are looked for, while it sends."""
+PRUNE_SHARE = 1 / 64
+"""Of what a robot may take: so much it sends before its old segments are looked for, which lists them all."""
 
 
 class Segments:
@@ -52,7 +52,8 @@ class Segments:
         self._uploads = uploads
         self._limit_bytes = limit_bytes
         self._now = now
-        self._pruned_at: dict[str, datetime] = {}
+        self._kept_bytes: dict[str, int] = {}
+        """By place, since its old segments were looked for."""
 
     async def answer(self) -> None:
         """Answer from now on."""
@@ -81,7 +82,7 @@ class Segments:
         )
         message_id = f"segment-{robot_id}-{segment.segment_id}-{segment.digest}"
         await publish(self._connection, stored, message_id=message_id)
-        await self._prune(prefix_of(robot_id, segment))
+        await self._prune(prefix_of(robot_id, segment), segment.size_bytes)
         return SegmentKept(robot_id=robot_id, segment_id=segment.segment_id)
 
     async def link(self, request: LinkSegment) -> SegmentLinked:
@@ -104,11 +105,13 @@ class Segments:
             )
         return value.event.segment
 
-    async def _prune(self, prefix: str) -> None:
-        now = self._now()
-        if now - self._pruned_at.get(prefix, datetime.min.replace(tzinfo=now.tzinfo)) < PRUNE_EVERY:
+    async def _prune(self, prefix: str, kept_bytes: int) -> None:
+        """At the first segment that this process sees of a place, and then by what comes."""
+        kept_bytes += self._kept_bytes.get(prefix, self._limit_bytes)
+        self._kept_bytes[prefix] = kept_bytes
+        if kept_bytes < self._limit_bytes * PRUNE_SHARE:
             return
-        self._pruned_at[prefix] = now
+        self._kept_bytes[prefix] = 0
         await self._objects.keep_within(prefix, self._limit_bytes)
 
 

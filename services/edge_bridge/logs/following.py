@@ -6,10 +6,10 @@ to its end under its new name, and one that begins otherwise than it did is read
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import zlib
-from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -113,10 +113,22 @@ class FollowedFile:
 
 
 def opened(path: Path, limits: LogSettings) -> FollowedFile | None:
-    """None for what is no plain file; raises OSError."""
+    """None for what is no plain file; raises OSError.
+
+    A link leads only to what everybody may read: whoever may write into a directory that is followed could
+    plant one to the robot's keys.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with suppress(OSError):
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return FollowedFile(path, descriptor, limits)
-    os.close(descriptor)
-    return None
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            os.close(descriptor)
+            return None
+        if not mode & stat.S_IROTH and path.absolute() != path.resolve():
+            raise PermissionError(
+                errno.EACCES, "a link leads to a file that not everybody may read"
+            )
+        return FollowedFile(path, descriptor, limits)
+    except OSError:
+        os.close(descriptor)
+        raise

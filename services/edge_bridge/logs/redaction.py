@@ -24,6 +24,8 @@ _SAID = re.compile(
     r"|authorization)[\"']?\s?[=:]\s?(?:bearer\s|basic\s)?)(\"[^\"]*\"|'[^']*'|[^\s,;&\"')}\]]+)",
     re.IGNORECASE,
 )
+_SEED = re.compile(r"\bS[ACNOUX][A-Z2-7]{56}\b")
+"""As nkeys writes them."""
 _PERHAPS = re.compile(
     r"(?:token|password|passwd|passphrase|secret|credentials?|key|seed|authorization)[\"']?\s?[=:]"
 )
@@ -54,7 +56,8 @@ def redact(fields: dict[str, Any], depth: int = 0) -> None:
 
 
 def redacted_text(text: str) -> str:
-    """``text`` without the values of words as ``password=...``."""
+    """``text`` without the values of words as ``password=...``, and without seeds of keys of the bus."""
+    text = _SEED.sub(REDACTED, text)
     lowered = text.lower()
     for hint in _HINTS:
         if hint in lowered:

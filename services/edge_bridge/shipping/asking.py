@@ -8,6 +8,7 @@ from edge_bridge.errors import BridgeError, TransientError
 from edge_bridge.link import Link
 from fleetward.bus.errors import BusError, RefusedError
 from fleetward.bus.requests import ask
+from fleetward.contracts.codec import UnreadableMessageError
 from fleetward.contracts.event import Event
 
 _REFUSED_FOR_GOOD = frozenset(
@@ -35,5 +36,5 @@ async def asked(link: Link, request: Event) -> Any:  # noqa: ANN401 (the Struct 
         if refusal.code in _ARRIVED_WRONG:
             raise ArrivedWrongError(f"the registry refused: {refusal}") from refusal
         raise TransientError(f"the registry refused for now: {refusal}") from refusal
-    except BusError as problem:
+    except (BusError, UnreadableMessageError) as problem:
         raise TransientError(str(problem)) from problem

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -31,6 +33,8 @@ from fleetward.contracts.recordings import UploadGranted
 from fleetward.trust.engine_offers import signed_offer
 
 _logger = logging.getLogger(__name__)
+
+_NAME = re.compile(rf"[0-9a-f]{{64}}\.[0-9a-f]{{64}}{re.escape(OFFER)}")
 
 Sign = Callable[[EngineOffer], EngineOfferSigned]
 """With the key of the robot's credentials; raises BridgeError when there is none to sign with."""
@@ -78,7 +82,7 @@ class EngineOffers:
         failures = 0
         while True:
             self._fresh.clear()
-            path = self._oldest()
+            path = await asyncio.to_thread(self._oldest)
             if path is None:
                 await self._fresh.wait()
                 continue
@@ -96,8 +100,13 @@ class EngineOffers:
                 )
 
     def _oldest(self) -> Path | None:
-        offers = self._directory.glob(f"*{OFFER}")
-        return min(offers, key=lambda path: path.stat().st_mtime_ns, default=None)
+        """Newer engines may take the place of those that wait, at any moment."""
+        waiting: list[tuple[int, Path]] = []
+        for path in self._directory.glob(f"*{OFFER}"):
+            if _NAME.fullmatch(path.name):
+                with suppress(FileNotFoundError):
+                    waiting.append((path.stat().st_mtime_ns, path))
+        return min(waiting)[1] if waiting else None
 
     async def _send(self, path: Path) -> None:
         """Raises FileNotFoundError, TransientError, OSError; what is refused for good is given up."""

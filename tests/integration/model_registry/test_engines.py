@@ -164,8 +164,10 @@ async def test_offer_that_a_kill_left_on_the_disk_is_sent_by_the_next_bridge(
     async with running(canary.settings().slots) as rig:  # there is no bridge to send it
         await loaded(rig, tmp_path)
     assert len(canary.waiting()) == 1
+    strange = canary.directory / "engines" / "strange.offer"
+    strange.touch()
     async with canary.exchange(), asyncio.timeout(WAIT_S):
-        while canary.waiting():  # noqa: ASYNC110  # a file's end has no event here
+        while canary.waiting() != [strange]:  # noqa: ASYNC110  # a file's end has no event here
             await asyncio.sleep(0.01)
 
     taken = await arm.load(tmp_path, ANYBODY, until=lambda: True)

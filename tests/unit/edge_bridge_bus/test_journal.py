@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 from datetime import datetime, timezone
@@ -113,3 +114,32 @@ def test_kill_9_never_separates_what_is_remembered_from_what_is_reported(tmp_pat
 
 def test_a_new_robot_remembers_nothing(tmp_path: Path) -> None:
     assert Journal(tmp_path / "journal.db").memory() == Memory()
+
+
+def test_facts_that_only_another_release_knows_wait_for_it_and_hold_up_nothing(
+    tmp_path: Path,
+) -> None:
+    """After a fallback the release before reads the journal that the later one wrote."""
+    path = tmp_path / "journal.db"
+    later = Journal(path)
+    for generation in (1, 2, 3):
+        later.write(None, [activated(generation)])
+    first, second, third = later.unsent()
+    later.close()
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE outbox SET kind = 'RobotDreamt' WHERE place = ?", (first.place,))
+        database.execute("UPDATE outbox SET body = x'c1' WHERE place = ?", (second.place,))
+    database.close()
+
+    before = Journal(path)
+    assert facts_in(before) == [activated(3)]
+    before.sent(third)
+    assert facts_in(before) == []
+    before.close()
+    with sqlite3.connect(path) as database:
+        database.execute(
+            "UPDATE unknown SET kind = 'ModelActivated' WHERE place = ?", (first.place,)
+        )
+    database.close()
+    (again,) = Journal(path).unsent()
+    assert (again.event, again.message_id) == (activated(1), first.message_id)

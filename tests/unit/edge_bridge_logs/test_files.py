@@ -194,3 +194,23 @@ def test_each_line_is_read_once_whatever_happens_to_its_file(log: Path, seed: in
                 seen += reader.look()
     seen += reader.look()
     assert sorted(seen) == sorted(f"line {number}" for number in range(told))
+
+
+def test_a_link_leads_only_to_what_everybody_may_read(tmp_path: Path) -> None:
+    """Whoever may write where logs are followed could else have the robot's key shipped."""
+    logs, secrets = tmp_path / "logs", tmp_path / "secrets"
+    logs.mkdir()
+    secrets.mkdir()
+    for name, mode in (("key", 0o600), ("grouped", 0o640), ("open", 0o644)):
+        (secrets / name).write_text(f"{name}\n")
+        (secrets / name).chmod(mode)
+        (logs / f"{name}.log").symlink_to(secrets / name)
+    (logs / "nested").symlink_to(secrets)
+    own = logs / "own.log"
+    own.write_text("own\n")
+    own.chmod(0o600)
+    reader = Reader(logs, [])
+    assert sorted(reader.look()) == ["open", "own"]
+    assert sorted(Path(path).name for _, path in reader.refused) == ["grouped.log", "key.log"]
+    deep = Reader(logs, [], pattern="nested/*")
+    assert deep.look() == ["open"]

@@ -177,3 +177,10 @@ def test_words_of_text_that_are_named_as_secrets_are_not_kept(text: str) -> None
     assert "s3cr3t" not in body
     assert REDACTED in body
     assert parsed("the key to tokens: none").body == "the key to tokens: none"
+
+
+def test_seeds_of_keys_of_the_bus_are_not_kept_whatever_they_are_called() -> None:
+    seed = f"SUA{'B7' * 27}Q"
+    body = parsed(f"-----BEGIN USER NKEY SEED-----{seed} ------END").body
+    assert seed not in body
+    assert REDACTED in body
