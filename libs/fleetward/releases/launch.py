@@ -52,9 +52,9 @@ class Choice(NamedTuple):
     starts: int = 0
     """Of the trial, or of the own since one was last ready."""
     boot: str = ""
-    """The machine's boot in which the trial was started first."""
+    """The machine's newest boot in which the trial was started."""
     began_s: float = 0.0
-    """When, by that boot's monotonic clock."""
+    """When it was started first in that boot, by its monotonic clock."""
     asked_s: float = 0.0
     """When, by that clock, the bridge before began to make way."""
     left: str = ""
@@ -81,11 +81,17 @@ def decided(choice: Choice, at: Moment, is_whole: Callable[[str], bool]) -> tupl
     if choice.trial and (why := why_left(choice, at, is_whole)):
         choice = left(choice, why)
     if choice.trial:
-        first = choice if choice.starts else choice._replace(boot=at.boot, began_s=at.now_s)
-        return first._replace(starts=choice.starts + 1), choice.trial
+        begun = choice if choice.boot == at.boot else _begun(choice, at)
+        return begun._replace(starts=choice.starts + 1), choice.trial
     while choice.own and (why := _why_own_left(choice, is_whole)):
         choice = _fallen(choice, why)
     return choice._replace(starts=choice.starts + 1), choice.own
+
+
+def _begun(choice: Choice, at: Moment) -> Choice:
+    """The trial's time begins: no other boot's clock says anything in this one."""
+    asked_s = choice.asked_s if not choice.starts else 0.0
+    return choice._replace(boot=at.boot, began_s=at.now_s, asked_s=asked_s)
 
 
 def why_left(choice: Choice, at: Moment, is_whole: Callable[[str], bool]) -> str:
@@ -107,8 +113,7 @@ def on_trial(choice: Choice, name: str, now_s: float = 0.0) -> Choice:
 def proved(choice: Choice) -> Choice:
     """The release on trial is the robot's own from here on."""
     before = choice.before if choice.trial == choice.own else choice.own
-    ended = on_trial(choice, "")
-    return ended._replace(own=choice.trial, before=before)
+    return on_trial(choice, "")._replace(own=choice.trial, before=before)
 
 
 def left(choice: Choice, reason: str) -> Choice:

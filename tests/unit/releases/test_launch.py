@@ -58,6 +58,20 @@ def test_a_trial_has_its_time_and_no_more_in_one_boot() -> None:
     assert decided(begun, late._replace(boot="b2"), whole(OLD, NEW))[1] == NEW, "a power cut"
 
 
+@pytest.mark.parametrize("now_s", [5.0, 1_000_000.0])
+def test_a_trial_that_outlives_a_boot_has_its_time_again_by_the_new_clock(now_s: float) -> None:
+    begun, _ = decided(TRYING, NOW, whole(OLD, NEW))
+    again, name = decided(begun, NOW._replace(boot="b2", now_s=now_s), whole(OLD, NEW))
+    assert (name, again.starts, again.boot, again.began_s) == (NEW, 2, "b2", now_s)
+    assert (begun.asked_s, again.asked_s) == (999.0, 0.0), "when it was asked says nothing any more"
+
+
+def test_a_trial_that_starts_again_in_the_same_boot_has_no_more_time() -> None:
+    begun, _ = decided(TRYING, NOW, whole(OLD, NEW))
+    again, _ = decided(begun, NOW._replace(now_s=1001.0), whole(OLD, NEW))
+    assert (again.starts, again.began_s, again.asked_s) == (2, 1000.0, 999.0)
+
+
 @pytest.mark.parametrize("choice", [TRYING, TRYING._replace(starts=1, boot="b1", began_s=999.0)])
 def test_a_trial_whose_environment_is_damaged_is_not_started(choice: Choice) -> None:
     remembered, name = decided(choice, NOW, whole(OLD))
