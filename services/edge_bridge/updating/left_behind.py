@@ -13,7 +13,7 @@ from edge_bridge.updating.launched import digest_of
 from edge_bridge.workers.slots import FellBack
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import Digest
-from fleetward.contracts.robots import ActivationStage
+from fleetward.contracts.robots import ActivationStage, TargetMode
 from fleetward.releases.launch import Choice
 
 Change = Callable[[Memory], Memory]
@@ -35,6 +35,16 @@ def report_of(
         return _as_it_is, []
     reason = f"{choice.reason}; the release before runs again"
     return converge.give_up, [outcome.failed(target, ActivationStage.PROOF, reason, now)]
+
+
+def is_uncommitted(choice: Choice, running: Digest | None, memory: Memory) -> bool:
+    """Whether the release that runs was proved for the open target, and the journal does not know yet."""
+    target, own = memory.target, memory.active
+    if running is None or target is None or target.generation <= memory.settled_generation:
+        return False
+    is_wanted = target.digest == running and target.mode is TargetMode.SERVE
+    is_proved = not choice.trial and digest_of(choice.own) == running
+    return is_wanted and is_proved and (own is None or own.digest != running)
 
 
 def _fell_back(

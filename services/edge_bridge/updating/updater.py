@@ -18,7 +18,8 @@ from edge_bridge.converging import actions, converge, outcome
 from edge_bridge.converging.actions import Action
 from edge_bridge.converging.attempts import attempt
 from edge_bridge.converging.converge import Memory, Placed, next_action, refusal_reason
-from edge_bridge.converging.interrupting import unless
+from edge_bridge.converging.interrupting import to_its_end, unless
+from edge_bridge.converging.outcome import Proof
 from edge_bridge.converging.remembering import Remembered
 from edge_bridge.converging.sparing import sparing
 from edge_bridge.converging.targets import Offered
@@ -27,7 +28,7 @@ from edge_bridge.disturbance.brake import Brake
 from edge_bridge.errors import ActivationError
 from edge_bridge.reporting import Reporter
 from edge_bridge.settings import Settings
-from edge_bridge.updating.left_behind import report_of
+from edge_bridge.updating.left_behind import is_uncommitted, report_of
 from edge_bridge.updating.stepping import ReleaseSteps, on_disk
 from fleetward.bus.logs import log
 from fleetward.contracts.bridge_release import BRIDGE_MODEL
@@ -114,6 +115,7 @@ class Updater:
 
     async def _converge(self) -> None:
         await self._report_left()
+        await self._catch_up()
         await self._take_offer()
         while not isinstance(action := self._next(), actions.Rest):
             if self._superseded.is_set():
@@ -189,11 +191,23 @@ class Updater:
 
     async def _prove(self, target: RobotTarget) -> None:
         proof = await self.steps.prove(target)
+        await to_its_end(self._commit(target, proof))
+        await self.steps.collect(target)
+
+    async def _commit(self, target: RobotTarget, proof: Proof) -> None:
+        """For the launcher, then for the journal. A newer target waits: between the two, it would find a
+        release that runs for good and that the journal does not know."""
         reports = self.steps.proved(target, proof, self.memory, _now())
         release = self.steps.release_of(target)
+        await on_disk(self.steps.launched.proved)
         await self._remembered.change(lambda memory: converge.commit(memory, release), reports)
         log(_logger, "bridge.updated", model=str(target.model), generation=target.generation)
-        await self.steps.collect(target)
+
+    async def _catch_up(self) -> None:
+        """What ended between the launcher and the journal is made whole before a newer target is taken."""
+        target, launched = self.memory.target, self.steps.launched
+        if target is not None and is_uncommitted(launched.choice(), launched.digest, self.memory):
+            await to_its_end(self._commit(target, self.steps.proof()))
 
     async def _give_up(self, problem: ActivationError) -> None:
         target = self.memory.target
