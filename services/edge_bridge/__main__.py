@@ -17,7 +17,7 @@ from edge_bridge.sources.choice import frames_of
 from edge_bridge.updating.launched import Launched, launched_by
 from fleetward.bus.logs import log
 from fleetward.bus.process import exit_status, stop_signal, unless_stopped
-from fleetward.bus.readiness import keep_watchdog_calm, notify_ready
+from fleetward.bus.readiness import calm_watchdog, keep_watchdog_calm, notify_ready
 from fleetward.bus.tracing import setup_tracing
 
 _logger = logging.getLogger(__name__)
@@ -40,15 +40,16 @@ async def serve(settings: Settings, launched: Launched | None = None) -> None:
         launched=launched,
     )
     async with bridge:
-        await bridge.ready()
-        _tell_supervisor()
-        if launched is not None:
-            await asyncio.to_thread(launched.settle)
         calming = asyncio.create_task(keep_watchdog_calm())
         try:
+            await bridge.ready()
+            _tell_supervisor()
+            if launched is not None:
+                await asyncio.to_thread(launched.settle)
             await unless_stopped(stopping, _until_it_ends(bridge, launched))
         finally:
             calming.cancel()
+            calm_watchdog()  # from here on to the end, which must take no longer than its patience
     if launched is not None and stopping.is_set():
         launched.leaving.clear()  # told to stop: nothing takes our place
 

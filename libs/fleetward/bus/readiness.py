@@ -47,6 +47,16 @@ def watchdog_period_s(environment: Mapping[str, str], pid: int) -> float | None:
     return int(patience_us) / 1e6 / SIGNS_PER_PATIENCE
 
 
+def calm_watchdog() -> None:
+    """Give one sign of life, where anybody wants it."""
+    if watchdog_period_s(os.environ, os.getpid()) is None:
+        return
+    try:
+        notify("WATCHDOG=1")
+    except OSError as problem:  # a supervisor that is gone is no reason to stop
+        log(_logger, "watchdog.unheard", level=logging.WARNING, reason=str(problem))
+
+
 async def keep_watchdog_calm() -> None:
     """Give signs of life for as long as this event loop turns; for ever, also unwatched."""
     period_s = watchdog_period_s(os.environ, os.getpid())
@@ -54,8 +64,5 @@ async def keep_watchdog_calm() -> None:
         await asyncio.get_running_loop().create_future()
         return
     while True:
-        try:
-            notify("WATCHDOG=1")
-        except OSError as problem:  # a supervisor that is gone is no reason to stop
-            log(_logger, "watchdog.unheard", level=logging.WARNING, reason=str(problem))
+        calm_watchdog()
         await asyncio.sleep(period_s)

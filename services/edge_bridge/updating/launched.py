@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edge_bridge.errors import TrialFailedError
 from fleetward.bus.logs import log
+from fleetward.bus.readiness import calm_watchdog
 from fleetward.contracts.ids import Digest
 from fleetward.releases import launch
 from fleetward.releases.launch import Choice, Place
@@ -82,7 +83,11 @@ class Launched:
             raise TrialFailedError(f"it was not proved within {patience_s:g} s: {reason}")
 
     def become_launcher(self) -> None:
-        """Never returns. Raises OSError where the launcher is gone."""
+        """Never returns. Raises OSError where the launcher is gone.
+
+        The watchdog goes on counting: from here, until the next bridge gives signs of life.
+        """
+        calm_watchdog()
         os.execv(self._argv[0], list(self._argv))  # noqa: S606 (becomes it)
 
     def choice(self) -> Choice:
