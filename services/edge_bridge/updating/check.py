@@ -15,11 +15,13 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from edge_bridge.frames import FrameSink
 from edge_bridge.settings import Settings, settings_from
 from edge_bridge.state_dir import with_whole_paths
 from edge_bridge.updating.lesser import settle
+from edge_bridge.workers.slot_settings import SlotSettings
 from edge_bridge.workers.slots import Slots, StagedModel
 from fleetward.contracts.errors import FleetwardError
 from fleetward.contracts.ids import Digest, ModelName, ModelRef
@@ -34,6 +36,9 @@ LOADED = (
     *("edge_bridge.updating.install", "mcap.reader", "mcap.writer"),
 )
 """With what a robot at rest does not hold, and loads when it fetches, serves or records."""
+
+LOAD_S = 24 * 3600.0
+"""Of one model. Whoever asked has a limit that leaves out pauses, which nobody sees from in here."""
 
 
 class Tried(Struct, frozen=True, kw_only=True):
@@ -56,11 +61,19 @@ class _NoFrames:
         """Nothing is ever captured here."""
 
 
+def limits_of(settings: Settings, tried: Tried) -> SlotSettings:
+    """Those that the robot has for this model's place, but as much time as it takes."""
+    of_one = settings.pipelines.get(tried.pipeline, settings) if tried.pipeline else settings
+    return replace(of_one.slots, load_timeout_s=LOAD_S)
+
+
 async def _warm_up(settings: Settings, tried: Tried) -> None:
     """Raises LoadFailedError, WarmUpFailedError."""
-    of_one = settings.pipelines.get(tried.pipeline, settings) if tried.pipeline else settings
     slots = Slots(
-        of_one.slots, _NoFrames(), on_result=lambda done: None, on_fallback=lambda fall: None
+        limits_of(settings, tried),
+        _NoFrames(),
+        on_result=lambda done: None,
+        on_fallback=lambda fall: None,
     )
     try:
         await slots.stage(

@@ -13,16 +13,17 @@ from pathlib import Path
 
 import msgspec
 
+from edge_bridge.converging.interrupting import unless
 from edge_bridge.disturbance.brake import Brake
 from edge_bridge.errors import DiskFailedError, ReleaseRefusedError
 from edge_bridge.files import write_whole
 from edge_bridge.settings import Settings
 from edge_bridge.updating.check import Tried, Trying
-from fleetward.bus.waiting import within
 from fleetward.contracts.robots import ActivationStage
 from fleetward.releases.launch import Place
 
 INSTALL_S = 600.0
+"""Here and below: what a brake pauses does not count."""
 CHECK_S = 120.0
 """And for each model as long as it may take to load, its engine's build included."""
 MAX_SAID_BYTES = 16 * 1024
@@ -78,16 +79,28 @@ def collect(place: Place, kept: Sequence[str]) -> None:
 
 
 class _Group:
-    """A process and all that it started."""
+    """A process and all that it started, and the time that it has left while it is not paused."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, limit_s: float) -> None:
+        self.late = asyncio.Event()
         self._process = process
+        self._loop = asyncio.get_running_loop()
+        self._left_s = limit_s
+        self._timer = self._loop.call_later(limit_s, self.late.set)
 
     def pause(self) -> None:
+        self._left_s = self._timer.when() - self._loop.time()
+        self._timer.cancel()
         self.send(signal.SIGSTOP)
 
     def resume(self) -> None:
         self.send(signal.SIGCONT)
+        self._timer = self._loop.call_later(self._left_s, self.late.set)
+
+    def end(self) -> None:
+        """All of them, at once."""
+        self._timer.cancel()
+        self.send(signal.SIGKILL)
 
     def send(self, number: signal.Signals) -> None:
         """To whichever of them are left."""
@@ -112,15 +125,20 @@ async def _run(
         env=environment,
         start_new_session=True,
     )
-    group = _Group(process)
+    group, said = _Group(process, limit_s), b""
+
+    async def talk() -> None:
+        nonlocal said
+        _, said = await process.communicate(told)
+
     try:
         with brake.over(group):
-            _, said = await within(process.communicate(told), limit_s)
-    except asyncio.TimeoutError:
-        raise ReleaseRefusedError(stage, f"it took longer than {limit_s:g} s") from None
+            in_time = await unless(group.late, talk())
     finally:
-        group.send(signal.SIGKILL)
+        group.end()
         await process.wait()
+    if not in_time:
+        raise ReleaseRefusedError(stage, f"it took longer than {limit_s:g} s")
     if process.returncode != 0:
         raise ReleaseRefusedError(stage, _reason(said, process.returncode))
 

@@ -1,0 +1,69 @@
+"""A release that is tried loses no time while the robot's work makes it stand still."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from edge_bridge.disturbance.brake import Brake, Braked
+from edge_bridge.errors import ReleaseRefusedError
+from edge_bridge.settings import Settings
+from edge_bridge.updating.check import Tried, limits_of
+from edge_bridge.updating.installing import CHECK_S, _run
+from edge_bridge.workers.slot_settings import SlotSettings
+from fleetward.contracts.ids import Digest, ModelName, ModelRef, RobotId, Version
+from fleetward.contracts.robots import ActivationStage
+
+LIMIT_S, PAUSE_S = 0.4, 0.8
+
+
+class PausingAtFirst:
+    """A brake that holds from the beginning, and lets go after ``PAUSE_S``."""
+
+    @contextmanager
+    def over(self, braked: Braked) -> Iterator[None]:
+        braked.pause()
+        asyncio.get_running_loop().call_later(PAUSE_S, braked.resume)
+        yield
+
+
+async def tried_with(argv: list[str], told: bytes = b"") -> None:
+    await _run(argv, told, LIMIT_S, ActivationStage.WARM_UP, cast(Brake, PausingAtFirst()))
+
+
+async def test_a_pause_longer_than_the_limit_refuses_no_release() -> None:
+    await tried_with(["sleep", "0.01"])
+
+
+async def test_what_takes_longer_than_the_limit_apart_from_a_pause_is_refused() -> None:
+    with pytest.raises(ReleaseRefusedError, match=r"took longer than 0.4 s"):
+        await tried_with(["sleep", "60"])
+
+
+async def test_what_ends_with_an_error_says_why() -> None:
+    with pytest.raises(ReleaseRefusedError, match="status 3: no such thing"):
+        await tried_with(["sh", "-c", "cat >&2; exit 3"], b"no such thing")
+
+
+@pytest.mark.parametrize("pipeline", [None, ModelName("other")])
+def test_a_load_inside_has_no_tighter_limit_than_the_whole(
+    tmp_path: Path, pipeline: ModelName | None
+) -> None:
+    slots = SlotSettings(load_timeout_s=1.0)
+    settings = Settings(
+        robot_id=RobotId("r1"),
+        nats_url="",
+        credentials=tmp_path,
+        state_dir=tmp_path,
+        trust_dir=tmp_path,
+        slots=slots,
+    )
+    model = ModelRef(ModelName("detector"), Version("v1"))
+    tried = Tried(model=model, digest=Digest("sha256:" + "a" * 64), path="m", pipeline=pipeline)
+    whole_s = CHECK_S + slots.load_timeout_s + slots.engines.build_limit_s
+    assert limits_of(settings, tried).load_timeout_s >= whole_s
