@@ -25,7 +25,7 @@ from edge_bridge.recorder.cutting import Cutter
 from edge_bridge.recorder.file import Recorded
 from edge_bridge.recorder.frames import FrameTaker, JpegFrames, PassingFrames, RawFrames
 from edge_bridge.recorder.incidents import Incidents, Stage
-from edge_bridge.recorder.recorder import FlightRecorder, Later, now_ns
+from edge_bridge.recorder.recorder import FlightRecorder, Maker, now_ns
 from edge_bridge.recorder.refusals import Refusals
 from edge_bridge.recorder.ring import SegmentRing
 from edge_bridge.recorder.sending import RecordingSender
@@ -138,10 +138,10 @@ class BlackBox:
     def sampled(self, frame: TelemetryFrame) -> None:
         """A frame of samples; the flight recorder keeps the chosen ones."""
         if (tape := self.tape.recorder) is not None and tape.wants(messages.SIGNALS):
-            tape.later(lambda: messages.samples(frame, None))
+            tape.later(lambda: messages.samples(frame))
         if self._recorder is not None:
             chosen = frozenset(self._limits.signals)
-            self._recorder.later(lambda: messages.samples(frame, chosen))
+            self._recorder.later(lambda: messages.chosen_samples(frame, chosen))
 
     def watched(self, source: Source) -> Source:
         """``source``, with every so many-th frame recorded."""
@@ -240,7 +240,7 @@ class BlackBox:
                 return taped  # the ring would soon hold nothing else
         return (self._recorder is not None and self._recorder.put(message)) or taped
 
-    def _later(self, topic: str, make: Later) -> None:
+    def _later(self, topic: str, make: Maker) -> None:
         if (tape := self.tape.recorder) is not None and tape.wants(topic):
             tape.later(make)
         if self._recorder is not None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from edge_bridge.recorder.file import Recorded
 from edge_bridge.recorder.limits import ContinuousLimits
 from edge_bridge.recorder.mending import mend, scan
-from edge_bridge.recorder.recorder import Later
+from edge_bridge.recorder.recorder import Maker
 from edge_bridge.recorder.sealing import Sealer, Written, after_others
 from edge_bridge.recorder.segment_file import SegmentFile
 from edge_bridge.shipping.numbers import MessageNumbers
@@ -62,7 +62,7 @@ class ContinuousRecorder:
         self._sealed_until = sealed_until
         self._now_s = now_s
         self._open_segment = open_segment
-        self._queue: deque[tuple[int, int, Recorded | Later]] = deque()
+        self._queue: deque[tuple[int, int, Recorded | Maker]] = deque()
         self._queued_bytes = 0
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -91,7 +91,7 @@ class ContinuousRecorder:
         """Record a message; False when it was lost."""
         return self._queued(len(message.content), message)
 
-    def later(self, make: Later, size_bytes: int = 0) -> bool:
+    def later(self, make: Maker, size_bytes: int = 0) -> bool:
         """Record what ``make`` gives in the recorder's own thread; ``size_bytes`` wait till then."""
         return self._queued(size_bytes, make)
 
@@ -112,7 +112,7 @@ class ContinuousRecorder:
             self._thread.join()
             self._sealer.stop()
 
-    def _queued(self, size_bytes: int, what: Recorded | Later) -> bool:
+    def _queued(self, size_bytes: int, what: Recorded | Maker) -> bool:
         with self._lock:
             if not self._fits(size_bytes):
                 return self._lose()
@@ -154,16 +154,12 @@ class ContinuousRecorder:
                 self._queued_bytes -= size_bytes
         self._flush_or_seal()
 
-    def _write(self, number: int, what: Recorded | Later) -> None:
+    def _write(self, number: int, what: Recorded | Maker) -> None:
         try:
             message = what if isinstance(what, Recorded) else what()
         except Exception:  # a program's message must end neither the recorder nor the robot
             _logger.exception("continuous.message_failed")
             self.lost += 1
-            return
-        if message is None:
-            self._numbers.give_back()
-            self._shift -= 1  # the next ones are one fewer
             return
         try:
             segment = self._segment()

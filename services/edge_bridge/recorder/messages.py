@@ -49,23 +49,16 @@ def fact(event: Event, at_ns: int) -> Recorded:
     return _json(FACTS, at_ns, content, "fleetward.Fact", _ANY_OBJECT)
 
 
-def samples(frame: TelemetryFrame, chosen: Collection[str] | None) -> Recorded | None:
-    """The chosen signals (None: all) of a frame: by name, pairs of unix ns and value; None without any."""
-    import numpy as np
+def samples(frame: TelemetryFrame) -> Recorded:
+    """The signals of a frame: by name, pairs of unix ns and value."""
+    return _signals(frame, {series.signal for series in frame.series})
 
-    index = np.frombuffer(frame.series_index, dtype="<u2")
-    at_us = np.frombuffer(frame.offsets_us, dtype="<u4").astype(np.int64)
-    values = np.frombuffer(frame.values, dtype="<f8")
-    found: dict[str, list[tuple[int, float]]] = {}
-    for place, series in enumerate(frame.series):
-        if chosen is None or series.signal in chosen:
-            mine = index == place
-            at_ns = frame.started_at_ns + at_us[mine] * _NS_PER_US
-            pairs = zip(at_ns.tolist(), values[mine].tolist(), strict=True)
-            found.setdefault(series.signal, []).extend(pairs)
-    if not found:
+
+def chosen_samples(frame: TelemetryFrame, chosen: Collection[str]) -> Recorded | None:
+    """As ``samples``, of the chosen signals; None: the frame has none of them."""
+    if not any(series.signal in chosen for series in frame.series):
         return None
-    return json_message(SIGNALS, frame.started_at_ns, found, "fleetward.Signals")
+    return _signals(frame, chosen)
 
 
 def image(content: bytes, shape: tuple[int, ...], dtype: str, at_ns: int) -> Recorded:
@@ -97,6 +90,22 @@ def raw_image(content: Buffer, shape: tuple[int, ...], dtype: str, at_ns: int) -
 def json_message(topic: str, at_ns: int, content: Any, schema_name: str) -> Recorded:  # noqa: ANN401 (whatever msgspec can write as JSON)
     """Anything msgspec writes as a JSON object; raises what msgspec raises."""
     return _json(topic, at_ns, msgspec.json.encode(content), schema_name, _ANY_OBJECT)
+
+
+def _signals(frame: TelemetryFrame, chosen: Collection[str]) -> Recorded:
+    import numpy as np
+
+    index = np.frombuffer(frame.series_index, dtype="<u2")
+    at_us = np.frombuffer(frame.offsets_us, dtype="<u4").astype(np.int64)
+    values = np.frombuffer(frame.values, dtype="<f8")
+    found: dict[str, list[tuple[int, float]]] = {}
+    for place, series in enumerate(frame.series):
+        if series.signal in chosen:
+            mine = index == place
+            at_ns = frame.started_at_ns + at_us[mine] * _NS_PER_US
+            pairs = zip(at_ns.tolist(), values[mine].tolist(), strict=True)
+            found.setdefault(series.signal, []).extend(pairs)
+    return json_message(SIGNALS, frame.started_at_ns, found, "fleetward.Signals")
 
 
 def _json(topic: str, at_ns: int, content: bytes, schema_name: str, schema: bytes) -> Recorded:

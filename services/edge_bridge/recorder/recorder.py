@@ -22,6 +22,8 @@ _logger = logging.getLogger(__name__)
 _WEIGHT_BYTES = 512
 """What a message that is not bytes yet counts for in the queue."""
 
+Maker = Callable[[], Recorded]
+"""Makes the message when the thread comes to it."""
 Later = Callable[[], Recorded | None]
 """Makes the message when the thread comes to it; None: there is nothing to record."""
 

@@ -53,11 +53,6 @@ class MessageNumbers:
             self._words[_NEXT] = number + 1
             return number
 
-    def give_back(self) -> None:
-        """One number fewer: what had one was nothing to record."""
-        with self._lock:
-            self._words[_NEXT] -= 1
-
     def at_least(self, number: int) -> None:
         """Go on from ``number``, unless the count is past it."""
         with self._lock:
