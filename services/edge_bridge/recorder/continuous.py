@@ -106,10 +106,11 @@ class ContinuousRecorder:
         self._thread.start()
 
     def stop(self) -> None:
-        """Write and seal what waits."""
+        """Write and seal what waits, within bounds; the next bridge finds what is not sealed by then."""
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._sealer.hasten()  # who writes may wait for it
+            self._thread.join(self._limits.stop_s)
             self._sealer.stop()
 
     def _queued(self, size_bytes: int, what: Recorded | Maker) -> bool:

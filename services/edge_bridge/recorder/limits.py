@@ -71,6 +71,8 @@ class ContinuousLimits(Struct, frozen=True, kw_only=True):
     """So long small messages wait for their chunk to be full: a kill takes them."""
     retry_wait_s: float = 1.0
     """For how long a disk that failed is left alone."""
+    stop_s: float = 1.5
+    """How long the end of the bridge waits for what is being written; what is sealed has its own bound."""
     frame_every: int = 1
     """Every so many-th frame, as it is, where ``/frames`` is one of the topics."""
     ring_message_bytes: int = 256 * 1024

@@ -74,9 +74,13 @@ class Sealer:
         """Waits while ``BEHIND`` files wait."""
         self._written.put(written)
 
+    def hasten(self) -> None:
+        """Try each file once from now on: what fails, the next bridge finds."""
+        self._stopping.set()
+
     def stop(self) -> None:
         """Seal what waits, for ``stop_s``; what is not sealed then, the next bridge finds and seals."""
-        self._stopping.set()
+        self.hasten()
         until_s = time.monotonic() + self._stop_s
         with suppress(Full):
             self._written.put(None, timeout=self._stop_s)

@@ -20,6 +20,7 @@ LIMITS = ContinuousLimits(
     write_every_s=0.001,
     flush_every_s=0.0,
     retry_wait_s=0.0,
+    stop_s=60.0,
 )
 
 
