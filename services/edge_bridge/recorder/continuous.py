@@ -17,8 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from edge_bridge.recorder.file import Recorded
+from edge_bridge.recorder.leftovers import SUFFIX, Leftovers
 from edge_bridge.recorder.limits import ContinuousLimits
-from edge_bridge.recorder.mending import mend, scan
 from edge_bridge.recorder.recorder import Maker
 from edge_bridge.recorder.sealing import Sealer, Written, after_others
 from edge_bridge.recorder.segment_file import SegmentFile
@@ -26,10 +26,8 @@ from edge_bridge.shipping.numbers import MessageNumbers
 from fleetward.bus.logs import log
 
 _logger = logging.getLogger(__name__)
-SUFFIX = ".mcap"
 _WEIGHT_BYTES = 512
 """What each message counts for in the queue besides its content."""
-_SEQUENCES = 1 << 32
 
 
 class ContinuousRecorder:
@@ -59,6 +57,7 @@ class ContinuousRecorder:
         self._limits = limits
         self._make_room = make_room
         self._metadata = metadata
+        self._leftovers = Leftovers(directory, sealer, metadata, make_room)
         self._sealed_until = sealed_until
         self._now_s = now_s
         self._open_segment = open_segment
@@ -163,7 +162,7 @@ class ContinuousRecorder:
             self.lost += 1
             return
         try:
-            segment = self._segment()
+            segment = self._segment(number)
             if segment is not None:
                 segment.add(message, number)
                 self._next_number = number + 1
@@ -176,8 +175,11 @@ class ContinuousRecorder:
             _logger.exception("continuous.message_failed")
         self.lost += 1
 
-    def _segment(self) -> SegmentFile | None:
-        """The open one, or a new one; None: the disk refused a moment ago, or has no room. Raises OSError."""
+    def _segment(self, number: int) -> SegmentFile | None:
+        """The open one, or a new one from ``number``; None: the disk refused a moment ago, or has no room.
+
+        Raises OSError.
+        """
         if self._open is None:
             now_s = self._now_s()
             if now_s - self._refused_s < self._limits.retry_wait_s:
@@ -185,10 +187,14 @@ class ContinuousRecorder:
             if not self._make_room():
                 self._refused_s = now_s
                 return None
-            path = self._directory / f"{self._next_first:020d}{SUFFIX}"
-            self._open = self._open_segment(path)
+            if self._path().exists():  # it could not be mended, and may be at the next start
+                self._next_first = number
+            self._open = self._open_segment(self._path())
             self._open_since_s = self._flushed_s = now_s
         return self._open
+
+    def _path(self) -> Path:
+        return self._directory / f"{self._next_first:020d}{SUFFIX}"
 
     def _flush_or_seal(self) -> None:
         if self._open is None:
@@ -226,10 +232,9 @@ class ContinuousRecorder:
             return
         segment.close()
         self.lost += segment.waiting
-        with suppress(OSError):
-            self._make_room()
-            mend(segment.path, self._metadata)
-            self._hand_over(segment)
+        if self._leftovers.mended(segment.path):
+            with suppress(OSError):
+                self._hand_over(segment)
 
     def _hand_over(self, segment: SegmentFile) -> None:
         if not segment.index.messages:
@@ -249,44 +254,13 @@ class ContinuousRecorder:
         )
 
     def _recover(self) -> None:
-        """Seal what a bridge before this one did not, in its order."""
-        left = sorted(self._directory.glob(f"{'[0-9]' * 20}{SUFFIX}"))
-        ends = [int(path.stem) for path in left[1:]] + [self._began_at for _ in left[:1]]
+        """Go on behind what a bridge before this one left."""
         covered = max(self._sealed_until, self._numbers.covered)
-        for path, end in zip(left, ends, strict=True):
-            try:
-                covered = max(covered, self._recover_one(path, end))
-            except OSError as problem:
-                log(_logger, "segment.unreadable", level=logging.ERROR, reason=str(problem))
+        covered = self._leftovers.recover(self._began_at, covered)
         self._numbers.cover(covered)
         self._shift = max(0, covered - self._began_at)
         self._numbers.at_least(self._numbers.next + self._shift)
         self._next_first = self._next_number = covered
-
-    def _recover_one(self, path: Path, end: int) -> int:
-        """The number that its messages reach to."""
-        with path.open("rb") as file:
-            found = scan(file)
-        if not found.index.messages:
-            path.unlink()
-            return 0
-        if not found.is_ended:
-            mend(path, self._metadata)
-        first = int(path.stem)
-        last = first + (found.index.last_sequence - first) % _SEQUENCES
-        end = max(end, last + 1)
-        if not found.is_ended:
-            log(_logger, "segment.mended", first_number=first, messages=found.index.messages)
-        self._sealer.seal(
-            Written(
-                path=path,
-                index=found.index,
-                first_number=first,
-                end_number=end,
-                cut_off=not found.is_ended,
-            )
-        )
-        return end
 
     def _tell_lost(self) -> None:
         if self.lost != self._lost_told:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -29,19 +30,25 @@ class SegmentFile:
     """Messages go in until it is finished. One thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        """A new file; raises OSError."""
+        """A new file, nothing of which stays where this fails; raises OSError, also where there is one."""
         self.path = path
         self.index = SegmentIndex()
         """What is in the file for sure."""
         self.size_bytes = 0
-        self._file: IO[bytes] = path.open("wb", buffering=0)
+        self._file: IO[bytes] = path.open("xb", buffering=0)
         self._channel_ids: dict[tuple[str, str, str, bytes], int] = {}
         self._schema_ids: dict[tuple[str, bytes], int] = {}
         self._small: list[bytes] = []
         self._small_bytes = 0
         self._small_messages: list[ChunkedMessage] = []
         self._compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
-        self._write(head())
+        try:
+            self._write(head())
+        except OSError:
+            self._file.close()
+            with suppress(OSError):
+                path.unlink()
+            raise
 
     @property
     def is_full(self) -> bool:
