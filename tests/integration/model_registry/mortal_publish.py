@@ -130,6 +130,14 @@ class MortalBus(Client):
         with self._life.around(f"publish {subject}"):
             await self._connection.publish(subject, *given, **more)
 
+    async def _send_command(self, command: bytes, priority: bool = False) -> None:
+        """A batch in one piece; a server that got part of one forgets it."""
+        with self._life.around("send batch"):
+            await self._connection._send_command(command, priority)
+
+    async def _flush_pending(self, force_flush: bool = False) -> Any:  # noqa: ANN401 (the client's own result)
+        return await self._connection._flush_pending(force_flush)
+
     async def subscribe(self, subject: str, *given: Any, **more: Any) -> Subscription:  # noqa: ANN401 (the client's own parameters)
         self._life.reach(f"subscribe {subject}")
         return await self._connection.subscribe(subject, *given, **more)
