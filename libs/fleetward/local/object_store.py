@@ -21,6 +21,8 @@ SERVERS = ("master", "volume", "filer", "s3", "admin")
 FIRST_RETRY_S = 0.02
 LAST_RETRY_S = 0.25
 _PROBE_TIMEOUT_S = 2
+TAKES_WITHIN_S = 10.0
+_PROBE_KEY = f"{UPLOADS_PREFIX}is-it-there"
 
 
 class AccessKey(Struct, frozen=True, kw_only=True):
@@ -113,15 +115,25 @@ def remove_sockets(ports: StorePorts) -> None:
 
 
 async def listening(ports: StorePorts, keys: StoreKeys, bucket: str = DEFAULT_BUCKET) -> None:
-    """Return once the store answers for ``bucket``, which is created if it is not there."""
-    delay_s = FIRST_RETRY_S
-    while not await _has_bucket(ports, keys.provisioner, bucket):
+    """Return once the store takes an object into ``bucket``, which is created if it is not there.
+
+    It answers before it does: its parts find each other a moment later, on a busy machine seconds. One that
+    answers and takes nothing for ``TAKES_WITHIN_S``, as when its disk is full, still gives what it has.
+    """
+    delay_s, answered_s = FIRST_RETRY_S, None
+    while True:
+        is_there, takes = await _probed(ports, keys.provisioner, bucket)
+        now_s = asyncio.get_running_loop().time()
+        if is_there and answered_s is None:
+            answered_s = now_s
+        if takes or (is_there and answered_s and now_s - answered_s > TAKES_WITHIN_S):
+            return
         await asyncio.sleep(delay_s)
         delay_s = min(2 * delay_s, LAST_RETRY_S)
 
 
-async def _has_bucket(ports: StorePorts, key: AccessKey, bucket: str) -> bool:
-    """Whether the bucket is there now; False while the store is still starting."""
+async def _probed(ports: StorePorts, key: AccessKey, bucket: str) -> tuple[bool, bool]:
+    """Whether the bucket is there now, and whether it takes an object; neither while the store starts."""
     from aiobotocore.config import AioConfig
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -130,14 +142,18 @@ async def _has_bucket(ports: StorePorts, key: AccessKey, bucket: str) -> bool:
         read_timeout=_PROBE_TIMEOUT_S,
         retries={"total_max_attempts": 1},
     )
+    is_there = False
     try:
         async with s3_client(ports.endpoint, key.access_key, key.secret_key, config) as store:
             names = [entry["Name"] for entry in (await store.list_buckets())["Buckets"]]
             if bucket not in names:
                 await store.create_bucket(Bucket=bucket)
-            return True
+            is_there = True
+            await store.put_object(Bucket=bucket, Key=_PROBE_KEY, Body=b"?")
+            await store.delete_object(Bucket=bucket, Key=_PROBE_KEY)
+            return True, True
     except (BotoCoreError, ClientError, OSError):
-        return False
+        return is_there, False
 
 
 def _identities(keys: StoreKeys, bucket: str = DEFAULT_BUCKET) -> dict[str, object]:
