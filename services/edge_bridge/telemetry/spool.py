@@ -174,13 +174,23 @@ class Spool:
             self._database.execute("PRAGMA synchronous=FULL")
 
     def _fresh(self, number_up_to: int) -> list[tuple[int, BootId]]:
-        """Place and boot of the oldest frames that may get a number now."""
+        """Place and boot of the oldest frames that may get a number now.
+
+        Those with a number are the oldest of all, so neither question looks at more of them than it names:
+        after days without a hub there are many thousands that have none.
+        """
+        if number_up_to <= 0:
+            return []
         (numbered,) = self._database.execute(
-            f"SELECT count(*) FROM frames WHERE NOT {_UNNUMBERED}"  # noqa: S608 (a constant)
+            f"SELECT count(*) FROM (SELECT 1 FROM frames WHERE NOT {_UNNUMBERED} "  # noqa: S608 (a constant)
+            "ORDER BY place LIMIT ?)",
+            (number_up_to,),
         ).fetchone()
+        if numbered >= number_up_to:
+            return []
         return self._database.execute(
             f"SELECT place, boot FROM frames WHERE {_UNNUMBERED} ORDER BY place LIMIT ?",  # noqa: S608 (a constant)
-            (max(0, number_up_to - numbered),),
+            (number_up_to - numbered,),
         ).fetchall()
 
     def _number(self, fresh: list[tuple[int, BootId]]) -> None:

@@ -105,6 +105,24 @@ def test_a_frame_that_may_be_sent_at_once_is_numbered_as_it_is_kept(tmp_path: Pa
     assert sequences(spool, numbered=3) == [("b1", 1, 1), ("b1", 2, 2), ("b1", 3, 3)]
 
 
+def test_a_frame_costs_the_same_however_many_wait(tmp_path: Path) -> None:
+    """Days without a hub leave hundreds of thousands."""
+    spool = Spool(tmp_path / "spool.db", 10 * MIB)
+    steps = [0]
+
+    def counted() -> int:
+        steps[0] += 1
+        return 0
+
+    spool._database.set_progress_handler(counted, 1)  # its own count of its work
+    cost = []
+    for at in range(2_000):
+        before = steps[0]
+        spool.append(frame(at), number_up_to=32)
+        cost.append(steps[0] - before)
+    assert max(cost[1_900:]) <= 1.5 * max(cost[32:100])
+
+
 _WRITER = """
 import sys
 from pathlib import Path
