@@ -14,8 +14,9 @@ from msgspec.structs import replace
 from edge_bridge.converging import actions, converge, outcome
 from edge_bridge.converging.actions import Action
 from edge_bridge.converging.attempts import attempt
-from edge_bridge.converging.converge import Memory, next_action, refusal_reason
+from edge_bridge.converging.converge import Memory, next_action
 from edge_bridge.converging.health_window import HealthWindow
+from edge_bridge.converging.inbox import Inbox
 from edge_bridge.converging.interrupting import unless
 from edge_bridge.converging.member import PipelineMember
 from edge_bridge.converging.own_model import fallen_to, start_own_model
@@ -64,14 +65,12 @@ class Converger:
         self._on_change = on_change
         self._remembered = Remembered(memory, reporter, on_change, pipeline)
         self._under_way = UnderWay(on_change)
-        self._changed = asyncio.Event()
-        self._superseded = asyncio.Event()
-        self._offered: Offered | None = None
+        self._inbox = Inbox(settings.robot_id, self._remembered)
         self._unasked = Unasked(
             steps,
             self._remembered,
             retry_wait_s=settings.retry_wait_s,
-            on_returned=self._changed.set,
+            on_returned=self._inbox.changed.set,
         )
         self._window = HealthWindow(
             steps,
@@ -95,14 +94,7 @@ class Converger:
 
     def offer(self, offered: Offered) -> None:
         """A signed target was read; an older or foreign one is refused here."""
-        reason = refusal_reason(self._settings.robot_id, offered.target, self.memory)
-        if reason is not None:
-            log(_logger, "target.refused", level=logging.WARNING, reason=reason)
-            return
-        self._offered = offered
-        if offered.target.generation > self.memory.generation:
-            self._superseded.set()
-        self._changed.set()
+        self._inbox.offer(offered)
 
     def distrust(self, distrusted: Distrusted) -> None:
         """A target without a good signature was read: nothing changes, and it is reported."""
@@ -110,8 +102,7 @@ class Converger:
 
     def interrupt(self) -> None:
         """Something is known that comes before whatever is under way: a newer list of withdrawn digests."""
-        self._superseded.set()
-        self._changed.set()
+        self._inbox.interrupt()
 
     def fell_back(self, fall: FellBack) -> None:
         """The slots returned to the warm model: by themselves, or because the window said so."""
@@ -122,7 +113,7 @@ class Converger:
         """The worker that held the wanted model warm died: it is staged again."""
         self._steps.deaths.count(reason)
         self._steps.gate.stir()
-        self._changed.set()
+        self._inbox.changed.set()
 
     async def run(self) -> None:
         """Serve the robot's own model at once, then converge for ever."""
@@ -131,14 +122,16 @@ class Converger:
             await self._start_own_model()
             failures = 0
             while not reporting.done():
-                failures = await attempt(self._converge, self._changed, self._settings, failures)
+                failures = await attempt(
+                    self._converge, self._inbox.changed, self._settings, failures
+                )
             await reporting
         finally:
             reporting.cancel()
             self._window.stop()
 
     async def _converge(self) -> None:
-        await self._take_offer()
+        await self._inbox.take()
         if isinstance(self._next(), actions.Rest):
             self._under_way.holds_back("")
             return
@@ -151,8 +144,8 @@ class Converger:
             generation=self.memory.generation,
         ):
             while not isinstance(action := self._next(), actions.Rest):
-                if self._superseded.is_set():
-                    self._changed.set()
+                if self._inbox.superseded.is_set():
+                    self._inbox.changed.set()
                     return
                 await self._step(action)
 
@@ -198,7 +191,7 @@ class Converger:
         elif isinstance(action, actions.ReportStaged):
             await self._report_staged(target)
         else:
-            await unless(self._superseded, self._spared(action, target))
+            await unless(self._inbox.superseded, self._spared(action, target))
 
     async def _spared(self, action: Action, target: RobotTarget) -> None:
         """A preparation pauses for the robot's work, but none that brings a model back, or the only one."""
@@ -256,20 +249,6 @@ class Converger:
             await self._remembered.change(converge.give_up, [report])
             self._together.tell_failed(target)
 
-    async def _take_offer(self) -> None:
-        offered = self._offered
-        if offered is not None and not refusal_reason(
-            self._settings.robot_id, offered.target, self.memory
-        ):
-            await self._remembered.change(
-                lambda memory: converge.accept(
-                    memory, offered.target, offered.traceparent, offered.key_id
-                )
-            )
-        if self._offered is offered:
-            self._offered = None
-            self._superseded.clear()
-
     async def _start_own_model(self) -> None:
         own = self.memory.active
         if own is None:
@@ -292,7 +271,7 @@ class Converger:
 
     def _window_over(self) -> None:
         self._steps.collect()
-        self._changed.set()  # what was warm may be what a target wants held
+        self._inbox.changed.set()  # what was warm may be what a target wants held
         self._on_change()
 
 

@@ -7,7 +7,6 @@ was swapped in proves itself when it runs, or the launcher starts the one before
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timezone
@@ -17,7 +16,8 @@ from typing import Any
 from edge_bridge.converging import actions, converge, outcome
 from edge_bridge.converging.actions import Action
 from edge_bridge.converging.attempts import attempt
-from edge_bridge.converging.converge import Memory, Placed, next_action, refusal_reason
+from edge_bridge.converging.converge import Memory, Placed, next_action
+from edge_bridge.converging.inbox import Inbox
 from edge_bridge.converging.interrupting import to_its_end, unless
 from edge_bridge.converging.outcome import Proof
 from edge_bridge.converging.remembering import Remembered
@@ -56,9 +56,7 @@ class Updater:
         self._on_change = on_change
         self._remembered = Remembered(memory, reporter, on_change, BRIDGE_MODEL)
         self._under_way = UnderWay(on_change, "release")
-        self._changed = asyncio.Event()
-        self._superseded = asyncio.Event()
-        self._offered: Offered | None = None
+        self._inbox = Inbox(settings.robot_id, self._remembered)
 
     @property
     def memory(self) -> Memory:
@@ -88,19 +86,11 @@ class Updater:
 
     def offer(self, offered: Offered) -> None:
         """A signed target was read; an older or foreign one is refused here."""
-        reason = refusal_reason(self._settings.robot_id, offered.target, self.memory)
-        if reason is not None:
-            log(_logger, "target.refused", level=logging.WARNING, reason=reason)
-            return
-        self._offered = offered
-        if offered.target.generation > self.memory.generation:
-            self._superseded.set()
-        self._changed.set()
+        self._inbox.offer(offered)
 
     def interrupt(self) -> None:
         """Something is known that comes before whatever is under way: a newer list of withdrawn digests."""
-        self._superseded.set()
-        self._changed.set()
+        self._inbox.interrupt()
 
     def parts(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What runs beside the rest of the bridge, by name."""
@@ -111,15 +101,15 @@ class Updater:
         """Report what the launcher left behind, then converge for ever. Raises TrialFailedError."""
         failures = 0
         while True:
-            failures = await attempt(self._converge, self._changed, self._settings, failures)
+            failures = await attempt(self._converge, self._inbox.changed, self._settings, failures)
 
     async def _converge(self) -> None:
         await self._report_left()
         await self._catch_up()
-        await self._take_offer()
+        await self._inbox.take()
         while not isinstance(action := self._next(), actions.Rest):
-            if self._superseded.is_set():
-                self._changed.set()
+            if self._inbox.superseded.is_set():
+                self._inbox.changed.set()
                 return
             await self._step(action)
         self._under_way.holds_back("")
@@ -137,7 +127,7 @@ class Updater:
         try:
             if target is not None and target.generation > self.memory.settled_generation:
                 self.steps.refuse(target)
-            await unless(self._superseded, self._spared(action))
+            await unless(self._inbox.superseded, self._spared(action))
         except ActivationError as problem:
             await self._give_up(problem)
         if not waits:
@@ -232,20 +222,6 @@ class Updater:
         )
         await self._remembered.change(change, facts)
         await on_disk(self.steps.launched.place.change, launch.reported)
-
-    async def _take_offer(self) -> None:
-        offered = self._offered
-        if offered is not None and not refusal_reason(
-            self._settings.robot_id, offered.target, self.memory
-        ):
-            await self._remembered.change(
-                lambda memory: converge.accept(
-                    memory, offered.target, offered.traceparent, offered.key_id
-                )
-            )
-        if self._offered is offered:
-            self._offered = None
-            self._superseded.clear()
 
 
 def _placed(target: RobotTarget | None) -> Placed | None:
