@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fleetward.contracts.codec import UnreadableMessageError, decode, encode
+from fleetward.contracts.codec import encode
 from fleetward.contracts.engines import EngineOffer, EngineOfferSigned
 from fleetward.trust.nats_jwt import KeyPair
-from fleetward.trust.nkey_signatures import is_signed, message
+from fleetward.trust.nkey_signatures import message, signed_in
 from fleetward.trust.signing import SignatureError
 
 _PURPOSE = "engine-offer"
@@ -24,15 +24,8 @@ def signed_offer(offer: EngineOffer, key: KeyPair) -> EngineOfferSigned:
 
 def offer_in(signed: EngineOfferSigned) -> EngineOffer:
     """What was signed with ``signed.key``, whose key that is to be looked up; raises SignatureError."""
-    refused = SignatureError(
-        f"the engine of {signed.robot_id} is not what {signed.key} signed for."
-    )
-    if not is_signed(_PURPOSE, signed.payload, signed.signature, signed.key):
-        raise refused
-    try:
-        offer = decode(signed.payload, EngineOffer)
-    except UnreadableMessageError as problem:
-        raise refused from problem
+    refusal = f"the engine of {signed.robot_id} is not what {signed.key} signed for."
+    offer = signed_in(_PURPOSE, signed.payload, signed.signature, signed.key, EngineOffer, refusal)
     if offer.robot_id != signed.robot_id:
         raise SignatureError(f"{signed.robot_id} shows what {offer.robot_id} offers.")
     return offer

@@ -8,9 +8,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+from typing import TypeVar
 
+from msgspec import Struct
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
+
+from fleetward.contracts.codec import UnreadableMessageError, decode
+from fleetward.trust.signing import SignatureError
+
+_Said = TypeVar("_Said", bound=Struct)
 
 _FIRST = b"\xff"
 _PUBLIC_BYTES = 35
@@ -34,6 +41,18 @@ def is_signed(purpose: str, payload: bytes, signature: bytes, public: str) -> bo
     except (BadSignatureError, ValueError):
         return False
     return True
+
+
+def signed_in(
+    purpose: str, payload: bytes, signature: bytes, public: str, kind: type[_Said], refusal: str
+) -> _Said:
+    """What the holder of ``public`` signed for this purpose; raises SignatureError, which says ``refusal``."""
+    if not is_signed(purpose, payload, signature, public):
+        raise SignatureError(refusal)
+    try:
+        return decode(payload, kind)
+    except UnreadableMessageError as problem:
+        raise SignatureError(refusal) from problem
 
 
 def is_user_key(public: str) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fleetward.contracts.codec import UnreadableMessageError, decode, encode
+from fleetward.contracts.codec import encode
 from fleetward.contracts.receipts import SwapReceipt, SwapReceiptSigned
 from fleetward.trust.nats_jwt import KeyPair
-from fleetward.trust.nkey_signatures import is_signed, message
+from fleetward.trust.nkey_signatures import message, signed_in
 from fleetward.trust.signing import SignatureError
 
 _PURPOSE = "swap-receipt"
@@ -29,13 +29,10 @@ def receipt_in(signed: SwapReceiptSigned, public_key: str) -> SwapReceipt:
             f"the receipt of {signed.robot_id} is signed with {signed.key}, and its key is "
             f"{public_key or 'not known: enrol it again'}."
         )
-    refused = SignatureError(f"the receipt of {signed.robot_id} is not what {signed.key} signed.")
-    if not is_signed(_PURPOSE, signed.payload, signed.signature, public_key):
-        raise refused
-    try:
-        receipt = decode(signed.payload, SwapReceipt)
-    except UnreadableMessageError as problem:
-        raise refused from problem
+    refusal = f"the receipt of {signed.robot_id} is not what {signed.key} signed."
+    receipt = signed_in(
+        _PURPOSE, signed.payload, signed.signature, public_key, SwapReceipt, refusal
+    )
     if receipt.robot_id != signed.robot_id:
         raise SignatureError(f"{signed.robot_id} shows the receipt of {receipt.robot_id}.")
     return receipt
