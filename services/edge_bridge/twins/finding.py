@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from edge_bridge.backends.engine_key import TwinsKeyError, pool_of, twins_key
 from edge_bridge.backends.engine_settings import ANYBODY, EngineSettings, TwinSettings
+from edge_bridge.converging.interrupting import to_its_end
 from edge_bridge.errors import BridgeError, TransientError
 from edge_bridge.fetching.throttle import Throttle
 from edge_bridge.link import Link
@@ -101,7 +102,7 @@ class EngineFinder:
             if digest != offer.digest:
                 raise TransientError(f"what came is {digest}, not {offer.digest}.")
         except BaseException:
-            path.unlink(missing_ok=True)
+            await to_its_end(asyncio.to_thread(path.unlink, missing_ok=True))  # gigabytes, perhaps
             raise
         log(_logger, "twins.fetched", builder=offer.robot_id, bytes=offer.size_bytes)
         return Offered(path=str(path), builder=offer.robot_id)

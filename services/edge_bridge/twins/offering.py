@@ -129,7 +129,7 @@ class EngineOffers:
             log(_logger, "twins.refused", level=logging.ERROR, file=path.name, why=str(problem))
         else:
             log(_logger, "twins.offered", engine=engine, bytes=taken.size_bytes)
-        path.unlink(missing_ok=True)
+        await asyncio.to_thread(path.unlink, missing_ok=True)  # gigabytes, perhaps
 
     async def _put(
         self, path: Path, signed: EngineOfferSigned, size_bytes: int, part_md5s: tuple[str, ...]
