@@ -11,6 +11,7 @@ import asyncio
 import logging
 import runpy
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -45,8 +46,8 @@ class DeathAtStep(logging.Handler):
 
 
 def die_once_remembered(comes: Callable[[str], None]) -> None:
-    """After every change of what a pipeline remembers."""
-    write = Journal.write
+    """After every change of what a pipeline remembers, and before the other one changes anything."""
+    write, turn = Journal.write, threading.Lock()
 
     def written(
         journal: Journal,
@@ -55,9 +56,10 @@ def die_once_remembered(comes: Callable[[str], None]) -> None:
         traceparent: str = "",
         pipeline: ModelName | None = None,
     ) -> None:
-        write(journal, memory, facts, traceparent, pipeline)
-        if memory is not None:
-            comes(f"{_change(memory)}-{pipeline or OWN}")
+        with turn:
+            write(journal, memory, facts, traceparent, pipeline)
+            if memory is not None:
+                comes(f"{_change(memory)}-{pipeline or OWN}")
 
     Journal.write = written  # type: ignore[method-assign, assignment]  # in this process alone
 
