@@ -40,7 +40,7 @@ from testkit.disk_image import DiskImage, format_image, mounted
 from testkit.servers import NatsSystem
 from tests.faults.mortal_bridge import AFTER, BEFORE, MEMORY
 from tests.integration.edge_bridge.camera import Camera
-from tests.integration.edge_bridge.fleet import ROBOT, WAIT_S, Fleet, running_fleet
+from tests.integration.edge_bridge.fleet import WAIT_S, Fleet, running_fleet
 from tests.integration.edge_bridge.test_withdrawals import withdraw
 from tests.integration.edge_slots import tiny_models
 
@@ -83,7 +83,7 @@ class Robot:
                 *(sys.executable, "-m", "tests.faults.mortal_bridge", ",".join(self.steps_left)),
                 *(str(self.left), str(self.disk.path), str(self.disk.place)),
             ],
-            environment=self._environment(),
+            environment=self.fleet.environment(self.disk.place, tiny_models.SIDE_PX),
             directory=self.fleet.directory,
             log=self.fleet.directory / "bridge.log",
         )
@@ -145,22 +145,6 @@ class Robot:
             )
             return
         await self.fleet.hears(turn.ends, lambda fact: fact.generation == generation)  # type: ignore[attr-defined]  # each of them has one
-
-    def _environment(self) -> dict[str, str]:
-        settings = self.fleet.settings()
-        return {
-            "FLEETWARD_ROBOT_ID": ROBOT,
-            "FLEETWARD_NATS_URL": settings.nats_url,
-            "FLEETWARD_CREDENTIALS": str(settings.credentials),
-            "FLEETWARD_STATE_DIR": str(self.disk.place),
-            "FLEETWARD_TRUST_DIR": str(settings.trust_dir),
-            "FLEETWARD_FRAMES_DIR": str(self.fleet.directory / "frames"),
-            "FLEETWARD_FRAME_RATE_HZ": "50",
-            "FLEETWARD_FRAME_HEIGHT_PX": str(tiny_models.SIDE_PX),
-            "FLEETWARD_FRAME_WIDTH_PX": str(tiny_models.SIDE_PX),
-            "FLEETWARD_CHECK_IN_S": "0.2",
-            "FLEETWARD_POLL_S": "0.5",
-        }
 
 
 @pytest.fixture

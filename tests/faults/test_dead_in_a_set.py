@@ -28,7 +28,7 @@ from testkit.servers import NatsSystem
 from tests.faults.mortal_set import COMMITTED, FETCHED, OWN
 from tests.faults.test_dead_at_every_step import NOWHERE, stored
 from tests.integration.edge_bridge.camera import Camera
-from tests.integration.edge_bridge.fleet import ROBOT, WAIT_S, Fleet, running_fleet
+from tests.integration.edge_bridge.fleet import WAIT_S, Fleet, running_fleet
 from tests.integration.edge_bridge.test_model_set import aim_both
 from tests.integration.edge_bridge.test_pipelines import (
     DETECTOR,
@@ -78,7 +78,10 @@ class Robot:
             Command(
                 name="bridge",
                 arguments=[sys.executable, "-m", *(module if mortal else ("edge_bridge",))],
-                environment=self._environment(),
+                environment={
+                    **self.fleet.environment(self.disk.place, tiny_models.SIDE_PX),
+                    "FLEETWARD_PIPELINES": SEGMENTER,
+                },
                 directory=self.fleet.directory,
                 log=self.fleet.directory / "bridge.log",
             )
@@ -119,23 +122,6 @@ class Robot:
     def said(self) -> list[RobotCheckedIn]:
         """Every check-in so far."""
         return [fact for fact in self.fleet.heard if isinstance(fact, RobotCheckedIn)]
-
-    def _environment(self) -> dict[str, str]:
-        settings = self.fleet.settings()
-        return {
-            "FLEETWARD_ROBOT_ID": ROBOT,
-            "FLEETWARD_NATS_URL": settings.nats_url,
-            "FLEETWARD_CREDENTIALS": str(settings.credentials),
-            "FLEETWARD_STATE_DIR": str(self.disk.place),
-            "FLEETWARD_TRUST_DIR": str(settings.trust_dir),
-            "FLEETWARD_FRAMES_DIR": str(self.fleet.directory / "frames"),
-            "FLEETWARD_FRAME_RATE_HZ": "50",
-            "FLEETWARD_FRAME_HEIGHT_PX": str(tiny_models.SIDE_PX),
-            "FLEETWARD_FRAME_WIDTH_PX": str(tiny_models.SIDE_PX),
-            "FLEETWARD_CHECK_IN_S": "0.2",
-            "FLEETWARD_POLL_S": "0.5",
-            "FLEETWARD_PIPELINES": SEGMENTER,
-        }
 
 
 @pytest.fixture

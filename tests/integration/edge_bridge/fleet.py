@@ -87,6 +87,23 @@ class Fleet:
         }
         return Settings(**{**fixed, **changes})  # type: ignore[arg-type]  # a test names its own
 
+    def environment(self, state_dir: Path, side_px: int) -> dict[str, str]:
+        """What a bridge of its own process is told: square frames come from ``frames``, fifty a second."""
+        settings = self.settings()
+        return {
+            "FLEETWARD_ROBOT_ID": ROBOT,
+            "FLEETWARD_NATS_URL": settings.nats_url,
+            "FLEETWARD_CREDENTIALS": str(settings.credentials),
+            "FLEETWARD_STATE_DIR": str(state_dir),
+            "FLEETWARD_TRUST_DIR": str(settings.trust_dir),
+            "FLEETWARD_FRAMES_DIR": str(self.directory / "frames"),
+            "FLEETWARD_FRAME_RATE_HZ": "50",
+            "FLEETWARD_FRAME_HEIGHT_PX": str(side_px),
+            "FLEETWARD_FRAME_WIDTH_PX": str(side_px),
+            "FLEETWARD_CHECK_IN_S": "0.2",
+            "FLEETWARD_POLL_S": "0.5",
+        }
+
     async def receipt(self, generation: int) -> SwapReceipt:
         """What the robot signed for this generation, under the key of its credentials."""
         operator = await self.system.connect(Principal.OPERATOR)
