@@ -56,7 +56,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Bridge:
-    """One robot's bridge. Enter it on the event loop; leaving it stops everything within 2 s.
+    """One robot's bridge. Enter it on the event loop; leaving takes 2 s at most, 5 s if it records all the time.
 
     ``on_result`` is called for every inference, on the event loop, and must not block; of several models,
     ``done.pipeline`` says which. ``sources``: the frames of those that see others than ``source``'s.
