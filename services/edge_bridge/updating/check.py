@@ -37,6 +37,23 @@ LOADED = (
 )
 """With what a robot at rest does not hold, and loads when it fetches, serves or records."""
 
+
+def asked_for_by(settings: Settings) -> tuple[str, ...]:
+    """What is loaded only where the robot's settings ask for it, much of it from extras of the bridge.
+
+    A release without them would come up, serve, and leave out what the robot was set up for.
+    """
+    asked: tuple[tuple[str, object], ...] = (
+        ("fleetward.rules.rule_files", settings.rules),
+        ("foxglove", settings.foxglove),
+        ("av", settings.video),
+        ("mcap_ros2.decoder", settings.recording),
+        ("edge_bridge.recorder.continuous", settings.continuous.topics),
+        ("edge_bridge.logs.__main__", settings.logs.enabled),
+    )
+    return tuple(name for name, setting in asked if setting)
+
+
 LOAD_S = 24 * 3600.0
 """Of one model. Whoever asked has a limit that leaves out pauses, which nobody sees from in here."""
 
@@ -85,7 +102,7 @@ async def _warm_up(settings: Settings, tried: Tried) -> None:
 
 async def _check(trying: Trying) -> None:
     settings = with_whole_paths(settings_from(os.environ))
-    for name in LOADED:
+    for name in (*LOADED, *asked_for_by(settings)):
         importlib.import_module(name)
     for tried in trying.models:
         await _warm_up(settings, tried)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +13,8 @@ import pytest
 
 from edge_bridge.disturbance.brake import Brake, Braked
 from edge_bridge.errors import ReleaseRefusedError
-from edge_bridge.settings import Settings
-from edge_bridge.updating.check import Tried, limits_of
+from edge_bridge.settings import Settings, settings_from
+from edge_bridge.updating.check import Tried, asked_for_by, limits_of
 from edge_bridge.updating.installing import CHECK_S, _run
 from edge_bridge.workers.slot_settings import SlotSettings
 from fleetward.contracts.ids import Digest, ModelName, ModelRef, RobotId, Version
@@ -67,3 +68,27 @@ def test_a_load_inside_has_no_tighter_limit_than_the_whole(
     tried = Tried(model=model, digest=Digest("sha256:" + "a" * 64), path="m", pipeline=pipeline)
     whole_s = CHECK_S + slots.load_timeout_s + slots.engines.build_limit_s
     assert limits_of(settings, tried).load_timeout_s >= whole_s
+
+
+def test_a_release_is_tried_with_what_the_robots_settings_ask_for() -> None:
+    """One without an extra that the robot uses would serve on and silently do less."""
+    needed = {
+        "FLEETWARD_STATE_DIR": "state",
+        "FLEETWARD_ROBOT_ID": "robot-1",
+        "FLEETWARD_NATS_URL": "nats://127.0.0.1:4222",
+        "FLEETWARD_CREDENTIALS": "robot.creds",
+        "FLEETWARD_TRUST_DIR": "trust",
+    }
+    assert asked_for_by(settings_from(needed)) == ()
+    asked = {
+        "FLEETWARD_RULES": "shipped",
+        "FLEETWARD_FOXGLOVE": "8765",
+        "FLEETWARD_VIDEO": "/dev/video0",
+        "FLEETWARD_RECORDING": "drive.mcap",
+        "FLEETWARD_CONTINUOUS_TOPICS": "/frames",
+        "FLEETWARD_LOGS": "on",
+    }
+    modules = asked_for_by(settings_from({**needed, **asked}))
+    assert len(modules) == len(asked)
+    for name in modules:
+        assert importlib.util.find_spec(name) is not None, name
