@@ -14,42 +14,29 @@ from secrets import token_hex
 from typing import Any
 
 from edge_bridge.check_in import Speaker
-from edge_bridge.converging.needs import Needs
-from edge_bridge.converging.receipts import Receipts
-from edge_bridge.converging.registry import Registry
-from edge_bridge.converging.targets import TargetWatch
-from edge_bridge.converging.together import Together
-from edge_bridge.converging.trust import Trust
-from edge_bridge.converging.withdrawals import WithdrawnDigests
-from edge_bridge.credentials.renewing import renewing
 from edge_bridge.disturbance.work import Work
 from edge_bridge.facts import Facts
-from edge_bridge.fetching.web import Web
 from edge_bridge.frames import FrameType
-from edge_bridge.journal import Journal
-from edge_bridge.link import Link
+from edge_bridge.hub import Hub
 from edge_bridge.logs.logbook import Logbook
 from edge_bridge.onlookers import Onlookers
-from edge_bridge.pipeline import Heard, Pipeline, Shared
-from edge_bridge.pipelines import Pipelines
+from edge_bridge.pipeline import Heard, Pipeline
 from edge_bridge.recorder.black_box import BlackBox
-from edge_bridge.reporting import CheckIns, Reporter
+from edge_bridge.reporting import CheckIns
+from edge_bridge.serving import Serving
 from edge_bridge.settings import Settings
 from edge_bridge.sources.source import Source
-from edge_bridge.state_dir import locked, model_store, with_whole_paths
+from edge_bridge.state_dir import locked, with_whole_paths
 from edge_bridge.telemetry.columns import Recorder
 from edge_bridge.telemetry.measuring import Measuring
-from edge_bridge.telemetry.sending import FrameSender
-from edge_bridge.telemetry.spool import Spool
-from edge_bridge.telemetry.surroundings import Surroundings
 from edge_bridge.telemetry.sysfs import POWER_SUPPLIES
-from edge_bridge.twins.exchange import exchange_of
 from edge_bridge.updating.launched import Launched
 from edge_bridge.workers.ledger import Ledger
 from edge_bridge.workers.pump import Loan
 from edge_bridge.workers.slots import InferenceDone, StagedModel
 from fleetward.bus.logs import log
 from fleetward.contracts.ids import BootId, ModelName
+from fleetward.contracts.robots import RobotCheckedIn
 from fleetward.contracts.signals import CONTROL_LOOP_DURATION
 
 _logger = logging.getLogger(__name__)
@@ -110,36 +97,36 @@ class Bridge:
 
         Raises NoPipelineError.
         """
-        return self._pipelines[name]
+        return self._serving.pipelines[name]
 
     @property
     def active(self) -> StagedModel | None:
         """The model that serves, None before the first."""
-        return self._pipelines.own.active
+        return self._serving.pipelines.own.active
 
     @property
     def worker_pids(self) -> dict[str, int]:
         """The live workers' processes by their part, "active", "warm", "staged", "shadow"; for monitors."""
-        return self._pipelines.own.worker_pids
+        return self._serving.pipelines.own.worker_pids
 
     def lend(self, shape: tuple[int, ...], dtype: FrameType = "uint8") -> Loan | None:
         """A place to write the next frame into, so that nobody copies it; None when there is none."""
-        return self._onlookers.lent(self._pipelines.own.lend(shape, dtype), shape, dtype)
+        return self._onlookers.lent(self._serving.pipelines.own.lend(shape, dtype), shape, dtype)
 
     @property
     def ledger(self) -> Ledger:
         """How many frames ended how since this bridge started, and what became of each; to be read."""
-        return self._pipelines.own.ledger
+        return self._serving.pipelines.own.ledger
 
     @property
     def connected(self) -> bool:
         """Whether the hub can be reached."""
-        return self._link.is_up
+        return self._hub.link.is_up
 
     async def ready(self) -> None:
         """Until the hub is reached, or for ``ready_offline_after_s``: a robot boots without it."""
         with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._link.connected(), self._settings.ready_offline_after_s)
+            await asyncio.wait_for(self._hub.link.connected(), self._settings.ready_offline_after_s)
 
     async def failed(self) -> None:
         """Wait for ever, unless a part of the bridge breaks: then raise what broke it."""
@@ -166,132 +153,89 @@ class Bridge:
         for task in self._tasks:
             task.cancel()
         await asyncio.wait(self._tasks, timeout=self._settings.stop_timeout_s)
-        await self._pipelines.close()
-        await self._link.close(self._settings.stop_timeout_s / 3)
-        await self._web.close()
+        await self._serving.pipelines.close()
+        await self._hub.link.close(self._settings.stop_timeout_s / 3)
+        await self._serving.web.close()
         await asyncio.gather(self.black_box.stop(), self._logbook.stop())
-        self._journal.close()
-        self._spool.close()
+        self._hub.close()
         self._lock.close()
         log(_logger, "bridge.stopped", robot_id=self._settings.robot_id)
 
     def _build(self) -> None:
-        """Every part, each with what it needs and nothing else."""
+        """The large parts, each with what it needs and nothing else."""
         self.black_box.open()
         self._settings = self._logbook.open()
-        self._build_uplink()
-        settings, ask = self._settings, self._registry.refresh_trust
-        kept = settings.state_dir / "trust" / "kept"
-        self._trust = Trust(settings.robot_id, settings.trust_dir, kept, ask)
-        self._renewing = renewing(settings, self._link, self._trust.hub_now, self.record)
-        self._build_serving()
-        self._targets = TargetWatch(
-            settings.robot_id,
-            self._link,
-            self._trust,
-            poll_s=settings.poll_s,
-            look_spacing_s=settings.look_spacing_s,
-            look_patience_s=settings.look_patience_s,
-            withdrawn=self._withdrawn,
-            on_withdrawn=self._pipelines.withdrawn,
-            on_offered=self._pipelines.offer,
-            on_distrusted=self._pipelines.distrust,
+        self._hub = Hub(
+            self._settings, self.boot_id, on_fact=self._onlookers.reported, record=self.record
         )
-        self._measuring: Measuring = Measuring(
-            settings,
-            self._recorder,
-            self._spool,
-            self._sender,
-            self._link,
-            self._pipelines,
-            on_samples=self._onlookers.sampled,
-            on_turn=self.record,
-        )
-        serving = lambda: self._pipelines.own.active  # noqa: E731 (asked later)
-        self._logbook.connect(self._link, self._web.session, self._trust)
-        self.black_box.connect(self._link, self._web.session, self._trust, serving, self._reporter)
+        self._check_ins = CheckIns(self._hub.reporter, self._check_in, self._settings.check_in_s)
+        self._serving = self._made_serving()
+        self._speaker = self._made_speaker()
+        self._measuring = self._made_measuring()
+        self._connect_onlookers()
 
-    def _build_uplink(self) -> None:
-        """What is written down and sent."""
-        settings = self._settings
-        self._journal = Journal(settings.state_dir / "journal.db")
-        self._spool = Spool(settings.state_dir / "spool.db", settings.store.spool_bytes)
-        self._link = Link(settings.bus, settings.state_dir / "credentials", settings.link_silence_s)
-        self._registry = Registry(settings.robot_id, self._link)
-        self._reporter = Reporter(
-            self._journal, self._link, settings.uplink, self._onlookers.reported
-        )
-        self._sender = FrameSender(self._spool, self._link, settings.uplink)
-        speak = lambda sequence: self._speaker.check_in(sequence)  # noqa: E731, PLW0108 (made later)
-        self._check_ins = CheckIns(self._reporter, speak, settings.check_in_s)
-
-    def _build_serving(self) -> None:
-        """What is fetched, kept and served."""
-        settings = self._settings
-        self._store = model_store(settings)
-        self._web = Web()
-        self._twins = exchange_of(settings, self._link, self._web.session)
-        self._withdrawn = WithdrawnDigests(settings.state_dir / "withdrawn.msgpack", self._trust)
-        self._pipelines = Pipelines(
-            settings,
-            self._onlookers.watched(self._source),
-            self._sources,
-            self._journal,
-            self._shared(),
-            Heard(
+    def _made_serving(self) -> Serving:
+        return Serving(
+            self._settings,
+            self.boot_id,
+            self._hub,
+            source=self._onlookers.watched(self._source),
+            sources=self._sources,
+            facts=self._facts,
+            work=self._work,
+            launched=self._launched,
+            heard=Heard(
                 on_result=self._inferred,
                 on_shadowed=lambda done: self._measuring.shadowed(done),  # noqa: PLW0108 (made later)
                 on_change=self._check_ins.changed,
             ),
         )
-        self._onlookers.on_alert = self._pipelines.alerted
-        self._speaker: Speaker = Speaker(
+
+    def _made_speaker(self) -> Speaker:
+        return Speaker(
             robot_id=self._settings.robot_id,
             boot_id=self.boot_id,
-            pipelines=self._pipelines,
-            store=self._store,
-            trust=self._trust,
-            renewing=self._renewing,
+            pipelines=self._serving.pipelines,
+            store=self._serving.store,
+            trust=self._hub.trust,
+            renewing=self._hub.renewing,
             facts=self._facts,
             records=self.black_box.records,
         )
 
-    def _shared(self) -> Shared:
-        settings = self._settings
-        return Shared(
-            boot_id=self.boot_id,
-            facts=self._facts,
-            launched=self._launched,
-            link=self._link,
-            needs=Needs(),
-            receipts=Receipts(self._link.keyring, self.boot_id, Surroundings(settings.host_root)),
-            registry=self._registry,
-            reporter=self._reporter,
-            store=self._store,
-            together=Together(),
-            trust=self._trust,
-            twins=self._twins,
-            web=self._web,
-            withdrawn=self._withdrawn,
-            work=self._work,
+    def _made_measuring(self) -> Measuring:
+        hub = self._hub
+        return Measuring(
+            self._settings,
+            self._recorder,
+            hub.spool,
+            hub.sender,
+            hub.link,
+            self._serving.pipelines,
+            on_samples=self._onlookers.sampled,
+            on_turn=self.record,
         )
+
+    def _connect_onlookers(self) -> None:
+        """What watches gets what it sends by, and says what it saw."""
+        hub, session, pipelines = self._hub, self._serving.web.session, self._serving.pipelines
+        self._onlookers.on_alert = pipelines.alerted
+        self._logbook.connect(hub.link, session, hub.trust)
+        serving = lambda: pipelines.own.active  # noqa: E731 (asked later)
+        self.black_box.connect(hub.link, session, hub.trust, serving, hub.reporter)
 
     def _parts(self) -> dict[str, Coroutine[Any, Any, None]]:
         return {
-            **self._link.parts(),
-            "watermarks": self._sender.hear_watermarks(self._settings.robot_id, self.boot_id),
-            **self._pipelines.parts(),
-            "targets": self._targets.run(),
-            "trust": self._trust.run(),
-            "credentials": self._renewing.run(),
-            "reporter": self._reporter.run(),
+            **self._hub.parts(),
+            **self._serving.parts(),
             "check-ins": self._check_ins.run(),
-            "sender": self._sender.run(),
             **self._measuring.parts(),
             **self._onlookers.parts(),
             **self._logbook.parts(),
-            **(self._twins.parts() if self._twins else {}),
         }
+
+    def _check_in(self, sequence: int) -> RobotCheckedIn:
+        return self._speaker.check_in(sequence)
 
     def _inferred(self, done: InferenceDone) -> None:
         self._measuring.inferred(done)
