@@ -17,6 +17,7 @@ WORKERS ?= 3
 SECONDS ?= 60
 FOR ?= aarch64
 PYTHON_VERSION ?= 3.10
+EXTRAS ?= rules foxglove video mcap tensorrt
 HOUSE ?= .fleetward/wheelhouse
 STAMP := .venv/setup.stamp
 PROJECTS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
@@ -62,7 +63,7 @@ power-cut: setup ## cut a robot's power around every operation on its files (nee
 
 .PHONY: wheelhouse
 wheelhouse: setup ## wheels for robots that have no internet (FOR=aarch64 PYTHON_VERSION=3.10)
-	@sh tools/wheelhouse.sh "$(FOR)" "$(PYTHON_VERSION)" "$(HOUSE)"
+	@sh tools/wheelhouse.sh "$(FOR)" "$(PYTHON_VERSION)" "$(HOUSE)" $(EXTRAS)
 
 .PHONY: fuzz
 fuzz: setup setup-uv ## fuzz the parsers of foreign bytes (SECONDS=60 for each, ONLY=manifest for one)

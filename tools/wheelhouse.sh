@@ -1,9 +1,10 @@
 #!/bin/sh
 # Fills a directory with all that a bridge needs on a robot without internet:
-# wheelhouse.sh aarch64 3.10 DIRECTORY. One directory may serve several kinds of robots.
+# wheelhouse.sh aarch64 3.10 DIRECTORY [EXTRA...]. One directory may serve several kinds of robots.
 set -eu
 cd "$(dirname "$0")/.."
 architecture=$1 version=$2 house=$3
+shift 3
 mkdir -p "$house"
 
 rm -f "$house"/fleetward-*.whl "$house"/edge_bridge-*.whl
@@ -12,9 +13,12 @@ rm -f "$house"/fleetward-*.whl "$house"/edge_bridge-*.whl
 # Which versions: uv asks markers of the robot's Python, where pip would ask them of this one.
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+extras=""
+for extra in "$@"; do extras="$extras --extra $extra"; done
+# shellcheck disable=SC2086 # options: split on purpose
 .uv/venv/bin/uv pip compile --quiet --no-header --no-annotate --no-emit-index-url \
     --python-version "$version" --python-platform "$architecture-manylinux_2_35" \
-    --no-emit-package fleetward --no-emit-package edge-bridge \
+    --no-emit-package fleetward --no-emit-package edge-bridge $extras \
     --output-file "$scratch/all" libs/fleetward/pyproject.toml services/edge_bridge/pyproject.toml >/dev/null
 grep -v '^nkeys==' "$scratch/all" >"$scratch/binary"
 

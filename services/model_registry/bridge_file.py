@@ -25,5 +25,6 @@ def inspect(path: Path) -> Inspection | Refusal:
             "python": lock.python,
             "arch": lock.arch,
             "glibc": lock.glibc,
+            **({"extras": ", ".join(lock.extras)} if lock.extras else {}),
         },
     )

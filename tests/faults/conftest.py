@@ -66,20 +66,23 @@ async def running(
     robots: int = ROBOTS,
     programs: Mapping[str, Sequence[str]] = MappingProxyType({}),
     launch: Launch = forked.launch,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[Fleetward]:
     """A system in ``home`` whose robots look at the demo's frames.
 
     programs: process name -> what is run in its place. launch: what starts services and bridges.
+    environment: added to the robots'.
     """
-    environment = {
+    of_robots = {
         "FLEETWARD_FRAMES_DIR": str(models / "frames"),
         "FLEETWARD_FRAME_RATE_HZ": str(FRAME_RATE_HZ),
         "FLEETWARD_FRAME_HEIGHT_PX": str(releases.FRAME_HEIGHT_PX),
         "FLEETWARD_FRAME_WIDTH_PX": str(releases.FRAME_WIDTH_PX),
         "FLEETWARD_CHECK_IN_S": "1",
+        **environment,
     }
     settings = Settings(
-        home=home, robots=fleet(robots, environment), programs=programs, launch=launch
+        home=home, robots=fleet(robots, of_robots), programs=programs, launch=launch
     )
     async with local_system(settings, print) as system, Fleet.connect(home) as operator:
         yield Fleetward(system, operator, models)

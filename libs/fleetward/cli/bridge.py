@@ -40,6 +40,15 @@ House = Annotated[
     ),
 ]
 
+Extras = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--extra",
+        help="Of the bridge, as often as needed: rules, foxglove, video, mcap, tensorrt. A robot whose "
+        "settings need one takes no release without it.",
+    ),
+]
+
 
 @app.callback()
 def bridge() -> None:
@@ -54,6 +63,7 @@ def push(
     glibc: Glibc = "2.35",
     version: Version = "",
     fits: For = "",
+    extras: Extras = None,
     wheelhouse: House = None,
     home: Home = DEFAULT_HOME,
     as_json: Json = False,
@@ -76,7 +86,7 @@ def push(
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "release.tar"
             house = Wheelhouse(wheelhouse or home / "wheelhouse")
-            lock = pack(house, Platform(python=python, arch=arch, glibc=glibc), path)
+            lock = pack(house, Platform(python=python, arch=arch, glibc=glibc), path, extras or ())
             with progress_bar(path) as progress:
                 pushed = await fleet.push_model(
                     path, BRIDGE_MODEL, version or lock.version, progress=progress, fits=fits

@@ -64,6 +64,14 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--setting", help="FLEETWARD_NAME=VALUE for the bridge, as often as needed."),
 ]
+Extras = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--extra",
+        help="Of the bridge, as often as needed: rules, foxglove, video, mcap, tensorrt; `none` alone takes "
+        "them away. Default: those that the robot has. What a --setting needs is added.",
+    ),
+]
 Replace = Annotated[
     bool,
     typer.Option(
@@ -87,6 +95,7 @@ def enrol(
     python: Python = "python3",
     frames: Frames = "",
     settings: Settings = None,
+    extras: Extras = None,
     prefix: Prefix = "",
     replace: Replace = False,
     at_once: AtOnce = 8,
@@ -107,23 +116,22 @@ def enrol(
     --name puts those same credentials on it. Enrolling again sets labels and keeps credentials, unless
     --replace asks for a new key: that is also what to do when a robot or its key was stolen.
     """
-    given = pairs_of("--label", labels or [])
+    given, more = pairs_of("--label", labels or []), _extras_of(extras)
     if not any("@" in robot for robot in robots):
-        _check_here(robots, over_ssh=bool(dry or name or fingerprints or prefix or settings))
+        _check_here(robots, over_ssh=any((dry, name, fingerprints, prefix, settings, extras)))
         end_with(lambda: _enrol_here(robots[0], given, home, new_key=replace, as_json=as_json))
+    same = {"dry": dry, "replaces": replace, "nats_url": nats_url, "account": account}
     asks = asked_of(
         robots,
         name,
         fingerprints,
         trust_first=trust_first,
-        dry=dry,
         prefix=prefix,
         labels=given,
-        replaces=replace,
-        nats_url=nats_url,
-        account=account,
         python=python,
         settings=_variables(settings, frames),
+        extras=more,
+        **same,
     )
     end_with(lambda: _enrol_there(asks, home, wheelhouse, identities, at_once, as_json=as_json))
 
@@ -148,6 +156,14 @@ def _variables(settings: Sequence[str] | None, frames: str) -> Mapping[str, str]
                 f"{name}={value!r} is no FLEETWARD_ variable on one line.", param_hint="--setting"
             )
     return {**told, **({"FLEETWARD_FRAMES_DIR": frames} if frames else {})}
+
+
+def _extras_of(named: Sequence[str] | None) -> tuple[str, ...] | None:
+    if not named:
+        return None
+    if "none" in named and len(named) > 1:
+        raise typer.BadParameter("none stands alone.", param_hint="--extra")
+    return () if "none" in named else tuple(named)
 
 
 async def _enrol_here(

@@ -33,6 +33,7 @@ from fleetward.enrolment.unit import robot_in
 from fleetward.enrolment.wheelhouse import Wheelhouse
 from fleetward.enrolment.wheels import release_of, wheels_for
 from fleetward.releases import launch
+from fleetward.releases.extras import wanted_extras
 from fleetward.trust.anchors import floors_file
 from fleetward.trust.private_files import write_private
 
@@ -54,6 +55,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     account: str = ACCOUNT
     python: str = "python3"
     settings: Mapping[str, str] = {}
+    extras: tuple[str, ...] | None = None
+    """Of the bridge; None: those that the robot has. What its settings ask for is added."""
     layout: Layout = Layout()
 
 
@@ -107,7 +110,8 @@ class Enroller:
 
     async def _wanted(self, asked: Asked, robot: RobotId, owner: str, found: Found) -> Wanted:
         house = self._wheelhouse
-        wheels = wheels_for(house.wheels, found, str(house.directory))
+        extras = wanted_extras(asked.extras, found.extras, asked.settings)
+        wheels = wheels_for(house.wheels, found, str(house.directory), extras)
         release = release_of(wheels, found, system_packages=bool(found.l4t))
         if asked.layout.complete(release) not in found.entries:
             needed = sum(wheel.size_bytes + wheel.unpacked_bytes for wheel in wheels)
@@ -126,6 +130,7 @@ class Enroller:
             floors=floors_file(anchor),
             launcher=Path(launch.__file__).read_bytes(),
             settings=asked.settings,
+            extras=extras,
             replaces=asked.replaces,
         )
 

@@ -47,6 +47,8 @@ class Found(Struct, frozen=True, kw_only=True):
     """The service manager has not read the unit file as it is now."""
     settings: str = ""
     """The bridge's environment file."""
+    extras: tuple[str, ...] = ()
+    """Of the bridge, that an enrolment before asked for."""
     entries: Mapping[str, Entry] = {}
     releases: tuple[str, ...] = ()
     wheels: tuple[str, ...] = ()

@@ -35,6 +35,11 @@ class Layout(Struct, frozen=True, kw_only=True):
         return f"{self.install}/current"
 
     @property
+    def extras(self) -> str:
+        """Which extras of the bridge were asked for; absent: none."""
+        return f"{self.install}/extras"
+
+    @property
     def launcher(self) -> str:
         """What systemd starts: it chooses the environment, and is part of none."""
         return f"{self.install}/launch.py"

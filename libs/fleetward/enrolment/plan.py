@@ -70,6 +70,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
     """The root that the robot is to begin with."""
     floors: bytes
     """What was newest when it was enrolled."""
+    extras: tuple[str, ...] = ()
+    """Of the bridge, that ``wheels`` were chosen for."""
     launcher: bytes = b""
     """The program that starts the bridge."""
     settings: Mapping[str, str] = {}
@@ -85,8 +87,8 @@ def plan(wanted: Wanted, found: Found, known: Known) -> list[Step]:
     voids = known.has_stray_key or is_lost or is_moved
     if voids:
         known = replace(known, credentials=None, is_announced=False)
-    files = [*_programs(wanted, found), *_files(wanted, found, known)]
-    changed = any(map(_is_read_at_start, files))
+    files = [*_extras(wanted, found), *_programs(wanted, found), *_files(wanted, found, known)]
+    changed = any(_is_read_at_start(step, wanted.layout) for step in files)
     started = list(_service(wanted, found, changed=changed))
     hub = [*([VoidKey(robot=wanted.robot)] if voids else []), *_hub(wanted, known)]
     proof = [AwaitCheckIn(robot=wanted.robot)] if started else []
@@ -150,6 +152,16 @@ def _places(wanted: Wanted, found: Found) -> Iterator[Step]:
             yield MakeDirectory(path=path, mode=mode, owner=owner)
 
 
+def _extras(wanted: Wanted, found: Found) -> Iterator[Step]:
+    """Remembered before they are installed: the next enrolment goes on to what was asked for last."""
+    path = wanted.layout.extras
+    if wanted.extras:
+        content = f"{' '.join(wanted.extras)}\n".encode()
+        yield from _file(found, path, content, FILE_MODE, wanted.owner)
+    elif path in found.entries:
+        yield RemoveTree(path=path)
+
+
 def _programs(wanted: Wanted, found: Found) -> Iterator[Step]:
     layout, release = wanted.layout, _release(wanted, found)
     if layout.complete(release) not in found.entries:
@@ -166,6 +178,7 @@ def _programs(wanted: Wanted, found: Found) -> Iterator[Step]:
             python=wanted.python,
             wheels=tuple(_place(layout, wheel) for wheel in wanted.wheels),
             system_packages=_uses_system_packages(found),
+            extras=wanted.extras,
         )
     link = found.entries.get(layout.current)
     if link is None or (link.kind, link.target) != ("link", layout.release(release)):
@@ -240,6 +253,7 @@ def looked_at(layout: Layout) -> list[str]:
         layout.config,
         layout.trust,
         layout.state,
+        layout.extras,
         layout.launcher,
         layout.credentials,
         layout.renewals,
@@ -252,8 +266,10 @@ def looked_at(layout: Layout) -> list[str]:
     ]
 
 
-def _is_read_at_start(step: Step) -> bool:
-    return isinstance(step, (PutFile, PointLink, Install))
+def _is_read_at_start(step: Step, layout: Layout) -> bool:
+    if isinstance(step, PutFile):
+        return step.path != layout.extras
+    return isinstance(step, (PointLink, Install))
 
 
 def _release(wanted: Wanted, found: Found) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from packaging.utils import parse_wheel_filename
@@ -17,16 +18,22 @@ from fleetward.releases.archive import Platform, ReleaseLock, write_archive
 _VERSION = re.compile(r"\A[0-9]{1,3}\.[0-9]{1,3}\Z")
 
 
-def pack(house: Wheelhouse, platform: Platform, path: Path) -> ReleaseLock:
-    """Write the bridge and all that it needs there to ``path``; its version is the bridge's own.
+def pack(
+    house: Wheelhouse, platform: Platform, path: Path, extras: Sequence[str] = ()
+) -> ReleaseLock:
+    """Write the bridge with these extras and all that it needs there to ``path``.
+
+    The release has the bridge's own version.
 
     Raises WheelMissingError, which names what lacks or what is no such machine.
     """
-    wheels = wheels_for(house.wheels, _machine(platform), str(house.directory))
+    extras = sorted(set(extras))
+    wheels = wheels_for(house.wheels, _machine(platform), str(house.directory), extras)
     version = next(
         str(parse_wheel_filename(wheel.filename)[1]) for wheel in wheels if wheel.name == BRIDGE
     )
-    return write_archive(path, platform, version, [house.path(wheel) for wheel in wheels])
+    paths = [house.path(wheel) for wheel in wheels]
+    return write_archive(path, platform, version, paths, extras)
 
 
 def _machine(platform: Platform) -> Found:

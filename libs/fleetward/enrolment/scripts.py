@@ -25,6 +25,7 @@ from fleetward.enrolment.steps import (
     RobotStep,
     StopUnit,
 )
+from fleetward.releases.extras import modules_of
 from fleetward.releases.unpacking import UNPACK
 
 _HEAD = "set -eu; umask 022; PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export PATH LC_ALL=C"
@@ -97,13 +98,14 @@ def _install(step: Install) -> str:
     release, marker = shlex.quote(step.release), shlex.quote(step.marker)
     system = "--system-site-packages " if step.system_packages else ""
     wheels = " ".join(map(shlex.quote, step.wheels))
+    compiled = ", ".join((*_COMPILED, *modules_of(step.extras)))
     return "\n".join(
         [
             f"rm -rf {release}",
             f"{shlex.quote(step.python)} -m venv --without-pip {system}{release}",
             f"{release}/bin/python -I -c {shlex.quote(UNPACK)} {wheels}",
             # Compiles what the bridge imports, once and for an account that may not write here.
-            f"env -u PYTHONDONTWRITEBYTECODE {release}/bin/python -c 'import {', '.join(_COMPILED)}'",
+            f"env -u PYTHONDONTWRITEBYTECODE {release}/bin/python -c 'import {compiled}'",
             f"sync -f {release}",
             f"date -u >{marker}.partial",
             *_into_place(step.marker),

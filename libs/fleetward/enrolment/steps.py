@@ -100,9 +100,11 @@ class Install(Struct, frozen=True, kw_only=True):
     python: str
     wheels: tuple[str, ...]
     system_packages: bool
+    extras: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"install {len(self.wheels)} wheels into {self.release}"
+        told = f", with {', '.join(self.extras)}," if self.extras else ""
+        return f"install {len(self.wheels)} wheels{told} into {self.release}"
 
 
 class PointLink(Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from fleetward.enrolment.layout import UNIT, Layout
 GROUPS = ("video", "render")
 """Whoever may use a Jetson's GPU is in these."""
 SETTINGS_LIMIT_BYTES = 16_384
+EXTRAS_LIMIT_BYTES = 1_024
 
 _SCRIPT = r"""
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export PATH LC_ALL=C
@@ -46,6 +47,7 @@ fi
 if [ -f "$settings" ]; then
     head -c "$settings_limit" "$settings" | while IFS= read -r line; do say setting "$line"; done
 fi
+say extras "$(head -c "$extras_limit" "$extras" 2>/dev/null)"
 for name in $(ls "$releases" 2>/dev/null); do say release "$name"; look "$releases/$name/complete"; done
 for name in $(ls "$wheels" 2>/dev/null); do say wheel "$name"; done
 """
@@ -59,6 +61,8 @@ def survey_script(layout: Layout, account: str, python: str, paths: Iterable[str
         "state": layout.state,
         "settings": layout.settings,
         "settings_limit": str(SETTINGS_LIMIT_BYTES),
+        "extras": layout.extras,
+        "extras_limit": str(EXTRAS_LIMIT_BYTES),
         "releases": layout.releases,
         "wheels": layout.wheels,
         "account": account,
@@ -104,6 +108,7 @@ def found_in(said: str) -> Found:
         active=one.get("active") == "active",
         stale_unit=one.get("stale") == "yes",
         settings="".join(f"{line}\n" for line in _all(facts, "setting")),
+        extras=tuple(one.get("extras", "").split()),
         entries=dict(_entries(facts)),
         releases=_all(facts, "release"),
         wheels=_all(facts, "wheel"),

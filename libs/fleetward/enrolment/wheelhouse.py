@@ -36,12 +36,14 @@ def _read(path: Path) -> Wheel:
             content = hashlib.sha256(_part(archive, "RECORD")).hexdigest()
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise WheelMissingError(f"{path} is no readable wheel: {error}. Remove it.") from error
+    headers = HeaderParser().parsestr(metadata)
     return Wheel(
         filename=path.name,
         content=content,
         size_bytes=path.stat().st_size,
         unpacked_bytes=sizes,
-        requires=tuple(HeaderParser().parsestr(metadata).get_all("Requires-Dist") or ()),
+        requires=tuple(headers.get_all("Requires-Dist") or ()),
+        extras=tuple(headers.get_all("Provides-Extra") or ()),
     )
 
 

@@ -24,13 +24,14 @@ _OLD_NAMES = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
 
 class Wheel(Struct, frozen=True, kw_only=True):
     """One file. content: SHA-256 of its RECORD, which names the hash of everything in it. requires:
-    its Requires-Dist lines."""
+    its Requires-Dist lines. extras: those that it may be asked for with."""
 
     filename: str
     content: str
     size_bytes: int
     unpacked_bytes: int
     requires: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -43,24 +44,61 @@ class Wheel(Struct, frozen=True, kw_only=True):
         return self.content[:16]
 
 
-def wheels_for(wheels: Sequence[Wheel], found: Found, where: str) -> tuple[Wheel, ...]:
-    """The bridge and all it needs there, by name; raises WheelMissingError, which names what lacks."""
+def wheels_for(
+    wheels: Sequence[Wheel], found: Found, where: str, extras: Sequence[str] = ()
+) -> tuple[Wheel, ...]:
+    """The bridge with these extras and all it needs there, by name.
+
+    Raises WheelMissingError, which names what lacks and the extra that needs it.
+    """
+    plain = _needed_for(Requirement(BRIDGE), wheels, found, where)
+    bridge = next(wheel for wheel in plain if wheel.name == BRIDGE)
+    for extra in extras:
+        _refuse_unknown(extra, bridge)
+        try:
+            _needed_for(_with([extra]), wheels, found, where)
+        except WheelMissingError as problem:
+            raise WheelMissingError(
+                f"The extra {extra} of {BRIDGE} cannot be had there: {problem} Or leave out that extra."
+            ) from problem
+    return _needed_for(_with(extras), wheels, found, where) if extras else plain
+
+
+def _with(extras: Sequence[str]) -> Requirement:
+    return Requirement(f"{BRIDGE}[{','.join(extras)}]")
+
+
+def _refuse_unknown(extra: str, bridge: Wheel) -> None:
+    if extra not in bridge.extras:
+        known = ", ".join(sorted(bridge.extras)) or "none"
+        raise WheelMissingError(
+            f"{extra!r} is no extra of {bridge.filename}. It has: {known}. Correct the name or leave it out."
+        )
+
+
+def _needed_for(
+    first: Requirement, wheels: Sequence[Wheel], found: Found, where: str
+) -> tuple[Wheel, ...]:
     limits: dict[str, list[Requirement]] = {}
     while True:
-        chosen, conflict = _chosen(wheels, found, where, limits)
+        chosen, conflict = _chosen(first, wheels, found, where, limits)
         if conflict is None:
             return tuple(chosen[name] for name in sorted(chosen))
         limits.setdefault(canonicalize_name(conflict.name), []).append(conflict)
 
 
 def _chosen(
-    wheels: Sequence[Wheel], found: Found, where: str, limits: Mapping[str, Sequence[Requirement]]
+    first: Requirement,
+    wheels: Sequence[Wheel],
+    found: Found,
+    where: str,
+    limits: Mapping[str, Sequence[Requirement]],
 ) -> tuple[dict[str, Wheel], Requirement | None]:
     """The newest of each that ``limits`` allow, and the first requirement that one of them breaks."""
     tags, environment = _tags(found), _environment(found)
     chosen: dict[str, Wheel] = {}
     asked: set[str] = set()
-    waiting = [Requirement(BRIDGE)]
+    waiting = [first]
     while waiting:
         wanted = waiting.pop()
         if str(wanted) in asked:
@@ -156,12 +194,17 @@ def _environment(found: Found) -> dict[str, str]:
 
 
 def _lacking(wanted: Requirement, limits: Sequence[Requirement], found: Found, where: str) -> str:
-    told = " and ".join(sorted({str(each) for each in (wanted, *limits)}))
+    told = " and ".join(sorted({_bare(each) for each in (wanted, *limits)}))
     return (
         f"{where} has no wheel of {told} for Python {found.python_full}, {found.arch} and glibc "
         f"{found.glibc[0]}.{found.glibc[1]}. Fill it on a machine with internet, in a checkout with: "
         f"make wheelhouse FOR={found.arch} PYTHON_VERSION={_short(found)}"
     )
+
+
+def _bare(wanted: Requirement) -> str:
+    """Without the marker, which holds there."""
+    return str(wanted).partition(";")[0].strip()
 
 
 def _short(found: Found) -> str:

@@ -45,7 +45,10 @@ class LockedWheel(Struct, frozen=True, kw_only=True):
 
 
 class ReleaseLock(Struct, frozen=True, kw_only=True):
-    """What a release is and for which machines: python "3.10", arch "aarch64", glibc "2.35" or newer."""
+    """What a release is and for which machines: python "3.10", arch "aarch64", glibc "2.35" or newer.
+
+    extras: of the bridge, that its wheels were chosen for. Fields may be added, with a default.
+    """
 
     format: int = FORMAT
     version: str
@@ -53,6 +56,7 @@ class ReleaseLock(Struct, frozen=True, kw_only=True):
     arch: str
     glibc: str
     wheels: tuple[LockedWheel, ...]
+    extras: tuple[str, ...] = ()
 
     @property
     def unpacked_bytes(self) -> int:
@@ -69,9 +73,13 @@ class Platform(Struct, frozen=True, kw_only=True):
 
 
 def write_archive(
-    path: Path, platform: Platform, version: str, wheels: Sequence[Path]
+    path: Path,
+    platform: Platform,
+    version: str,
+    wheels: Sequence[Path],
+    extras: Sequence[str] = (),
 ) -> ReleaseLock:
-    """Write a release; the same wheels give the same bytes. Raises ArchiveError, OSError."""
+    """Write a release; the same wheels and extras give the same bytes. Raises ArchiveError, OSError."""
     wheels = sorted(wheels, key=lambda wheel: wheel.name)
     lock = ReleaseLock(
         version=version,
@@ -79,6 +87,7 @@ def write_archive(
         arch=platform.arch,
         glibc=platform.glibc,
         wheels=tuple(_locked(wheel) for wheel in wheels),
+        extras=tuple(extras),
     )
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as archive:
         _add(archive, LOCK, io.BytesIO(msgspec.json.encode(lock)))

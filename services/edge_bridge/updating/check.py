@@ -25,6 +25,7 @@ from edge_bridge.workers.slot_settings import SlotSettings
 from edge_bridge.workers.slots import Slots, StagedModel
 from fleetward.contracts.errors import FleetwardError
 from fleetward.contracts.ids import Digest, ModelName, ModelRef
+from fleetward.releases.extras import MODULE_OF
 
 LOADED = (
     "edge_bridge.__main__",
@@ -43,11 +44,12 @@ def asked_for_by(settings: Settings) -> tuple[str, ...]:
 
     A release without them would come up, serve, and leave out what the robot was set up for.
     """
+    every = (settings, *settings.pipelines.values())
     asked: tuple[tuple[str, object], ...] = (
-        ("fleetward.rules.rule_files", settings.rules),
-        ("foxglove", settings.foxglove),
-        ("av", settings.video),
-        ("mcap_ros2.decoder", settings.recording),
+        (MODULE_OF["rules"], settings.rules),
+        (MODULE_OF["foxglove"], settings.foxglove),
+        (MODULE_OF["video"], any(each.video for each in every)),
+        (MODULE_OF["mcap"], any(each.recording for each in every)),
         ("edge_bridge.recorder.continuous", settings.continuous.topics),
         ("edge_bridge.logs.__main__", settings.logs.enabled),
     )
@@ -100,10 +102,26 @@ async def _warm_up(settings: Settings, tried: Tried) -> None:
         await slots.close()
 
 
+_EXTRA_OF = {module: extra for extra, module in MODULE_OF.items()}
+
+
+def load(name: str, extra: str = "") -> None:
+    """Import a module; raises ImportError, which names the extra that it belongs to."""
+    try:
+        importlib.import_module(name)
+    except ImportError as problem:
+        if not extra:
+            raise
+        raise ImportError(
+            f"the robot's settings need the extra {extra}, which this release lacks ({problem}). Publish it "
+            f"with: fleetward bridge push --extra {extra}"
+        ) from problem
+
+
 async def _check(trying: Trying) -> None:
     settings = with_whole_paths(settings_from(os.environ))
     for name in (*LOADED, *asked_for_by(settings)):
-        importlib.import_module(name)
+        load(name, _EXTRA_OF.get(name, ""))
     for tried in trying.models:
         await _warm_up(settings, tried)
 

@@ -47,6 +47,20 @@ def begun_with(code: str) -> Change:
     return change
 
 
+def versioned(version: str, change: Change = as_it_is) -> Change:
+    """For ``build``: the bridge gets this version, and is changed; what else is built stays as it is."""
+
+    def changed(copy: Path) -> None:
+        if copy.name != "edge_bridge":
+            return
+        project = copy / "pyproject.toml"
+        text = project.read_text()
+        project.write_text(text.replace('version = "0.1.0"', f'version = "{version}"', 1))
+        change(copy)
+
+    return changed
+
+
 class Releases:
     """``directory`` holds the wheels that do not differ, and the archives."""
 
@@ -57,17 +71,7 @@ class Releases:
 
     def pack(self, version: str, change: Change = as_it_is) -> StagedModel:
         """A release of this version, as the registry would name it."""
-        own = self._directory / f"own-{version}"
-
-        def changed(copy: Path) -> None:
-            if copy.name != "edge_bridge":
-                return
-            project = copy / "pyproject.toml"
-            text = project.read_text()
-            project.write_text(text.replace('version = "0.1.0"', f'version = "{version}"', 1))
-            change(copy)
-
-        wheels = build(own, changed)
+        wheels = build(self._directory / f"own-{version}", versioned(version, change))
         others = [
             path
             for path in self._wheels.glob("*.whl")

@@ -18,19 +18,19 @@ BORROWED_FROM_BYTES = 2_000_000
 """Larger packages are not copied (numpy, onnxruntime and a few more, 180 MB): their wheels hold a path."""
 
 
-def fill(directory: Path) -> None:
-    """Everything that the bridge needs on a machine like this one, and two things it does not."""
+def fill(directory: Path, extras: Iterable[str] = ()) -> None:
+    """All that the bridge with these extras needs on a machine like this one, and two things it does not."""
     build(directory)
-    for name in sorted(_needed()):
+    for name in sorted(_needed(extras)):
         _pack(distribution(name), directory)
     for name in ("faststream", "rich"):
         _pack(distribution(name), directory)
 
 
-def _needed() -> set[str]:
+def _needed(extras: Iterable[str]) -> set[str]:
     """What is installed here of all that is required, without ours."""
     found: set[str] = set()
-    waiting = [Requirement(name) for name in OURS]
+    waiting = [Requirement("fleetward"), Requirement(f"edge-bridge[{','.join(extras)}]")]
     while waiting:
         wanted = waiting.pop()
         name = canonicalize_name(wanted.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -107,14 +107,14 @@ class Machines:
 
 
 @contextmanager
-def machines(directory: Path) -> Iterator[Machines]:
-    """A hub, an SSH server and a filled wheelhouse, for the length of a block."""
+def machines(directory: Path, extras: Sequence[str] = ()) -> Iterator[Machines]:
+    """A hub, an SSH server and a wheelhouse filled with these extras, for the length of a block."""
     system, server = NatsSystem(directory / "hub"), SshServer(directory / "ssh")
     asyncio.run(server.start())
     try:
         asyncio.run(system.start())
         made = Machines(system, server, directory)
-        fill(made.wheelhouse)
+        fill(made.wheelhouse, extras)
         yield made
     finally:
         systemctl.Machine(directory / "robot", UNIT).stop()

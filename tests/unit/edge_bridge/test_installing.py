@@ -14,11 +14,13 @@ import pytest
 from edge_bridge.disturbance.brake import Brake, Braked
 from edge_bridge.errors import ReleaseRefusedError
 from edge_bridge.settings import Settings, settings_from
-from edge_bridge.updating.check import Tried, asked_for_by, limits_of
+from edge_bridge.updating.check import Tried, asked_for_by, limits_of, load
 from edge_bridge.updating.installing import CHECK_S, _run
 from edge_bridge.workers.slot_settings import SlotSettings
 from fleetward.contracts.ids import Digest, ModelName, ModelRef, RobotId, Version
 from fleetward.contracts.robots import ActivationStage
+from fleetward.releases import extras
+from fleetward.releases.extras import MODULE_OF
 
 LIMIT_S, PAUSE_S = 0.4, 0.8
 
@@ -81,6 +83,8 @@ def test_a_release_is_tried_with_what_the_robots_settings_ask_for() -> None:
     }
     assert asked_for_by(settings_from(needed)) == ()
     asked = {
+        "FLEETWARD_PIPELINES": "speech",
+        "FLEETWARD_PIPELINE_SPEECH_VIDEO": "/dev/video1",
         "FLEETWARD_RULES": "shipped",
         "FLEETWARD_FOXGLOVE": "8765",
         "FLEETWARD_VIDEO": "/dev/video0",
@@ -89,6 +93,16 @@ def test_a_release_is_tried_with_what_the_robots_settings_ask_for() -> None:
         "FLEETWARD_LOGS": "on",
     }
     modules = asked_for_by(settings_from({**needed, **asked}))
-    assert len(modules) == len(asked)
+    assert len(modules) == len(asked) - 2, "video is said twice, and of what"
+    needed_by_settings = {MODULE_OF[extra] for extra in extras.asked_for_by(asked)}
+    assert needed_by_settings <= set(modules), "what enrolment installs is what is tried"
     for name in modules:
         assert importlib.util.find_spec(name) is not None, name
+
+
+def test_a_release_without_an_extra_that_is_asked_for_is_refused_by_the_extras_name() -> None:
+    told = (
+        r"need the extra foxglove.*No module named 'no_such_module'.*bridge push --extra foxglove"
+    )
+    with pytest.raises(ImportError, match=told):
+        load("no_such_module", "foxglove")

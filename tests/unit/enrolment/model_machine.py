@@ -149,6 +149,8 @@ class Machine:
         content = step.content if step.content is not None else self.known.credentials or b""
         digest = hashlib.sha256(content).hexdigest()
         self._put(step.path, Entry(kind="file", mode=step.mode, owner=step.owner, sha256=digest))
+        if step.path == LAYOUT.extras:
+            self.found = replace(self.found, extras=tuple(content.decode().split()))
         if step.path == LAYOUT.settings:
             self.found = replace(self.found, settings=content.decode())
         if step.path == LAYOUT.unit:
@@ -170,6 +172,7 @@ class Machine:
             releases=() if gone == LAYOUT.install else _without(self.found.releases, name),
             wheels=() if gone == LAYOUT.install else _without(self.found.wheels, name),
             settings=self.found.settings if LAYOUT.settings in entries else "",
+            extras=self.found.extras if LAYOUT.extras in entries else (),
         )
 
 

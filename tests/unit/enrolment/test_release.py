@@ -20,14 +20,15 @@ def house(directory: Path) -> Wheelhouse:
     """The bridge in two versions, and a runtime for two processors."""
     for name, requires in (
         ("edge_bridge-0.1.0-py3-none-any", "onnxruntime"),
-        ("edge_bridge-0.2.0-py3-none-any", "onnxruntime"),
+        ("edge_bridge-0.2.0-py3-none-any", 'onnxruntime\nRequires-Dist: rich; extra == "view"'),
         ("onnxruntime-1.20-cp310-cp310-manylinux_2_28_aarch64", ""),
         ("onnxruntime-1.20-cp310-cp310-manylinux_2_28_x86_64", ""),
         ("rich-14.0-py3-none-any", ""),
     ):
         info = "-".join(name.split("-")[:2]) + ".dist-info"
         with zipfile.ZipFile(directory / f"{name}.whl", "w") as wheel:
-            wheel.writestr(f"{info}/METADATA", f"Requires-Dist: {requires}\n" if requires else "\n")
+            told = f"Provides-Extra: view\nRequires-Dist: {requires}\n" if requires else "\n"
+            wheel.writestr(f"{info}/METADATA", told)
             wheel.writestr(f"{info}/RECORD", name)
     return Wheelhouse(directory)
 
@@ -45,6 +46,18 @@ def test_a_release_holds_what_the_bridge_needs_there_and_nothing_else(tmp_path: 
     assert [wheel.filename for wheel in lock.wheels] == [
         "edge_bridge-0.2.0-py3-none-any.whl",
         "onnxruntime-1.20-cp310-cp310-manylinux_2_28_aarch64.whl",
+    ]
+
+
+def test_a_release_with_an_extra_holds_what_that_needs_and_says_so(tmp_path: Path) -> None:
+    pack(house(tmp_path), ORIN, tmp_path / "release.tar", ["view"])
+
+    lock = check(tmp_path / "release.tar")
+    assert lock.extras == ("view",)
+    assert [wheel.filename.partition("-")[0] for wheel in lock.wheels] == [
+        "edge_bridge",
+        "onnxruntime",
+        "rich",
     ]
 
 

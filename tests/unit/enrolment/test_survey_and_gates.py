@@ -26,6 +26,7 @@ def test_the_script_tells_of_a_machine_what_is_there(tmp_path: Path) -> None:
     Path(layout.settings).write_text('FLEETWARD_ROBOT_ID="arm-7"\n')
     Path(layout.settings).chmod(0o640)
     Path(layout.releases, "abc").mkdir(parents=True)
+    Path(layout.extras).write_text("foxglove rules\n")
     Path(layout.complete("abc")).touch()
     Path(layout.current).symlink_to(layout.release("abc"))
     (tmp_path / "etc/nv_tegra_release").write_text(f"{BARE.l4t}\n")
@@ -44,6 +45,7 @@ def test_the_script_tells_of_a_machine_what_is_there(tmp_path: Path) -> None:
     assert not found.account_exists
     assert found.settings == 'FLEETWARD_ROBOT_ID="arm-7"\n'
     assert found.releases == ("abc",)
+    assert found.extras == ("foxglove", "rules")
     assert layout.complete("abc") in found.entries
     assert found.entries[layout.settings].mode == "640"
     assert found.entries[layout.current] == Entry(kind="link", target=layout.release("abc"))

@@ -42,8 +42,22 @@ HOUSE = (
 )
 
 
-def names(found: object = BARE, house: tuple[Wheel, ...] = HOUSE) -> list[str]:
-    return [each.filename for each in wheels_for(house, found, "here")]  # type: ignore[arg-type]
+WITH_EXTRAS = (
+    replace(
+        HOUSE[0],
+        requires=(*HOUSE[0].requires, 'viewer; extra == "foxglove"', 'parser; extra == "rules"'),
+        extras=("foxglove", "rules"),
+    ),
+    *HOUSE[1:],
+    wheel("viewer-1.0-cp38-abi3-manylinux_2_17_x86_64.whl"),
+    wheel("parser-1.0-py3-none-any.whl"),
+)
+
+
+def names(
+    found: object = BARE, house: tuple[Wheel, ...] = HOUSE, extras: tuple[str, ...] = ()
+) -> list[str]:
+    return [each.filename for each in wheels_for(house, found, "here", extras)]  # type: ignore[arg-type]
 
 
 def test_the_newest_that_fits_python_processor_and_glibc_is_taken() -> None:
@@ -60,6 +74,26 @@ def test_what_lacks_is_named_with_how_to_get_it() -> None:
     without = tuple(each for each in HOUSE if each.name != "nkeys")
     with pytest.raises(WheelMissingError, match=r"no wheel of nkeys.*make wheelhouse FOR=aarch64"):
         names(house=without)
+
+
+def test_an_extra_brings_what_it_needs_and_what_is_not_asked_for_stays_away() -> None:
+    brought = set(names(house=WITH_EXTRAS, extras=("rules",))) - set(names(house=WITH_EXTRAS))
+    assert brought == {"parser-1.0-py3-none-any.whl"}
+
+
+def test_an_extra_without_a_wheel_for_the_processor_is_named_with_what_to_do() -> None:
+    assert names(X86, WITH_EXTRAS, ("foxglove", "rules"))
+    told = (
+        r"The extra foxglove of edge-bridge cannot be had there: here has no wheel of viewer.*aarch64"
+        r".*make wheelhouse FOR=aarch64.*Or leave out that extra"
+    )
+    with pytest.raises(WheelMissingError, match=told):
+        names(house=WITH_EXTRAS, extras=("rules", "foxglove"))
+
+
+def test_an_extra_that_there_is_not_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(WheelMissingError, match=r"'foxgloves' is no extra.*has: foxglove, rules"):
+        names(house=WITH_EXTRAS, extras=("foxgloves",))
 
 
 def test_a_limit_that_somebody_sets_later_is_not_passed_over() -> None:
