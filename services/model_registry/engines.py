@@ -105,7 +105,7 @@ class Engines:
         except EngineRefusedError:
             return None  # its builder left the fleet, or its key was voided, since
         key = _whole(offer).key
-        if not await self._objects.holds(key):
+        if await self._objects.seen(key) is None:
             return None
         return EngineLink(offer=offer, url=await self._objects.link(key))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from fleetward.contracts.ids import Digest
 from model_registry.errors import ObjectMissingError, ObjectStoreError
-from model_registry.objects import ModelObjects, store_client
+from model_registry.objects import ModelObjects, SeenObject, store_client
 from model_registry.settings import StoreSettings
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class RecordingObjects:
                     for part in page.get("Parts", ())
                 ]
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in _NO_UPLOAD:
+            if _is_no_upload(error):
                 return None
             raise _failed(f"list the parts of {key}", error) from error
         except _FAILURES as error:
@@ -109,8 +109,11 @@ class RecordingObjects:
             ExpiresIn=self._settings.grant_s,
         )
 
-    async def complete(self, key: str, upload_id: str, parts: list[ArrivedPart]) -> None:
-        """Make exactly these parts the object at ``key``."""
+    async def complete(self, key: str, upload_id: str, parts: list[ArrivedPart]) -> bool:
+        """Make exactly these parts the object at ``key``; False: there is no such upload any more.
+
+        Another replica that was asked the same may have been first.
+        """
         named: list[CompletedPartTypeDef] = [
             {"ETag": part.etag, "PartNumber": part.number} for part in parts
         ]
@@ -118,8 +121,13 @@ class RecordingObjects:
             await self._inner.complete_multipart_upload(
                 Bucket=self._bucket, Key=key, UploadId=upload_id, MultipartUpload={"Parts": named}
             )
+        except ClientError as error:
+            if _is_no_upload(error):
+                return False
+            raise _failed(f"put {key} together", error) from error
         except _FAILURES as error:
             raise _failed(f"put {key} together", error) from error
+        return True
 
     async def digest(self, key: str) -> Digest | None:
         """What the bytes at ``key`` hash to, read in pieces; None when nothing is there."""
@@ -133,13 +141,12 @@ class RecordingObjects:
             hasher.update(await self._objects.read(seen, start, length))
         return Digest(f"sha256:{hasher.hexdigest()}")
 
-    async def holds(self, key: str) -> bool:
-        """Whether there is an object at ``key``."""
+    async def seen(self, key: str) -> SeenObject | None:
+        """The object at ``key``, unread; None when nothing is there."""
         try:
-            await self._objects.look(key)
+            return await self._objects.look(key)
         except ObjectMissingError:
-            return False
-        return True
+            return None
 
     async def link(self, key: str) -> str:
         """A URL that the object may be read from."""
@@ -184,6 +191,19 @@ async def open_recordings(
         store_client(settings, settings.public_endpoint) as public,
     ):
         yield RecordingObjects(objects, inner, public, settings)
+
+
+def name_of_parts(part_md5s: Sequence[str]) -> str | None:
+    """What S3 names an object that was made of parts with these MD5s; None when they are no MD5s."""
+    try:
+        whole = bytes.fromhex("".join(part_md5s))
+    except ValueError:
+        return None
+    return f"{hashlib.md5(whole, usedforsecurity=False).hexdigest()}-{len(part_md5s)}"
+
+
+def _is_no_upload(error: ClientError) -> bool:
+    return error.response.get("Error", {}).get("Code") in _NO_UPLOAD
 
 
 def _failed(what: str, error: Exception) -> ObjectStoreError:

@@ -11,10 +11,10 @@ import pytest_asyncio
 from msgspec import Struct
 
 from edge_bridge.recorder.file import messages_in
+from edge_bridge.shipping.limits import ShippingLimits
 from examples.demo import releases
 from fleetward.client import Fleet, segments
-from fleetward.contracts.catalog import request_row_of
-from fleetward.contracts.segments import KeepSegment, Segment, SegmentKind, lost_before
+from fleetward.contracts.segments import Segment, SegmentKind, lost_before
 from fleetward.local.programs import Settings, fleet
 from fleetward.local.system import LocalSystem
 from fleetward.local.up import local_system
@@ -25,8 +25,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 ROBOT = fleet(1)[0].robot_id
 BRIDGE = f"edge-bridge.{ROBOT}"
 PROCESSES = (BRIDGE, "seaweedfs", "model-registry", "nats-server")
-WAIT_S = request_row_of(KeepSegment).timeout_s + 30.0
-"""A registry that dies with a question leaves the robot waiting for its answer, and only then asking again."""
+WAIT_S = ShippingLimits().keep_patience_s + 40.0
+"""A registry that dies with a question leaves the robot waiting for its answer, and then asking again."""
 FRAME_RATE_HZ = 50
 
 

@@ -20,5 +20,8 @@ class ShippingLimits(Struct, frozen=True, kw_only=True):
     """A part that gets no block further for so long is given up and sent again."""
     retry_wait_s: float = 1.0
     retry_wait_limit_s: float = 60.0
+    keep_patience_s: float = 5.0
+    """How long the registry may take at first to say that a segment is kept: where it can tell by the parts'
+    names that takes milliseconds, and a replica that died with the question says nothing. Then it doubles."""
     upload_attempts: int = 3
     """Uploads whose bytes did not arrive as they are here, before the file is given up."""

@@ -10,7 +10,13 @@ from msgspec.structs import replace
 
 from edge_bridge.errors import BridgeError, TransientError
 from edge_bridge.link import Link
-from edge_bridge.shipping.asking import ArrivedWrongError, UploadRefusedError, asked
+from edge_bridge.shipping.asking import (
+    ArrivedWrongError,
+    Patience,
+    UnansweredError,
+    UploadRefusedError,
+    asked,
+)
 from edge_bridge.shipping.limits import ShippingLimits
 from edge_bridge.shipping.outbox import Outbox
 from edge_bridge.shipping.parts import PartSender, parts_of
@@ -18,6 +24,7 @@ from edge_bridge.shipping.sealed import Sealed
 from fleetward.bus.backoff import pause_s
 from fleetward.bus.logs import log
 from fleetward.bus.waiting import happens
+from fleetward.contracts.catalog import request_row_of
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.recordings import UploadGranted
 from fleetward.contracts.segments import GrantSegment, KeepSegment
@@ -42,6 +49,7 @@ class Shipper:
         self._link = link
         self._parts = parts
         self._limits = limits
+        self._patience = Patience(limits.keep_patience_s, request_row_of(KeepSegment).timeout_s)
         self._fresh = asyncio.Event()
 
     async def run(self) -> None:
@@ -109,15 +117,22 @@ class Shipper:
         path = self._outbox.path_of(segment)
         for part in parts_of(granted.urls, granted.part_bytes, segment.size_bytes):
             await self._parts.send(path, part)
-        await asked(
-            self._link,
+        await self._keep(
             KeepSegment(
                 robot_id=self._robot_id,
                 segment=segment,
                 upload_id=granted.upload_id,
                 part_md5s=sealed.part_md5s,
-            ),
+            )
         )
+
+    async def _keep(self, keep: KeepSegment) -> None:
+        try:
+            await asked(self._link, keep, patience_s=self._patience.seconds)
+        except UnansweredError:
+            self._patience.ran_out()
+            raise
+        self._patience.answered()
 
     async def _again(self, sealed: Sealed, reason: str) -> None:
         again = replace(sealed, upload_id="", attempts=sealed.attempts + 1)

@@ -11,23 +11,27 @@ from uuid import uuid4
 import aiohttp
 import pytest
 from msgspec.structs import replace
+from nats.aio.msg import Msg
 
 from edge_bridge.fetching.throttle import BURST_S, Throttle
 from edge_bridge.link import Link
 from edge_bridge.shipping.fingerprint import fingerprint
 from edge_bridge.shipping.limits import ShippingLimits
 from edge_bridge.shipping.outbox import Outbox
-from edge_bridge.shipping.parts import PartSender
+from edge_bridge.shipping.parts import PartSender, parts_of
 from edge_bridge.shipping.shipper import Shipper
 from fleetward.bus.errors import RefusedError
 from fleetward.bus.last_values import last_values
 from fleetward.bus.requests import ask
 from fleetward.client import Fleet
+from fleetward.contracts.catalog import request_row_of
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.recordings import PART_BYTES, UploadGranted
+from fleetward.contracts.rows import Principal
 from fleetward.contracts.segments import (
     MAX_SEGMENT_BYTES,
     GrantSegment,
+    KeepSegment,
     LinkSegment,
     Segment,
     SegmentKind,
@@ -38,7 +42,7 @@ from testkit.servers import NatsSystem
 from tests.unit.edge_bridge.segments import sealed_file
 
 WAIT_S = 30.0
-LIMITS = ShippingLimits(retry_wait_s=0.05, retry_wait_limit_s=0.2)
+LIMITS = ShippingLimits(retry_wait_s=0.05, retry_wait_limit_s=0.2, keep_patience_s=2.0)
 MIB = 1024 * 1024
 
 
@@ -56,10 +60,10 @@ class Robot:
         """As the next bridge finds it."""
         return Outbox(self.directory / "out", SegmentKind.RECORDING, LIMITS.outbox_bytes)
 
-    def fill(self, *sizes_bytes: int) -> list[Segment]:
+    def fill(self, *sizes_bytes: int, first: int = 1) -> list[Segment]:
         files = [
             sealed_file(self.directory / "open", number, size_bytes)
-            for number, size_bytes in enumerate(sizes_bytes, start=1)
+            for number, size_bytes in enumerate(sizes_bytes, start=first)
         ]
         for path, segment in files:
             taken = fingerprint(path)
@@ -178,6 +182,61 @@ async def test_segment_that_is_too_large_is_refused_for_good(fleet: Fleet, robot
     robot.outbox.put(path, replace(segment, size_bytes=MAX_SEGMENT_BYTES + 1))
     await robot.ship()
     assert (await stored(fleet, robot), robot.outbox.losses.files) == ([], 1)
+
+
+async def _swallowed(system: NatsSystem) -> asyncio.Event:
+    """Another replica takes the next question of a robot that sent all its parts, and is never heard of again."""
+    connection, taken = await system.connect(Principal.REGISTRY), asyncio.Event()
+    row = request_row_of(KeepSegment)
+
+    async def take(_: Msg) -> None:
+        taken.set()
+        await subscription.unsubscribe()
+
+    subscription = await connection.subscribe(row.pattern, queue=row.responder.value, cb=take)
+    await connection.flush()
+    return taken
+
+
+async def test_question_that_a_dying_replica_took_is_asked_of_another_soon(
+    fleet: Fleet, robot: Robot, shared_nats_system: NatsSystem
+) -> None:
+    taken = await _swallowed(shared_nats_system)
+    sent: list[Segment] = []
+    while not taken.is_set():  # the server chooses who is asked
+        began_s = time.monotonic()
+        sent += robot.fill(1000, first=len(sent) + 1)
+        await robot.ship()
+    took_s = time.monotonic() - began_s
+    assert LIMITS.keep_patience_s <= took_s < request_row_of(KeepSegment).timeout_s / 3
+    assert await stored(fleet, robot) == sent
+
+
+async def test_segment_that_a_dying_replica_put_together_is_not_sent_again(
+    fleet: Fleet, robot: Robot
+) -> None:
+    (segment,) = robot.fill(PART_BYTES + 1000)
+    own = await robot.link.connected()
+    sealed = robot.outbox.take()
+    assert sealed is not None
+    async with aiohttp.ClientSession() as session:
+        granted: UploadGranted = await ask(own, GrantSegment(robot_id=robot.id, segment=segment))
+        parts = PartSender(lambda: session, Throttle(None), block_bytes=64 * 1024, stall_s=5.0)
+        for part in parts_of(granted.urls, granted.part_bytes, segment.size_bytes):
+            await parts.send(robot.outbox.path_of(segment), part)
+    keep = KeepSegment(
+        robot_id=robot.id,
+        segment=segment,
+        upload_id=granted.upload_id,
+        part_md5s=sealed.part_md5s,
+    )
+    answers = await asyncio.gather(*(ask(own, keep) for _ in range(3)))
+    assert len(answers) == 3, "whoever comes late finds it there"
+    robot.outbox.keep(replace(sealed, upload_id=granted.upload_id))
+    await robot.ship()
+    assert robot.sent_bytes == 0
+    assert await fetched(fleet, robot, segment) == b"\1" * segment.size_bytes
+    assert await stored(fleet, robot) == [segment]
 
 
 async def test_robot_cannot_go_on_with_the_upload_of_another(
