@@ -214,6 +214,7 @@ class Bridge:
             self._serving.pipelines,
             on_samples=self._onlookers.sampled,
             on_turn=self.record,
+            standings=lambda: [*self.black_box.standings(), *self._logbook.standings()],
         )
 
     def _connect_onlookers(self) -> None:

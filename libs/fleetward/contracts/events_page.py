@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from fleetward.contracts.catalog import CONSUMERS, EVENTS, REQUESTS, STREAMS
 from fleetward.contracts.event import Event
 from fleetward.contracts.rows import DAY_S, EventRow, Principal, StreamName, StreamRow
+from fleetward.contracts.signals import SIGNALS
 
 _KIB = 1024
 _HEAD = """\
@@ -22,7 +23,9 @@ fields are in [asyncapi.json](asyncapi.json). Written by `python -m fleetward.co
 def events_page() -> str:
     """The page as Markdown."""
     head = _HEAD.format(events=len(EVENTS), streams=len(STREAMS), requests=len(REQUESTS))
-    return "\n".join((head, _events(), _meanings(), _streams(), _consumers(), _requests()))
+    return "\n".join(
+        (head, _events(), _meanings(), _streams(), _consumers(), _requests(), _signals())
+    )
 
 
 def retention(row: StreamRow | None) -> str:
@@ -150,6 +153,19 @@ def _requests() -> str:
         for row in REQUESTS
     )
     return "## Requests\n\n" + _table(titles, rows)
+
+
+def _signals() -> str:
+    titles = ("Signal", "Unit", "Family", "Meaning", "In rules")
+    rows = (
+        (f"`{each.name}`", each.unit, each.family, each.meaning, f"`{each.metric}`")
+        for each in SIGNALS
+    )
+    note = (
+        "What telemetry frames carry, by OpenTelemetry name and UCUM unit. Alerting rules say the name in the "
+        "last column; a robot's own program may report others.\n\n"
+    )
+    return "## Signals\n\n" + note + _table(titles, rows)
 
 
 def _names(principals: Sequence[Principal]) -> str:

@@ -87,6 +87,21 @@ NETWORK_DROPPED = Signal(
     "system.network.packet.dropped", "1", "network", "packets since boot, by direction"
 )
 WIFI_RSSI = Signal("link.wifi.rssi", "dBm", "network", "how strong the access point is heard")
+RECORDING_LOST = Signal(
+    "recording.messages.lost",
+    "1",
+    "recording",
+    "messages lost since the bridge started, or with the one before, by recording.kind",
+)
+RECORDING_OUTBOX = Signal(
+    "recording.outbox.size", "By", "recording", "what waits to be stored, by recording.kind"
+)
+RECORDING_OUTBOX_UTILIZATION = Signal(
+    "recording.outbox.utilization",
+    "1",
+    "recording",
+    "of the room for what waits; past 1 the oldest are given up, by recording.kind",
+)
 
 SIGNALS: tuple[Signal, ...] = (
     INFERENCE_DURATION,
@@ -123,6 +138,9 @@ SIGNALS: tuple[Signal, ...] = (
     NETWORK_ERRORS,
     NETWORK_DROPPED,
     WIFI_RSSI,
+    RECORDING_LOST,
+    RECORDING_OUTBOX,
+    RECORDING_OUTBOX_UTILIZATION,
 )
 
 LATENCY_BUDGETS_S: dict[str, float] = {
@@ -138,6 +156,7 @@ NOT_SUMMARIZED = frozenset(
         *(SYSTEM_UPTIME, PROCESS_UPTIME, SENSOR_RATE_TARGET),
         *(SENSOR_DROPPED, LINK_RECONNECTS, BUFFER_OLDEST_AGE),
         *(THROTTLED, POWER_MODE, PREPARATION_PAUSED, CREDENTIAL_LIFE_LEFT),
+        *(RECORDING_LOST, RECORDING_OUTBOX, RECORDING_OUTBOX_UTILIZATION),
     )
 )
 """Counters since boot, and what is set or says how things lay before: a mean of it judges no model."""

@@ -21,6 +21,8 @@ DIGEST_ATTRIBUTE = "digest"
 """The attribute that says which model a sample is about."""
 MODEL_ATTRIBUTE = "model"
 """The name of the model whose pipeline a sample is about, on a robot that has several."""
+KIND_ATTRIBUTE = "recording.kind"
+"""What kind of recording a sample is about: of incidents, all the time, or logs."""
 
 MAX_SUMMARY_SIGNALS = 16
 """Further signals that one summary carries."""

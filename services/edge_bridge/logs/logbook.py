@@ -30,6 +30,7 @@ from edge_bridge.shipping.fingerprint import fingerprint
 from edge_bridge.shipping.outbox import Outbox
 from edge_bridge.shipping.parts import PartSender
 from edge_bridge.shipping.shipper import Shipper
+from edge_bridge.shipping.standing import Standing
 from fleetward.bus.errors import BusError
 from fleetward.bus.logs import log
 from fleetward.bus.publish import publish
@@ -54,6 +55,9 @@ class Logbook:
         self._collecting: Collecting | None = None
         self._shipper: Shipper | None = None
         self._sealed: asyncio.Queue[SealedSegment] = asyncio.Queue()
+        self._lost, self._told_until = 0, -1
+        """Records that no sealed segment has, and the number that those reach to."""
+        self._given_up_before = 0
         self._live: deque[Live] = deque(maxlen=LIVE_WAITING)
         self._fresh = asyncio.Event()
 
@@ -73,6 +77,7 @@ class Logbook:
                 self._limits.shipping.outbox_bytes,
                 reserve_bytes=settings.store.reserve_bytes,
             )
+            self._given_up_before = self._outbox.losses.messages
         except (OSError, BridgeError) as problem:
             log(_logger, "logs.off", level=logging.ERROR, reason=str(problem))
             return settings
@@ -94,6 +99,20 @@ class Logbook:
         )
         self._shipper = Shipper(self._settings.robot_id, self._outbox, link, parts, limits)
 
+    def standings(self) -> list[Standing]:
+        """How the logs stand, where they are collected."""
+        if self._collecting is None:
+            return []
+        given_up = self._outbox.losses.messages - self._given_up_before
+        return [
+            Standing(
+                kind=SegmentKind.LOGS.value,
+                lost_messages=self._lost + given_up,
+                waiting_bytes=self._outbox.held_bytes,
+                limit_bytes=self._limits.shipping.outbox_bytes,
+            )
+        ]
+
     def parts(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What runs beside the rest of the bridge, by name."""
         if self._collecting is None or self._shipper is None:
@@ -112,10 +131,19 @@ class Logbook:
 
     def _hear(self, message: Message) -> None:
         if isinstance(message, Sealed):
+            self._count_lost(message.segment)
             self._sealed.put_nowait(message.segment)
         else:
             self._live.append(message)
             self._fresh.set()
+
+    def _count_lost(self, sealed: SealedSegment) -> None:
+        """By its numbers; a collector that was started again says some once more."""
+        if sealed.end <= self._told_until:
+            return
+        before = self._told_until if self._told_until >= 0 else sealed.first
+        self._lost += max(0, sealed.first - before) + sealed.end - sealed.first - sealed.records
+        self._told_until = sealed.end
 
     async def _keep_sealed(self) -> None:
         """The collector bounds how many there may be, and drops the oldest itself."""

@@ -33,6 +33,7 @@ from edge_bridge.recorder.tape import Tape
 from edge_bridge.recorder.upload import Uploader
 from edge_bridge.reporting import Reporter
 from edge_bridge.settings import Settings
+from edge_bridge.shipping.standing import Standing
 from edge_bridge.sources.source import Source
 from edge_bridge.workers.inference_done import InferenceDone
 from edge_bridge.workers.pump import Loan
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 MAX_NS = 1 << 63
+INCIDENT = "incident"
+"""The kind of what the flight recorder keeps, beside the kinds of segments."""
 
 
 class BlackBox:
@@ -72,6 +75,20 @@ class BlackBox:
     def dropped(self) -> int:
         """Messages that the flight recorder did not record: it was behind, or the disk full."""
         return self._recorder.dropped if self._recorder else 0
+
+    def standings(self) -> list[Standing]:
+        """How each recorder that is on stands."""
+        standings = self.tape.standings()
+        if self._recorder is not None:
+            standings.append(
+                Standing(
+                    kind=INCIDENT,
+                    lost_messages=self._recorder.dropped,
+                    waiting_bytes=self._incidents.held_bytes(),
+                    limit_bytes=self._limits.outbox_bytes,
+                )
+            )
+        return standings
 
     def log(
         self,

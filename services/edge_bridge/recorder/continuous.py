@@ -65,6 +65,7 @@ class ContinuousRecorder:
         self._queued_bytes = 0
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._late = threading.Event()
         self._thread = threading.Thread(target=self._run, name="continuous-recorder", daemon=True)
         self._began_at = numbers.next
         self._shift = 0
@@ -73,7 +74,7 @@ class ContinuousRecorder:
         self._open_since_s = self._flushed_s = self._refused_s = float("-inf")
         self._next_first = self._next_number = numbers.covered
         self.lost = 0
-        """Messages that this process did not record because it was behind or the disk full."""
+        """Messages that are in no file: it was behind, or the disk full, or the bridge before ended with them."""
         self._lost_told = 0
         self.wants = lru_cache(maxsize=4096)(self._wants)
 
@@ -110,7 +111,14 @@ class ContinuousRecorder:
         if self._thread.is_alive():
             self._sealer.hasten()  # who writes may wait for it
             self._thread.join(self._limits.stop_s)
+            self._leave_unwritten()
             self._sealer.stop()
+
+    def _leave_unwritten(self) -> None:
+        """What was not written in time is lost with this process: say so, and the next bridge says it again."""
+        self._late.set()
+        if unwritten := self.waiting:
+            log(_logger, "continuous.unwritten", level=logging.ERROR, messages=unwritten)
 
     def _queued(self, size_bytes: int, what: Recorded | Maker) -> bool:
         with self._lock:
@@ -146,7 +154,7 @@ class ContinuousRecorder:
         self._tell_lost()
 
     def _write_waiting(self) -> None:
-        while self._queue:
+        while self._queue and not self._late.is_set():
             number, size_bytes, what = self._queue[0]
             self._write(number + self._shift, what)
             with self._lock:  # until it is written it takes memory
@@ -257,6 +265,7 @@ class ContinuousRecorder:
         """Go on behind what a bridge before this one left."""
         covered = max(self._sealed_until, self._numbers.covered)
         covered = self._leftovers.recover(self._began_at, covered)
+        self.lost += max(0, self._began_at - covered)  # they had numbers, and nothing has them
         self._numbers.cover(covered)
         self._shift = max(0, covered - self._began_at)
         self._numbers.at_least(self._numbers.next + self._shift)

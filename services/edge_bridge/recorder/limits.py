@@ -31,6 +31,8 @@ class RecorderLimits(Struct, frozen=True, kw_only=True):
     queue_bytes: int = 16 * MIB
     """What waits for the disk in memory; past it messages are dropped and counted."""
     write_every_s: float = 0.2
+    stop_s: float = 1.5
+    """How long the end of the bridge waits for what is being written."""
     frame_every: int = 0
     """Every so many-th frame is recorded; 0: none."""
     signals: tuple[str, ...] = CHOSEN_SIGNALS

@@ -35,7 +35,7 @@ class FlightRecorder:
         self._ring = ring
         self._limits = limits
         self._queue: deque[tuple[int, Recorded | Later]] = deque()
-        self._queued_bytes = 0
+        self._queued_bytes = self._being_written = 0
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._stopping = threading.Event()
@@ -49,13 +49,15 @@ class FlightRecorder:
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what waits, and end the open segment."""
+        """Write what waits, and end the open segment, for ``stop_s``; a disk that takes longer costs messages."""
         self._stopping.set()
+        if not self._thread.is_alive():
+            self._finish()
+            return
+        self._thread.join(self._limits.stop_s)
         if self._thread.is_alive():
-            self._thread.join()
-        with self._writing:
-            self._write()
-            self._ring.close()
+            unwritten = self._being_written + len(self._queue)
+            log(_logger, "recorder.unwritten", level=logging.ERROR, messages=unwritten)
 
     def put(self, message: Recorded) -> bool:
         """Record a message; False when it was dropped."""
@@ -110,13 +112,21 @@ class FlightRecorder:
             with self._writing:
                 self._write()
             self._tell_dropped()
+        self._finish()
+
+    def _finish(self) -> None:
+        with self._writing:
+            self._write()
+            self._ring.close()
+        self._tell_dropped()
 
     def _write(self) -> None:
         with self._lock:
             waiting, self._queue = self._queue, deque()
-            self._queued_bytes = 0
+            self._queued_bytes, self._being_written = 0, len(waiting)
         messages = [made for _, what in waiting if (made := self._made(what)) is not None]
         self.dropped += len(messages) - self._ring.write(messages)
+        self._being_written = 0
 
     def _made(self, what: Recorded | Later) -> Recorded | None:
         if isinstance(what, Recorded):

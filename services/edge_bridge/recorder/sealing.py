@@ -64,6 +64,8 @@ class Sealer:
         self._clock_offset_s = clock_offset_s
         self._written: Queue[Written | None] = Queue(BEHIND)
         self._stopping = threading.Event()
+        self.lost = 0
+        """Messages of files that could not be sealed."""
         self._thread = threading.Thread(target=self._run, name="segment-sealer", daemon=True)
 
     def start(self) -> None:
@@ -118,6 +120,7 @@ class Sealer:
     def _give_up(self, written: Written) -> None:
         """Its numbers are missing between its neighbours', so nobody takes it for nothing."""
         messages = written.index.messages
+        self.lost += messages
         log(_logger, "segment.lost", level=logging.ERROR, messages=messages)
         try:
             written.path.unlink(missing_ok=True)

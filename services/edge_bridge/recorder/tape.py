@@ -15,6 +15,7 @@ from edge_bridge.shipping.outbox import Outbox
 from edge_bridge.shipping.parts import PartSender
 from edge_bridge.shipping.sealed import Losses
 from edge_bridge.shipping.shipper import Shipper
+from edge_bridge.shipping.standing import Standing
 from fleetward.bus.logs import log
 from fleetward.contracts.segments import SegmentKind
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from edge_bridge.recorder.continuous import ContinuousRecorder
+    from edge_bridge.recorder.sealing import Sealer
 
 _logger = logging.getLogger(__name__)
 
@@ -35,6 +37,8 @@ class Tape:
         self.recorder: ContinuousRecorder | None = None
         """None: nothing is recorded all the time."""
         self._outbox: Outbox | None = None
+        self._sealer: Sealer | None = None
+        self._given_up_before = 0
         self._shipper: Shipper | None = None
 
     @property
@@ -46,6 +50,20 @@ class Tape:
     def held_bytes(self) -> int:
         """What is sealed and not stored yet."""
         return self._outbox.held_bytes if self._outbox else 0
+
+    def standings(self) -> list[Standing]:
+        """Of what is recorded all the time, where it is."""
+        if self.recorder is None or self._outbox is None or self._sealer is None:
+            return []
+        given_up = self._outbox.losses.messages - self._given_up_before
+        return [
+            Standing(
+                kind=SegmentKind.RECORDING.value,
+                lost_messages=self.recorder.lost + self._sealer.lost + given_up,
+                waiting_bytes=self._outbox.held_bytes,
+                limit_bytes=self._limits.shipping.outbox_bytes,
+            )
+        ]
 
     def wants(self, topic: str) -> bool:
         """Whether ``topic`` is recorded all the time."""
@@ -72,16 +90,18 @@ class Tape:
             self._limits.shipping.outbox_bytes,
             reserve_bytes=self._settings.store.reserve_bytes,
         )
+        sealer = Sealer(outbox, clock_offset_s, self._settings.stop_timeout_s)
         self.recorder = ContinuousRecorder(
             directory / "open",
-            Sealer(outbox, clock_offset_s, self._settings.stop_timeout_s),
+            sealer,
             MessageNumbers(directory / "numbers"),
             self._limits,
             make_room=lambda: _has_room(outbox),
             metadata={"robot_id": self._settings.robot_id},
             sealed_until=outbox.last_number,
         )
-        self._outbox = outbox
+        self._outbox, self._sealer = outbox, sealer
+        self._given_up_before = outbox.losses.messages
 
     def connect(self, link: Link, session: Callable[[], aiohttp.ClientSession]) -> None:
         """Who sends what is sealed."""

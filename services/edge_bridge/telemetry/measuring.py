@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from edge_bridge.link import Link
 from edge_bridge.pipelines import Pipelines
 from edge_bridge.settings import Settings
+from edge_bridge.shipping.standing import Standing
 from edge_bridge.telemetry.columns import Recorder
 from edge_bridge.telemetry.machine import Record
 from edge_bridge.telemetry.sending import FrameSender
@@ -21,7 +22,12 @@ from fleetward.bus.logs import log
 from fleetward.bus.waiting import happens
 from fleetward.contracts import signals
 from fleetward.contracts.ids import ModelName
-from fleetward.contracts.telemetry import DIGEST_ATTRIBUTE, MODEL_ATTRIBUTE, TelemetryFrame
+from fleetward.contracts.telemetry import (
+    DIGEST_ATTRIBUTE,
+    KIND_ATTRIBUTE,
+    MODEL_ATTRIBUTE,
+    TelemetryFrame,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -40,12 +46,14 @@ class Measuring:
         *,
         on_samples: Callable[[TelemetryFrame], None],
         on_turn: Record,
+        standings: Callable[[], Iterable[Standing]],
     ) -> None:
         """``on_samples`` sees every frame of samples, and must not block.
 
-        ``on_turn`` takes what the probe measures, as it takes what the robot's own loop reports.
+        ``standings``: of the recordings that leave the robot. ``on_turn`` takes what the probe measures, as it takes what the robot's own loop reports.
         """
         self._on_samples = on_samples
+        self._standings = standings
         self._settings = settings
         self._recorder = recorder
         self._spool = spool
@@ -138,6 +146,7 @@ class Measuring:
             self._record_sensor(rate_hz)
             await self._record_buffer()
             self._record_pipelines()
+            self._record_recordings()
 
     def _record_sensor(self, rate_hz: float) -> None:
         record = self._recorder.record
@@ -155,6 +164,14 @@ class Measuring:
             if pipeline.limited:
                 paused = 1.0 if pipeline.brake.paused else 0.0
                 record(signals.PREPARATION_PAUSED.name, paused, of_pipeline)
+
+    def _record_recordings(self) -> None:
+        record = self._recorder.record
+        for standing in self._standings():
+            of_kind = {KIND_ATTRIBUTE: standing.kind}
+            record(signals.RECORDING_LOST.name, float(standing.lost_messages), of_kind)
+            record(signals.RECORDING_OUTBOX.name, float(standing.waiting_bytes), of_kind)
+            record(signals.RECORDING_OUTBOX_UTILIZATION.name, standing.utilization, of_kind)
 
     async def _record_buffer(self) -> None:
         try:

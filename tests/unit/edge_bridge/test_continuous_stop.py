@@ -6,11 +6,13 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 
 from edge_bridge.errors import DiskFailedError
 from edge_bridge.recorder.sealing import BEHIND
 from edge_bridge.shipping.outbox import Outbox
+from fleetward.bus.logs import Said
 from fleetward.contracts.segments import Segment
 from tests.unit.edge_bridge.continuous_robot import LIMITS, Robot, message, told
 
@@ -72,3 +74,30 @@ def test_end_waits_so_long_for_a_writer_that_waits_for_a_stuck_disk(tmp_path: Pa
         assert len(list((tmp_path / "open").iterdir())) >= _WRITTEN - 1
     finally:
         StuckOutbox.hold.set()
+
+
+def test_what_the_end_could_not_write_is_said_and_the_next_bridge_counts_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    robot = Robot(tmp_path, replace(EACH_ITS_OWN, stop_s=0.05), outbox=StuckOutbox, stop_s=0.05)
+    StuckOutbox.hold.clear()
+    _behind(robot)
+    try:
+        robot.recorder.stop()
+    finally:
+        StuckOutbox.hold.set()
+    (unwritten,) = [
+        each.msg.fields["messages"]
+        for each in caplog.records
+        if isinstance(each.msg, Said) and each.msg.event == "continuous.unwritten"
+    ]
+
+    robot = Robot(tmp_path)
+    robot.recorder.start()
+    robot.recorder.stop()
+    written = told(robot.drained()[1])
+    assert written == list(range(len(written)))
+    assert robot.recorder.lost == MESSAGES - len(written) > 0
+    assert unwritten in (robot.recorder.lost, robot.recorder.lost + 1), (
+        "the one that was being written may be counted"
+    )
