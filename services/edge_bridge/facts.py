@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from edge_bridge.telemetry.sysfs import POWER_SUPPLIES, batteries, number
+from edge_bridge.telemetry.sysfs import POWER_SUPPLIES, Layout, batteries, number
 from fleetward.contracts.interlocks import (
     FactReported,
     check_fact_name,
@@ -109,6 +109,7 @@ def battery_charge(power_supplies: Path) -> float | None:
 
     Nor where one of several cannot be read now: it may be the emptiest.
     """
-    charges = [number(battery / "capacity", 100) for battery in batteries(power_supplies)]
+    supplies = batteries(Layout(), str(power_supplies))
+    charges = [number(f"{supply.path}/capacity", 100) for supply in supplies]
     known = [charge for charge in charges if charge is not None]
     return min(known, default=None) if len(known) == len(charges) else None

@@ -20,7 +20,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from edge_bridge.telemetry.sysfs import POWER_SUPPLIES, batteries, children, number, text
+from edge_bridge.telemetry.sysfs import POWER_SUPPLIES, Layout, Part, batteries, number, text
 from fleetward.contracts.signals import (
     BATTERY_CHARGE,
     BATTERY_TIME_LEFT,
@@ -42,6 +42,8 @@ from fleetward.contracts.signals import (
 )
 
 MILLI, MICRO = 1e3, 1e6
+LAID_OUT_ANEW_S = 10.0
+"""A part that comes while the bridge runs is seen after so long; what a part says is read each time."""
 MAX_PARTS = 32
 """Of one kind: a machine with more thermal zones than any Jetson must not fill a frame alone."""
 OFFLINE_CELSIUS = -256.0
@@ -56,6 +58,11 @@ _GPU = re.compile(r"gpu|gv11b|ga10b|gp10b")
 _WIFI = re.compile(r"\s*(\S+):\s+\S+\s+\S+\s+(-?\d+)\.?\s")
 _POWER_MODE = re.compile(r"pmode:(\d+)")
 _DIRECTIONS = {"receive": "rx", "transmit": "tx"}
+_COUNTERS = (
+    (NETWORK_IO, "bytes"),
+    (NETWORK_ERRORS, "errors"),
+    (NETWORK_DROPPED, "dropped"),
+)
 
 
 class Record(Protocol):
@@ -76,79 +83,85 @@ class Machine:
     """Reads all of it; ``root`` is where the machine's own file system is seen, as from a container."""
 
     def __init__(self, root: Path = Path("/")) -> None:
-        self._root = root
+        self._root = str(root).rstrip("/")
+        self._layout = Layout()
+        self._laid_out_s: float | None = None
         self._throttled_s = 0.0
         self._read_s: float | None = None
 
     def read(self, record: Record, now_s: float | None = None) -> None:
         """Record everything once. now_s: by the monotonic clock."""
+        now_s = time.monotonic() if now_s is None else now_s
+        if self._laid_out_s is None or now_s - self._laid_out_s >= LAID_OUT_ANEW_S:
+            self._layout.forget()
+            self._laid_out_s = now_s
         for reading in self.readings():
             record(reading.signal.name, reading.value, reading.attributes)
-        self._count_throttled(time.monotonic() if now_s is None else now_s)
+        self._count_throttled(now_s)
         record(THROTTLED.name, self._throttled_s)
 
     def readings(self) -> Iterator[Reading]:
         """What every part says now."""
         for family in (_temperatures, _rails, _chips, _fans, _gpus, _batteries, _interfaces):
-            yield from family(self._root)
+            yield from family(self._layout, self._root)
         yield from _wifi(self._root)
-        mode = _POWER_MODE.search(text(self._root / "var/lib/nvpmodel/status") or "")
+        mode = _POWER_MODE.search(text(f"{self._root}/var/lib/nvpmodel/status") or "")
         if mode is not None:
             yield Reading(POWER_MODE, float(mode[1]), {})
 
     def _count_throttled(self, now_s: float) -> None:
         """Time between two readings counts when the later one finds something held down."""
-        if self._read_s is not None and is_throttled(self._root):
+        if self._read_s is not None and is_throttled(self._layout, self._root):
             self._throttled_s += now_s - self._read_s
         self._read_s = now_s
 
 
-def is_throttled(root: Path) -> bool:
+def is_throttled(layout: Layout, root: str) -> bool:
     """Whether heat or power holds a processor down now; a fan that turns does not."""
     return any(
-        (number(device / "cur_state") or 0) > 0
-        for device in children(root / "sys/class/thermal", "cooling_device*")
-        if "fan" not in (text(device / "type") or "fan")
+        (number(f"{device.path}/cur_state") or 0) > 0
+        for device in layout.parts(f"{root}/sys/class/thermal", "cooling_device*")
+        if "fan" not in (layout.text(f"{device.path}/type") or "fan")
     )
 
 
-def _temperatures(root: Path) -> Iterator[Reading]:
-    zones = list(children(root / "sys/devices/virtual/thermal", "thermal_zone*"))[:MAX_PARTS]
-    for zone in zones:
-        celsius = number(zone / "temp", MILLI)
+def _temperatures(layout: Layout, root: str) -> Iterator[Reading]:
+    for zone in layout.parts(f"{root}/sys/devices/virtual/thermal", "thermal_zone*")[:MAX_PARTS]:
+        celsius = number(f"{zone.path}/temp", MILLI)
         if celsius is None or celsius <= OFFLINE_CELSIUS:
             continue
-        of = {"hw.id": text(zone / "type") or zone.name}
+        of = {"hw.id": layout.text(f"{zone.path}/type") or zone.name}
         yield Reading(TEMPERATURE, celsius, of)
-        limits = [number(trip, MILLI) for trip in _trips(zone, "critical")]
+        limits = [layout.number(trip, MILLI) for trip in _trips(layout, zone, "critical")]
         limit = min((each for each in limits if each is not None and each > 0), default=None)
         if limit is not None:
             yield Reading(TEMPERATURE_LIMIT, limit, of)
 
 
-def _trips(zone: Path, kind: str) -> Iterator[Path]:
-    for trip in children(zone, "trip_point_*_type"):
-        if text(trip) == kind:
-            yield trip.with_name(trip.name.replace("_type", "_temp"))
+def _trips(layout: Layout, zone: Part, kind: str) -> Iterator[str]:
+    for trip in layout.parts(zone.path, "trip_point_*_type"):
+        if layout.text(trip.path) == kind:
+            yield trip.path.removesuffix("_type") + "_temp"
 
 
-def _monitors(root: Path, chip: str) -> Iterator[Path]:
-    """Directories of the power monitors of that kind on any I2C bus."""
-    for monitor in children(root / "sys/bus/i2c/devices", "*/hwmon/hwmon*"):
-        if text(monitor / "name") == chip:
-            yield monitor
+def _monitors(layout: Layout, root: str, chip: str) -> Iterator[tuple[Part, Part]]:
+    """Devices on any I2C bus with a power monitor of that kind, and its directory."""
+    for device in layout.parts(f"{root}/sys/bus/i2c/devices", "*"):
+        for monitor in layout.parts(f"{device.path}/hwmon", "hwmon*"):
+            if layout.text(f"{monitor.path}/name") == chip:
+                yield device, monitor
 
 
-def _rails(root: Path) -> Iterator[Reading]:
+def _rails(layout: Layout, root: str) -> Iterator[Reading]:
     """INA3221, of Orins and Thors: up to three rails each, volts and amperes."""
-    for monitor in _monitors(root, "ina3221"):
-        for label in children(monitor, "in*_label"):
+    for _, monitor in _monitors(layout, root, "ina3221"):
+        for label in layout.parts(monitor.path, "in*_label"):
             channel = _LABEL.fullmatch(label.name)
-            rail = text(label) or ""
+            rail = layout.text(label.path) or ""
             if channel is None or not rail or rail == "NC":
                 continue
-            volts = number(monitor / f"in{channel[1]}_input", MILLI)
-            amperes = number(monitor / f"curr{channel[1]}_input", MILLI)
+            volts = number(f"{monitor.path}/in{channel[1]}_input", MILLI)
+            amperes = number(f"{monitor.path}/curr{channel[1]}_input", MILLI)
             if volts is None or amperes is None:
                 continue
             yield Reading(VOLTAGE, volts, {"hw.id": rail})
@@ -157,11 +170,12 @@ def _rails(root: Path) -> Iterator[Reading]:
                 yield Reading(HOST_POWER, volts * amperes, {"hw.id": rail})
 
 
-def _chips(root: Path) -> Iterator[Reading]:
+def _chips(layout: Layout, root: str) -> Iterator[Reading]:
     """INA238, of Thors: what the whole module takes in, in microwatts."""
-    for monitor in _monitors(root, "ina238"):
-        of = {"hw.id": f"ina238-{monitor.parent.parent.name}"}
-        watts, volts = number(monitor / "power1_input", MICRO), number(monitor / "in1_input", MILLI)
+    for device, monitor in _monitors(layout, root, "ina238"):
+        of = {"hw.id": f"ina238-{device.name}"}
+        watts = number(f"{monitor.path}/power1_input", MICRO)
+        volts = number(f"{monitor.path}/in1_input", MILLI)
         if volts is not None:
             yield Reading(VOLTAGE, volts, of)
         if watts is not None:
@@ -169,51 +183,47 @@ def _chips(root: Path) -> Iterator[Reading]:
             yield Reading(HOST_POWER, watts, of)
 
 
-def _fans(root: Path) -> Iterator[Reading]:
-    for fan in children(root / "sys/class/hwmon", "hwmon*"):
-        pwm = number(fan / "pwm1", PWM_FULL)
+def _fans(layout: Layout, root: str) -> Iterator[Reading]:
+    for fan in layout.parts(f"{root}/sys/class/hwmon", "hwmon*"):
+        pwm = number(f"{fan.path}/pwm1", PWM_FULL)
         if pwm is not None:
-            yield Reading(FAN_SPEED, pwm, {"hw.id": text(fan / "name") or fan.name})
+            yield Reading(FAN_SPEED, pwm, {"hw.id": layout.text(f"{fan.path}/name") or fan.name})
 
 
-def _gpus(root: Path) -> Iterator[Reading]:
-    for gpu in children(root / "sys/class/devfreq", "*"):
-        load = number(gpu / "device/load", GPU_LOAD_FULL) if _GPU.search(gpu.name) else None
+def _gpus(layout: Layout, root: str) -> Iterator[Reading]:
+    for gpu in layout.parts(f"{root}/sys/class/devfreq", "*"):
+        load = number(f"{gpu.path}/device/load", GPU_LOAD_FULL) if _GPU.search(gpu.name) else None
         if load is not None:
             yield Reading(GPU_UTILIZATION, load, {"hw.id": gpu.name})
 
 
-def _batteries(root: Path) -> Iterator[Reading]:
-    for supply in batteries(root / POWER_SUPPLIES):
+def _batteries(layout: Layout, root: str) -> Iterator[Reading]:
+    for supply in batteries(layout, f"{root}/{POWER_SUPPLIES}"):
         of = {"hw.id": supply.name}
-        charge = number(supply / "capacity", 100)
-        left_s = number(supply / "time_to_empty_now")
+        charge = number(f"{supply.path}/capacity", 100)
+        left_s = number(f"{supply.path}/time_to_empty_now")
         if charge is not None:
             yield Reading(BATTERY_CHARGE, charge, of)
-        if left_s is not None and text(supply / "status") == "Discharging":
+        if left_s is not None and text(f"{supply.path}/status") == "Discharging":
             yield Reading(BATTERY_TIME_LEFT, left_s, of)
 
 
-def _interfaces(root: Path) -> Iterator[Reading]:
+def _interfaces(layout: Layout, root: str) -> Iterator[Reading]:
     """Those that are a device; bridges and tunnels carry the same bytes again."""
-    ports = [each for each in children(root / "sys/class/net", "*") if (each / "device").exists()]
-    for port in ports[:MAX_PARTS]:
+    ports = layout.parts(f"{root}/sys/class/net", "*")
+    for port in [each for each in ports if layout.has(f"{each.path}/device")][:MAX_PARTS]:
         name = {"network.interface.name": port.name}
-        yield Reading(NETWORK_UP, float(text(port / "operstate") == "up"), name)
+        yield Reading(NETWORK_UP, float(text(f"{port.path}/operstate") == "up"), name)
         for direction, prefix in _DIRECTIONS.items():
             of = {**name, "network.io.direction": direction}
-            for signal, counter in (
-                (NETWORK_IO, "bytes"),
-                (NETWORK_ERRORS, "errors"),
-                (NETWORK_DROPPED, "dropped"),
-            ):
-                counted = number(port / "statistics" / f"{prefix}_{counter}")
+            for signal, counter in _COUNTERS:
+                counted = number(f"{port.path}/statistics/{prefix}_{counter}")
                 if counted is not None:
                     yield Reading(signal, counted, of)
 
 
-def _wifi(root: Path) -> Iterator[Reading]:
-    for line in (text(root / "proc/net/wireless") or "").splitlines():
+def _wifi(root: str) -> Iterator[Reading]:
+    for line in (text(f"{root}/proc/net/wireless") or "").splitlines():
         found = _WIFI.match(line + " ")
         if found is not None:
             yield Reading(WIFI_RSSI, float(found[2]), {"network.interface.name": found[1]})

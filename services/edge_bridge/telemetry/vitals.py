@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from pathlib import Path
 
 from edge_bridge.telemetry.machine import Machine, Record
+from edge_bridge.telemetry.sysfs import text
 from fleetward.contracts.signals import (
     CONTROL_LOOP_DURATION,
     FILESYSTEM_UTILIZATION,
@@ -16,7 +18,9 @@ from fleetward.contracts.signals import (
     SYSTEM_UPTIME,
 )
 
-_MEMINFO = Path("/proc/meminfo")
+_MEMINFO = "/proc/meminfo"
+_MEMORY = re.compile(r"^Mem(?:Total|Available):\s+(\d+)", re.MULTILINE)
+"""In the order in which the kernel has them."""
 
 
 class Vitals:
@@ -31,7 +35,7 @@ class Vitals:
         """Record uptime, memory, disk and hardware as they are now."""
         record(SYSTEM_UPTIME.name, time.clock_gettime(time.CLOCK_BOOTTIME))
         record(PROCESS_UPTIME.name, time.monotonic() - self._started_s)
-        record(MEMORY_UTILIZATION.name, memory_utilization(_MEMINFO.read_text(encoding="ascii")))
+        record(MEMORY_UTILIZATION.name, memory_utilization(text(_MEMINFO) or ""))
         record(FILESYSTEM_UTILIZATION.name, self._filesystem_utilization())
         self._machine.read(record)
 
@@ -42,12 +46,8 @@ class Vitals:
 
 def memory_utilization(meminfo: str) -> float:
     """The used share in the text of /proc/meminfo, as the kernel estimates what is available."""
-    kib = {
-        name: int(rest.split()[0])
-        for name, _, rest in (line.partition(":") for line in meminfo.splitlines())
-        if rest
-    }
-    return 1.0 - kib["MemAvailable"] / kib["MemTotal"]
+    total_kib, available_kib = (int(kib) for kib in _MEMORY.findall(meminfo))
+    return 1.0 - available_kib / total_kib
 
 
 class ControlLoopProbe:

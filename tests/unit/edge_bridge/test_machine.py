@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import yaml
 
-from edge_bridge.telemetry.machine import MAX_PARTS, Machine, is_throttled
+from edge_bridge.telemetry.machine import LAID_OUT_ANEW_S, MAX_PARTS, Machine, is_throttled
+from edge_bridge.telemetry.sysfs import Layout
 from fleetward.contracts.signals import SIGNALS
 
 MACHINES = Path(__file__).with_name("machines")
@@ -104,9 +106,9 @@ def test_every_signal_is_one_of_the_table(orin: Path) -> None:
 def test_time_is_throttled_while_something_other_than_a_fan_is_held_down(
     orin: Path, thor: Path
 ) -> None:
-    assert is_throttled(thor)
+    assert is_throttled(Layout(), str(thor))
     (thor / "sys/class/thermal/cooling_device3/cur_state").write_text("0\n", encoding="ascii")
-    assert not is_throttled(orin)
+    assert not is_throttled(Layout(), str(orin))
 
 
 def test_throttled_time_is_counted_between_readings(thor: Path) -> None:
@@ -145,6 +147,27 @@ def test_a_machine_of_many_parts_fills_no_frame_alone(tmp_path: Path) -> None:
 
 def test_a_machine_without_any_of_it_says_that_it_is_not_throttled(tmp_path: Path) -> None:
     assert said(tmp_path) == {("robot.throttled", ""): 0.0}
+
+
+def test_a_part_that_goes_is_silent_at_once_and_one_that_comes_is_heard_soon(orin: Path) -> None:
+    heard: set[str] = set()
+
+    def record(signal: str, value: float, attributes: Mapping[str, str] | None = None) -> None:
+        if signal in ("hw.gpu.utilization", "hw.battery.charge"):
+            heard.add(f"{(attributes or {})['hw.id']} {value:g}")
+
+    def at(now_s: float) -> set[str]:
+        heard.clear()
+        machine.read(record, now_s)
+        return {*heard}
+
+    machine, supplies = Machine(orin), orin / "sys/class/power_supply"
+    assert at(0.0) == {"17000000.gpu 0.437", "BAT0 0.62"}
+    (orin / "sys/class/devfreq/17000000.gpu/device/load").unlink()
+    shutil.copytree(supplies / "BAT0", supplies / "BAT1")
+    (supplies / "BAT0/capacity").write_text("61\n", encoding="ascii")
+    assert at(1.0) == {"BAT0 0.61"}
+    assert at(LAID_OUT_ANEW_S) == {"BAT0 0.61", "BAT1 0.62"}
 
 
 def test_this_machine_is_read_without_an_error() -> None:
