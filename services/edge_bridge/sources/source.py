@@ -38,11 +38,25 @@ class DirectorySource:
     async def run(self, sink: FrameSink) -> None:
         """Frames are due at fixed instants; those that a stall made late are never captured."""
         loop = asyncio.get_running_loop()
-        started_s, tick = loop.time(), 0
-        while True:
-            sink(self._frames[tick % len(self._frames)])
+        started_s = loop.time()
+        broken: asyncio.Future[None] = loop.create_future()
+
+        def due(tick: int) -> None:
+            nonlocal timer
+            try:
+                sink(self._frames[tick % len(self._frames)])
+            except Exception as problem:  # noqa: BLE001 (whatever it is, it ends ``run``)
+                if not broken.done():
+                    broken.set_exception(problem)
+                return
             tick = max(tick + 1, int((loop.time() - started_s) / self._period_s))
-            await asyncio.sleep(started_s + tick * self._period_s - loop.time())
+            timer = loop.call_at(started_s + tick * self._period_s, due, tick)
+
+        timer: asyncio.Handle = loop.call_soon(due, 0)  # a timer wakes no task: each frame costs half as much
+        try:
+            await broken
+        finally:
+            timer.cancel()
 
 
 class PushSource:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from edge_bridge.errors import FrameRefusedError
 from edge_bridge.frames import Frame
 from edge_bridge.sources.source import DirectorySource, NoFramesError, PushSource, StreamSource
 
@@ -66,6 +67,22 @@ def test_directory_is_played_in_order_over_and_over_at_its_rate(tmp_path: Path) 
     assert [bytes(memoryview(frame.content)[:1])[0] for _, frame in seen] == [0, 1, 2, 0, 1, 2, 0]
     assert {frame.shape for _, frame in seen} == {(10, 14, 3)}
     assert [at for at, _ in seen] == pytest.approx([tick / 100 for tick in range(7)], abs=1e-6)
+
+
+async def test_what_the_sink_raises_ends_the_source(tmp_path: Path) -> None:
+    _pictures(tmp_path, 1)
+    seen: list[Frame] = []
+
+    def sink(frame: Frame) -> None:
+        seen.append(frame)
+        if len(seen) == 2:
+            raise FrameRefusedError("too large")
+
+    source = DirectorySource(tmp_path, rate_hz=1000, height_px=1, width_px=1)
+    with pytest.raises(FrameRefusedError):
+        await asyncio.wait_for(source.run(sink), 10)
+    await asyncio.sleep(0.01)
+    assert len(seen) == 2, "it went on"
 
 
 async def test_stall_does_not_cause_a_burst_of_late_frames(tmp_path: Path) -> None:
