@@ -40,6 +40,7 @@ class DirectorySource:
         loop = asyncio.get_running_loop()
         started_s = loop.time()
         broken: asyncio.Future[None] = loop.create_future()
+        timer: asyncio.Handle
 
         def due(tick: int) -> None:
             nonlocal timer
@@ -52,7 +53,7 @@ class DirectorySource:
             tick = max(tick + 1, int((loop.time() - started_s) / self._period_s))
             timer = loop.call_at(started_s + tick * self._period_s, due, tick)
 
-        timer: asyncio.Handle = loop.call_soon(due, 0)  # a timer wakes no task: each frame costs half as much
+        timer = loop.call_soon(due, 0)  # a timer wakes no task: each frame costs half as much
         try:
             await broken
         finally:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 
@@ -86,7 +85,6 @@ def batteries(layout: Layout, power_supplies: str) -> Iterator[Part]:
 
 def _parts(directory: str, pattern: str) -> tuple[Part, ...]:
     try:
-        names = sorted(name for name in os.listdir(directory) if fnmatchcase(name, pattern))
+        return tuple(Part(str(each), each.name) for each in sorted(Path(directory).glob(pattern)))
     except OSError:
         return ()
-    return tuple(Part(f"{directory}/{name}", name) for name in names)
