@@ -213,7 +213,7 @@ class Bridge:
             hub.link,
             self._serving.pipelines,
             on_samples=self._onlookers.sampled,
-            on_turn=self.record,
+            on_turn=self._work.turned if self._work.limited else None,
             standings=lambda: [*self.black_box.standings(), *self._logbook.standings()],
         )
 

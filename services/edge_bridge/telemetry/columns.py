@@ -66,7 +66,7 @@ class Recorder:
         at_ns: int | None = None,
     ) -> None:
         """Remember one sample of a signal. ``at_ns`` is unix time, now when left out."""
-        key = (signal, tuple(sorted(attributes.items())))
+        key = (signal, tuple(sorted(attributes.items())) if attributes else ())
         with self._lock:
             full = len(self._samples) >= self._limits.max_samples
             index = None if full or not math.isfinite(value) else self._index_of(key)

@@ -13,7 +13,6 @@ from edge_bridge.pipelines import Pipelines
 from edge_bridge.settings import Settings
 from edge_bridge.shipping.standing import Standing
 from edge_bridge.telemetry.columns import Recorder
-from edge_bridge.telemetry.machine import Record
 from edge_bridge.telemetry.sending import FrameSender
 from edge_bridge.telemetry.spool import Spool, SpoolError
 from edge_bridge.telemetry.vitals import ControlLoopProbe, Vitals
@@ -45,12 +44,13 @@ class Measuring:
         pipelines: Pipelines,
         *,
         on_samples: Callable[[TelemetryFrame], None],
-        on_turn: Record,
+        on_turn: Callable[[float], None] | None,
         standings: Callable[[], Iterable[Standing]],
     ) -> None:
         """``on_samples`` sees every frame of samples, and must not block.
 
-        ``standings``: of the recordings that leave the robot. ``on_turn`` takes what the probe measures, as it takes what the robot's own loop reports.
+        ``standings``: of the recordings that leave the robot. ``on_turn`` hears of each turn of the probe at
+        once, where anybody waits for it.
         """
         self._on_samples = on_samples
         self._standings = standings
@@ -66,7 +66,9 @@ class Measuring:
         self._vitals = Vitals(settings.state_dir, settings.host_root)
         self._probe: ControlLoopProbe | None = None
         if settings.control_probe_hz > 0:
-            self._probe = ControlLoopProbe(on_turn, settings.control_probe_hz)
+            self._probe = ControlLoopProbe(
+                recorder.record, settings.control_probe_hz, on_turn=on_turn
+            )
 
     def start(self) -> None:
         """Start the control loop probe, where there is one."""
@@ -112,6 +114,8 @@ class Measuring:
         numbered = self._settings.uplink.frames_in_flight  # a long outage's frames may be thinned
         while True:
             await self._due()
+            if self._probe is not None:
+                self._probe.tell()
             frame = self._recorder.cut()
             if frame is None:
                 continue

@@ -6,7 +6,10 @@ import os
 import re
 import threading
 import time
+from collections import deque
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from edge_bridge.telemetry.machine import Machine, Record
 from edge_bridge.telemetry.sysfs import text
@@ -21,6 +24,19 @@ from fleetward.contracts.signals import (
 _MEMINFO = "/proc/meminfo"
 _MEMORY = re.compile(r"^Mem(?:Total|Available):\s+(\d+)", re.MULTILINE)
 """In the order in which the kernel has them."""
+
+
+MAX_TURNS = 4096
+"""That wait to be told of; older ones are forgotten."""
+_NO_ATTRIBUTES: Mapping[str, str] = {}
+
+
+class RecordAt(Protocol):
+    """Takes one sample of an instant, unix ns."""
+
+    def __call__(
+        self, signal: str, value: float, attributes: Mapping[str, str], at_ns: int
+    ) -> None: ...
 
 
 class Vitals:
@@ -51,11 +67,18 @@ def memory_utilization(meminfo: str) -> float:
 
 
 class ControlLoopProbe:
-    """Stands in for a control loop where there is none: a thread that measures its own lateness."""
+    """Stands in for a control loop where there is none: a thread that measures its own lateness.
 
-    def __init__(self, record: Record, rate_hz: float) -> None:
+    It notes each turn and does no more: what a processor does right after it slept costs it thrice.
+    """
+
+    def __init__(
+        self, record: RecordAt, rate_hz: float, on_turn: Callable[[float], None] | None = None
+    ) -> None:
         self._record = record
+        self._on_turn = on_turn
         self._period_s = 1.0 / rate_hz
+        self._turns: deque[tuple[int, float]] = deque(maxlen=MAX_TURNS)
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="control-loop-probe", daemon=True)
 
@@ -68,10 +91,18 @@ class ControlLoopProbe:
         self._stopped = True
         self._thread.join()
 
+    def tell(self) -> None:
+        """Record the turns since the last time, each at its own instant."""
+        for _ in range(len(self._turns)):
+            at_ns, late_s = self._turns.popleft()
+            self._record(CONTROL_LOOP_DURATION.name, late_s, _NO_ATTRIBUTES, at_ns)
+
     def _run(self) -> None:
         due_s = time.monotonic() + self._period_s
         while not self._stopped:
             time.sleep(max(0.0, due_s - time.monotonic()))
-            late_s = time.monotonic() - due_s
-            self._record(CONTROL_LOOP_DURATION.name, max(0.0, late_s))
-            due_s = max(due_s, due_s + late_s) + self._period_s
+            late_s = max(0.0, time.monotonic() - due_s)
+            self._turns.append((time.time_ns(), late_s))
+            if self._on_turn is not None:
+                self._on_turn(late_s)
+            due_s += late_s + self._period_s
