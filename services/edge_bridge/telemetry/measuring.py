@@ -120,13 +120,15 @@ class Measuring:
             if frame is None:
                 continue
             self._on_samples(frame)
+            stored = self._sender.to_forget
             try:
-                thinned = await asyncio.to_thread(self._spool.append, frame, numbered)
+                thinned = await asyncio.to_thread(self._spool.append, frame, numbered, stored)
             except SpoolError as problem:
                 log(_logger, "telemetry.lost", level=logging.ERROR, reason=str(problem))
                 continue
             if thinned:
                 log(_logger, "telemetry.thinned", level=logging.WARNING, frames=thinned)
+            self._sender.forgot(stored)
             self._sender.spooled()
 
     async def _due(self) -> None:
@@ -148,7 +150,7 @@ class Measuring:
             before_s, captured_before = now_s, captured
             await asyncio.to_thread(self._vitals.read, self._recorder.record)
             self._record_sensor(rate_hz)
-            await self._record_buffer()
+            self._record_buffer()
             self._record_pipelines()
             self._record_recordings()
 
@@ -177,12 +179,8 @@ class Measuring:
             record(signals.RECORDING_OUTBOX.name, float(standing.waiting_bytes), of_kind)
             record(signals.RECORDING_OUTBOX_UTILIZATION.name, standing.utilization, of_kind)
 
-    async def _record_buffer(self) -> None:
-        try:
-            oldest_ns = await asyncio.to_thread(self._spool.oldest_started_at_ns)
-        except SpoolError as problem:
-            log(_logger, "spool.unread", level=logging.ERROR, reason=str(problem))
-            return
+    def _record_buffer(self) -> None:
+        oldest_ns = self._spool.waiting_since_ns
         age_s = 0.0 if oldest_ns is None else max(0.0, (time.time_ns() - oldest_ns) / 1e9)
         self._recorder.record(signals.BUFFER_OLDEST_AGE.name, age_s)
 

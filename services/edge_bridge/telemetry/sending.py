@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from itertools import accumulate
 
 from nats.aio.client import Client
 
 from edge_bridge.link import Link
 from edge_bridge.pace import Pace
-from edge_bridge.telemetry.spool import Spool, SpoolError, Waiting
+from edge_bridge.telemetry.spool import Spool, SpoolError, Stored, Waiting
 from edge_bridge.uplink import UplinkLimits
 from fleetward.bus.backoff import pause_s
 from fleetward.bus.errors import BusError
@@ -23,7 +24,8 @@ from fleetward.contracts.ids import BootId, RobotId
 from fleetward.contracts.telemetry import TelemetryFrame, TelemetryStored
 
 _logger = logging.getLogger(__name__)
-_IDLE_S = 1.0
+_IDLE_S = 2.0
+"""Longer than a robot at rest takes for a frame: then nothing wakes up for it."""
 
 
 class FrameSender:
@@ -41,6 +43,10 @@ class FrameSender:
         self._acknowledged_place = 0
         """The newest frame in unbroken order that the hub ever acknowledged to this process."""
         self._progressed_s = time.monotonic()
+        self._forgotten = 0
+        """Frames of which that is said."""
+        self._stored: dict[BootId, Stored] = {}
+        """By boot, of which few are in the spool: what the hub has and the disk still holds."""
         self._pace = Pace(limits.pace)
         self._is_behind = False
         link.on_up.append(self.begin_again)
@@ -62,20 +68,30 @@ class FrameSender:
         announced: asyncio.Queue[bytes] = asyncio.Queue()
         await self._link.listen(example, announced.put_nowait)
         while True:
-            await self.stored(await announced.get())
+            self.stored(await announced.get())
 
-    async def stored(self, payload: bytes) -> None:
-        """A watermark arrived: forget what it covers, in a thread: the disk is waited for."""
+    def stored(self, payload: bytes) -> None:
+        """A watermark arrived: what it covers is forgotten by the next write to the disk."""
         try:
             watermark = decode(payload, TelemetryStored)
-            forgotten = await asyncio.to_thread(
-                self._spool.stored, watermark.boot_id, watermark.sequence, self._acknowledged_place
-            )
-        except (UnreadableMessageError, SpoolError) as problem:
+        except UnreadableMessageError as problem:
             log(_logger, "watermark.refused", level=logging.WARNING, reason=str(problem))
             return
-        if forgotten:
-            self._progressed_s = time.monotonic()
+        boot, sequence = watermark.boot_id, watermark.sequence
+        self._stored[boot] = Stored(boot, sequence, self._acknowledged_place)
+
+    @property
+    def to_forget(self) -> tuple[Stored, ...]:
+        """What the hub has, for the next write to the disk; ``forgot`` once that is done."""
+        return tuple(self._stored.values())
+
+    def forgot(self, stored: Sequence[Stored]) -> None:
+        """The disk holds none of it any more."""
+        if self._spool.frames_forgotten != self._forgotten:
+            self._forgotten, self._progressed_s = self._spool.frames_forgotten, time.monotonic()
+        for one in stored:
+            if self._stored.get(one.boot) == one:
+                del self._stored[one.boot]
 
     @property
     def is_behind(self) -> bool:
@@ -99,8 +115,9 @@ class FrameSender:
 
     async def _send_portion(self, connection: Client) -> bool:
         """Whether all frames of the next portion were acknowledged."""
+        newest = self._spool.take_newest(self._sent_place)
         try:
-            portion = await asyncio.to_thread(self._next_portion)
+            portion = [newest] if newest else await asyncio.to_thread(self._next_portion)
         except SpoolError as problem:
             log(_logger, "spool.unread", level=logging.ERROR, reason=str(problem))
             return False
@@ -150,10 +167,22 @@ class FrameSender:
     async def _idle(self) -> None:
         """Until a frame is spooled, or until sent frames wait to be reported stored, perhaps too long."""
         while not await happens(self._fresh, _IDLE_S):
+            await self.forget_stored()
             if time.monotonic() - self._progressed_s > self._limits.resend_after_s:
                 self.begin_again()
-            elif self._spool.size_bytes:
+            elif self._spool.last_place > self._sent_place:
                 return
+
+    async def forget_stored(self) -> None:
+        """No frame comes that would write it down too; in a thread: the disk is waited for."""
+        stored = self.to_forget
+        try:
+            for one in stored:
+                await asyncio.to_thread(self._spool.stored, one.boot, one.sequence, one.sent_place)
+        except SpoolError as problem:
+            log(_logger, "watermark.unwritten", level=logging.WARNING, reason=str(problem))
+            return
+        self.forgot(stored)
 
 
 def message_id(frame: TelemetryFrame) -> str:

@@ -51,6 +51,17 @@ class Waiting(Struct, frozen=True):
     size_bytes: int
 
 
+class Stored(Struct, frozen=True):
+    """The hub has this boot's frames up to ``sequence``; none past ``sent_place`` was ever sent.
+
+    ``sent_place`` keeps a watermark that runs ahead of us from erasing what was never sent.
+    """
+
+    boot: BootId
+    sequence: int
+    sent_place: int
+
+
 class Spool:
     """Frames of this boot and of those before it. Any thread may call."""
 
@@ -74,23 +85,42 @@ class Spool:
                 "file is damaged, move it away: only telemetry is in it."
             ) from problem
         self.size_bytes = self._measured_bytes()
+        self.last_place = self._last_place()
+        """No frame has a later one."""
+        self.waiting_since_ns = self._oldest_started_at_ns()
+        """Unix ns: when the oldest frame began that was not stored when the newest came; None: all were."""
+        self.frames_forgotten = 0
+        """Since this process started: the hub has them."""
+        self._newest: tuple[int, Waiting] | None = None
 
-    def append(self, frame: TelemetryFrame, number_up_to: int = 0) -> int:
+    def append(
+        self, frame: TelemetryFrame, number_up_to: int = 0, stored: Sequence[Stored] = ()
+    ) -> int:
         """Keep ``frame`` (its sequence is ignored); return how many frames were thinned for it.
 
-        One that ``waiting`` would number at once is numbered here, by the same write to the disk.
+        One that ``waiting`` would number at once is numbered here, and what the hub has is forgotten, by the
+        same write to the disk.
         """
         body = encode(frame)
         with self._locked():
             thinned = self._make_room(len(body))
             with self._transaction():
-                self._database.execute(
-                    "INSERT INTO frames (boot, started_at_ns, body) VALUES (?, ?, ?)",
-                    (frame.boot_id, frame.started_at_ns, body),
-                )
-                self._number(self._fresh(number_up_to))
+                forgotten = [size_bytes for one in stored for size_bytes in self._forget(one)]
+                since_ns = self._oldest_started_at_ns()
+                place = self._insert(frame, body)
+                numbers = self._number(self._fresh(number_up_to))
             self.size_bytes += len(body)
+            self._forgot(forgotten, since_ns)
+            before, self.last_place, self._newest = self.last_place, place, None
+            if place in numbers:
+                numbered = replace(frame, sequence=numbers[place])
+                self._newest = before, Waiting(place, numbered, len(body))
         return thinned
+
+    def take_newest(self, after_place: int) -> Waiting | None:
+        """The newest frame, once, where no other waits past ``after_place``: the disk need not be read."""
+        newest, self._newest = self._newest, None
+        return newest[1] if newest is not None and newest[0] <= after_place else None
 
     def waiting(self, after_place: int, limit: int, number_up_to: int) -> list[Waiting]:
         """The oldest frames past ``after_place``, numbered on the way.
@@ -113,31 +143,14 @@ class Spool:
         ]
 
     def stored(self, boot: BootId, sequence: int, sent_place: int) -> int:
-        """Forget this boot's frames up to ``sequence``, none past ``sent_place``; return how many.
+        """Forget what the hub has; return how many frames. See ``Stored``.
 
-        ``sent_place`` keeps a watermark that runs ahead of us from erasing what was never sent. The disk
-        is not waited for: what a power cut brings back is sent once more, and the hub drops copies.
+        The disk is not waited for: what a power cut brings back is sent once more, and the hub drops copies.
         """
-        which = "boot = ? AND sequence <= ? AND place <= ?"
         with self._locked(), self._unsynced():
-            (freed_bytes,) = self._database.execute(
-                f"SELECT coalesce(sum(length(body)), 0) FROM frames WHERE {which}",  # noqa: S608 (a constant)
-                (boot, sequence, sent_place),
-            ).fetchone()
-            forgotten = self._database.execute(
-                f"DELETE FROM frames WHERE {which}",  # noqa: S608 (a constant)
-                (boot, sequence, sent_place),
-            ).rowcount
-            self.size_bytes -= freed_bytes
-        return forgotten
-
-    def oldest_started_at_ns(self) -> int | None:
-        """When the oldest frame not yet stored began, unix ns; None when all are stored."""
-        with self._locked():
-            row = self._database.execute(
-                "SELECT started_at_ns FROM frames ORDER BY place LIMIT 1"
-            ).fetchone()
-        return int(row[0]) if row else None
+            forgotten = self._forget(Stored(boot, sequence, sent_place))
+            self._forgot(forgotten, self._oldest_started_at_ns())
+        return len(forgotten)
 
     def close(self) -> None:
         """Close the file."""
@@ -173,6 +186,30 @@ class Spool:
         finally:
             self._database.execute("PRAGMA synchronous=FULL")
 
+    def _insert(self, frame: TelemetryFrame, body: bytes) -> int:
+        """Its place."""
+        return int(
+            self._database.execute(
+                "INSERT INTO frames (boot, started_at_ns, body) VALUES (?, ?, ?)",
+                (frame.boot_id, frame.started_at_ns, body),
+            ).lastrowid
+            or 0
+        )
+
+    def _forget(self, stored: Stored) -> list[int]:
+        """The size of each frame that is gone."""
+        gone = self._database.execute(
+            "DELETE FROM frames WHERE boot = ? AND sequence <= ? AND place <= ? "
+            "RETURNING length(body)",
+            (stored.boot, stored.sequence, stored.sent_place),
+        )
+        return [size_bytes for (size_bytes,) in gone]
+
+    def _forgot(self, sizes_bytes: Sequence[int], since_ns: int | None) -> None:
+        self.size_bytes -= sum(sizes_bytes)
+        self.frames_forgotten += len(sizes_bytes)
+        self.waiting_since_ns = since_ns
+
     def _fresh(self, number_up_to: int) -> list[tuple[int, BootId]]:
         """Place and boot of the oldest frames that may get a number now.
 
@@ -193,16 +230,19 @@ class Spool:
             (number_up_to - numbered,),
         ).fetchall()
 
-    def _number(self, fresh: list[tuple[int, BootId]]) -> None:
+    def _number(self, fresh: list[tuple[int, BootId]]) -> dict[int, int]:
+        """The number of each place that got one."""
+        numbers = {}
         for place, boot in fresh:
-            (sequence,) = self._database.execute(
+            (numbers[place],) = self._database.execute(
                 "INSERT INTO boots VALUES (?, 1) ON CONFLICT (boot) "
                 "DO UPDATE SET last_sequence = last_sequence + 1 RETURNING last_sequence",
                 (boot,),
             ).fetchone()
             self._database.execute(
-                "UPDATE frames SET sequence = ? WHERE place = ?", (sequence, place)
+                "UPDATE frames SET sequence = ? WHERE place = ?", (numbers[place], place)
             )
+        return numbers
 
     def _make_room(self, wanted_bytes: int) -> int:
         """Drop every second frame of the oldest half that has no number yet, as often as needed."""
@@ -237,3 +277,13 @@ class Spool:
             "SELECT coalesce(sum(length(body)), 0) FROM frames"
         ).fetchone()
         return int(size_bytes)
+
+    def _last_place(self) -> int:
+        (place,) = self._database.execute("SELECT coalesce(max(place), 0) FROM frames").fetchone()
+        return int(place)
+
+    def _oldest_started_at_ns(self) -> int | None:
+        row = self._database.execute(
+            "SELECT started_at_ns FROM frames ORDER BY place LIMIT 1"
+        ).fetchone()
+        return int(row[0]) if row else None

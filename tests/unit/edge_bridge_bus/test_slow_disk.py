@@ -35,5 +35,7 @@ async def test_the_loop_goes_on_while_frames_are_forgotten(tmp_path: Path) -> No
     sender = FrameSender(spool, link, UplinkLimits())
     watermark = TelemetryStored(robot_id=RobotId("r1"), boot_id=BootId("b1"), sequence=1)
     asyncio.get_running_loop().call_soon(spool.looped.set)
-    await sender.stored(encode(watermark))
+    sender.stored(encode(watermark))
+    await sender.forget_stored()
+    assert not sender.to_forget
     spool.close()

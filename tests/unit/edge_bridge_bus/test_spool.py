@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from edge_bridge.telemetry.spool import Spool
+import pytest
+
+from edge_bridge.telemetry.spool import Spool, SpoolError, Stored
 from fleetward.contracts.ids import BootId, RobotId
 from fleetward.contracts.telemetry import TelemetryFrame
 
@@ -105,6 +107,49 @@ def test_a_frame_that_may_be_sent_at_once_is_numbered_as_it_is_kept(tmp_path: Pa
     assert sequences(spool, numbered=3) == [("b1", 1, 1), ("b1", 2, 2), ("b1", 3, 3)]
 
 
+def test_what_the_hub_has_is_forgotten_by_the_write_of_the_next_frame(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.db", MIB)
+    spool.append(frame(1, padding=500), number_up_to=9)
+    waiting_since_ns = [spool.waiting_since_ns]
+    spool.append(frame(2, padding=100), number_up_to=9)
+    waiting_since_ns.append(spool.waiting_since_ns)
+    (first, _) = spool.waiting(0, 9, 9)
+    one = spool.size_bytes
+    spool.append(frame(3, padding=100), 9, [Stored(BootId("b1"), 1, first.place)])
+    assert sequences(spool) == [("b1", 2, 2), ("b1", 3, 3)]
+    waiting_since_ns.append(spool.waiting_since_ns)
+    assert waiting_since_ns == [None, 1, 2], "what waited when each frame came"
+    assert spool.frames_forgotten == 1
+    spool.close()
+    assert Spool(tmp_path / "spool.db", MIB).size_bytes == spool.size_bytes < one
+
+
+def test_a_disk_that_refuses_a_frame_forgets_nothing_either(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.db", MIB)
+    spool.append(frame(1), number_up_to=9)
+    spool._database.execute("PRAGMA max_page_count = 1")  # a full disk, to SQLite
+    with pytest.raises(SpoolError):
+        spool.append(frame(2, padding=100_000), 9, [Stored(BootId("b1"), 1, 99)])
+    assert sequences(spool) == [("b1", 1, 1)]
+    assert spool.frames_forgotten == 0
+    assert spool.stored(BootId("b1"), 1, 99) == 1, "that needs no room"
+
+
+def test_the_newest_frame_is_sent_without_a_look_at_the_disk_where_no_other_waits(
+    tmp_path: Path,
+) -> None:
+    spool = Spool(tmp_path / "spool.db", MIB)
+    spool.append(frame(1), number_up_to=2)
+    first = spool.take_newest(0)
+    assert first is not None
+    assert first == spool.waiting(0, 9, 0)[0]
+    assert spool.take_newest(0) is None, "once: what is sent again comes from the disk"
+    spool.append(frame(2), number_up_to=2)
+    assert spool.take_newest(0) is None, "the first waits too"
+    spool.append(frame(3), number_up_to=2)
+    assert spool.take_newest(spool.last_place) is None, "it has no number yet"
+
+
 def test_a_frame_costs_the_same_however_many_wait(tmp_path: Path) -> None:
     """Days without a hub leave hundreds of thousands."""
     spool = Spool(tmp_path / "spool.db", 10 * MIB)
@@ -126,7 +171,7 @@ def test_a_frame_costs_the_same_however_many_wait(tmp_path: Path) -> None:
 _WRITER = """
 import sys
 from pathlib import Path
-from edge_bridge.telemetry.spool import Spool
+from edge_bridge.telemetry.spool import Spool, SpoolError, Stored
 from tests.unit.edge_bridge_bus.test_spool import frame
 
 spool = Spool(Path(sys.argv[1]), 1_000_000)
