@@ -27,7 +27,7 @@ from edge_bridge.credentials.keyring import Keyring
 from fleetward.bus.connection import BusSettings, abandon, close, connect
 from fleetward.bus.errors import BusError
 from fleetward.bus.logs import log
-from fleetward.bus.waiting import cancelled, happens
+from fleetward.bus.waiting import cancelled, tick
 from fleetward.contracts.catalog import row_of
 from fleetward.contracts.event import Event
 
@@ -91,7 +91,7 @@ class Link:
         while True:
             await self.open()
             while self._connection is None or not self._connection.is_closed:
-                await happens(self._lost, _LOOK_S)
+                await self._lost.wait()
                 self._lost.clear()
             await asyncio.sleep(CLOSED_WAIT_S)
 
@@ -192,13 +192,17 @@ class Link:
         """Leave each connection that fell silent, for ever; ``round_trip_s`` asks for signs."""
         messages = 0
         while True:
-            connection = await self.connected()
-            if (heard := connection.stats["in_msgs"]) != messages:
+            await tick(_LOOK_S)
+            connection = self._connection
+            if connection is None or connection.is_closed:
+                self._lost.set()
+            elif not connection.is_connected:
+                continue
+            elif (heard := connection.stats["in_msgs"]) != messages:
                 messages, self._heard_s = heard, time.monotonic()
             elif time.monotonic() - self._heard_s > self._silence_s:
                 log(_logger, "link.silent", level=logging.WARNING, silent_s=self._silence_s)
                 await abandon(connection)
-            await asyncio.sleep(_LOOK_S)
 
     async def close(self, timeout_s: float) -> None:
         """Flush what is pending for at most ``timeout_s`` and close."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from math import ceil
 from typing import Any, TypeVar
 
 import nats.errors
@@ -41,6 +42,16 @@ async def happens(event: asyncio.Event, within_s: float | None) -> bool:
     finally:
         waiting.cancel()
     return event.is_set()
+
+
+async def tick(period_s: float) -> None:
+    """Sleep until the loop's clock is at a multiple of ``period_s``, between half a period and one and a half.
+
+    What comes back from time to time, and need not be apart from the rest, so wakes the processor once for
+    all of it.
+    """
+    now_s = asyncio.get_running_loop().time()
+    await asyncio.sleep(ceil(now_s / period_s + 0.5) * period_s - now_s)
 
 
 async def within(work: Awaitable[_Result], timeout_s: float | None) -> _Result:

@@ -18,7 +18,7 @@ from edge_bridge.telemetry.spool import Spool, SpoolError
 from edge_bridge.telemetry.vitals import ControlLoopProbe, Vitals
 from edge_bridge.workers.inference_done import InferenceDone
 from fleetward.bus.logs import log
-from fleetward.bus.waiting import happens
+from fleetward.bus.waiting import happens, tick
 from fleetward.contracts import signals
 from fleetward.contracts.ids import ModelName
 from fleetward.contracts.telemetry import (
@@ -61,8 +61,8 @@ class Measuring:
         self._link = link
         self._pipelines = pipelines
         self._slots = pipelines.own.slots
-        self._inferring = asyncio.Event()
-        """There was a result since the last frame of samples."""
+        self._worth_a_frame = asyncio.Event()
+        """There was a result, or a reading of the vitals, since the last frame of samples."""
         self._vitals = Vitals(settings.state_dir, settings.host_root)
         self._probe: ControlLoopProbe | None = None
         if settings.control_probe_hz > 0:
@@ -96,7 +96,7 @@ class Measuring:
 
     def shadowed(self, done: InferenceDone) -> None:
         """The same of an inference that nobody gets: what it says of the model, and nothing else."""
-        self._inferring.set()
+        self._worth_a_frame.set()
         of_model = {DIGEST_ATTRIBUTE: done.digest, **_of_pipeline(done.pipeline)}
         record = self._recorder.record
         if done.error is not None:
@@ -138,13 +138,13 @@ class Measuring:
         if self._sender.is_behind and self._recorder.waiting < limits.max_samples // 4:
             await asyncio.sleep(limits.rest_period_s - limits.period_s)
         elif self._recorder.waiting < limits.rest_samples:
-            await happens(self._inferring, limits.rest_period_s - limits.period_s)
-        self._inferring.clear()
+            await happens(self._worth_a_frame, limits.rest_period_s - limits.period_s)
+        self._worth_a_frame.clear()
 
     async def _measure_vitals(self) -> None:
         before_s, captured_before = time.monotonic(), self._slots.ledger.frames_captured
         while True:
-            await asyncio.sleep(self._settings.vitals_s)
+            await tick(self._settings.vitals_s)
             now_s, captured = time.monotonic(), self._slots.ledger.frames_captured
             rate_hz = (captured - captured_before) / (now_s - before_s)
             before_s, captured_before = now_s, captured
@@ -153,6 +153,7 @@ class Measuring:
             self._record_buffer()
             self._record_pipelines()
             self._record_recordings()
+            self._worth_a_frame.set()
 
     def _record_sensor(self, rate_hz: float) -> None:
         record = self._recorder.record
@@ -186,10 +187,11 @@ class Measuring:
 
     async def _measure_round_trip(self) -> None:
         while True:
+            await self._link.connected()
             round_trip_s = await self._link.round_trip_s()
             if round_trip_s is not None:
                 self._recorder.record(signals.CLOUD_ROUND_TRIP.name, round_trip_s)
-            await asyncio.sleep(self._settings.round_trip_s)
+            await tick(self._settings.round_trip_s)
 
 
 def _of_pipeline(name: ModelName | None) -> dict[str, str]:

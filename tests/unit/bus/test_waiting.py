@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import selectors
 
 import pytest
 from nats.errors import NoRespondersError
 
-from fleetward.bus.waiting import happens, once_served, within
+from fleetward.bus.waiting import happens, once_served, tick, within
 
 LONG_S = 60.0
 
@@ -26,6 +27,40 @@ async def test_event_that_came_before_is_told() -> None:
     event = asyncio.Event()
     event.set()
     assert await happens(event, 0.0)
+
+
+class PromptSelector(selectors.DefaultSelector):
+    """Whoever sleeps is woken at once, at the instant that it slept for."""
+
+    now_s = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.now_s += timeout or 0.0
+        return super().select(0)
+
+
+class PromptLoop(asyncio.SelectorEventLoop):
+    """Its clock says what its selector let pass."""
+
+    def __init__(self, now_s: float) -> None:
+        self._prompt = PromptSelector()
+        self._prompt.now_s = now_s
+        super().__init__(self._prompt)
+
+    def time(self) -> float:
+        return self._prompt.now_s
+
+
+@pytest.mark.parametrize(
+    ("now_s", "due_s"), [(10.0, 12.0), (10.9, 12.0), (11.1, 14.0), (12.0, 14.0), (13.9, 16.0)]
+)
+def test_what_ticks_alike_is_due_at_one_instant_not_too_soon(now_s: float, due_s: float) -> None:
+    loop = PromptLoop(now_s)
+    try:
+        loop.run_until_complete(tick(2.0))
+        assert loop.time() == pytest.approx(due_s, abs=2e-3)
+    finally:
+        loop.close()
 
 
 @pytest.mark.parametrize("turns", range(5))
