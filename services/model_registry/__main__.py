@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import shutil
 import sys
 from collections.abc import Coroutine
@@ -43,13 +44,14 @@ from model_registry.objects import ModelObjects, open_objects
 from model_registry.part_uploads import PartUploads
 from model_registry.pruning import Pruner
 from model_registry.quotes import Quotes
-from model_registry.recording_objects import open_recordings
+from model_registry.recording_objects import RecordingObjects, open_recordings
 from model_registry.recordings import Recordings
 from model_registry.records import Records
 from model_registry.renewing import Renewals
 from model_registry.repairing import Repairer
 from model_registry.reporters import Reporters
 from model_registry.scratch import Scratch
+from model_registry.segment_room import Countings, SegmentLimits
 from model_registry.segments import Segments
 from model_registry.settings import Settings, settings_from
 from model_registry.trust_ledger import TrustLedger, read_first_root
@@ -79,7 +81,7 @@ async def serve(settings: Settings) -> None:
         uploads = PartUploads(recordings, settings.store.grant_s, _now)
         await Recordings(connection, recordings, uploads, _now).answer()
         await Engines(connection, recordings, uploads, settings.engines_bytes, _now).answer()
-        await Segments(connection, recordings, uploads, settings.segments_bytes, _now).answer()
+        await _segments(connection, recordings, uploads, settings.segments).answer()
         if settings.renewal is not None:
             await Renewals(connection, settings.renewal, _now).answer()
         await connection.flush()
@@ -161,6 +163,13 @@ async def _answer_curation(connection: Client, curator: Curator) -> None:
     await answer(connection, WithdrawModel, curator.withdraw)
     await answer(connection, ApproveModel, curator.approve)
     await answer(connection, AttachReport, curator.attach_report)
+
+
+def _segments(
+    connection: Client, objects: RecordingObjects, uploads: PartUploads, limits: SegmentLimits
+) -> Segments:
+    countings = Countings(limits, random.random)
+    return Segments(connection, objects, uploads, limits, countings, _now)
 
 
 def _now() -> datetime:

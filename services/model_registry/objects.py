@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -38,6 +38,8 @@ class SeenObject(Struct, frozen=True, kw_only=True):
     key: str
     size_bytes: int
     etag: str
+    told: Mapping[str, str] = {}
+    """What was said of it when it was made."""
 
 
 class ModelObjects:
@@ -68,7 +70,8 @@ class ModelObjects:
             raise _failure(f"look at {key}", error) from error
         except _FAILURES as error:
             raise _failure(f"look at {key}", error) from error
-        return SeenObject(key=key, size_bytes=head["ContentLength"], etag=head["ETag"])
+        size_bytes, told = head["ContentLength"], head.get("Metadata", {})
+        return SeenObject(key=key, size_bytes=size_bytes, etag=head["ETag"], told=told)
 
     async def read(self, seen: SeenObject, start: int = 0, length: int | None = None) -> bytes:
         """Bytes of an object, all of them or a range, as it stood when it was seen.

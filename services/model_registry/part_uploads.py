@@ -5,7 +5,7 @@ All that is known of an upload lies in the store, so any replica may go on with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -17,11 +17,12 @@ from model_registry.recording_objects import ArrivedPart, RecordingObjects, name
 
 
 class Whole(Struct, frozen=True, kw_only=True):
-    """What an upload shall become."""
+    """What an upload shall become. ``told``: what is kept with it, for whoever finds it."""
 
     key: str
     digest: Digest
     size_bytes: int
+    told: Mapping[str, str] = {}
 
 
 class PartUploads:
@@ -45,7 +46,7 @@ class PartUploads:
         stands = arrived is None and await self._stands(whole)
         if arrived is None and not stands:
             await self._objects.abandon(prefix)
-            upload_id, arrived = await self._objects.begin(key), []
+            upload_id, arrived = await self._objects.begin(key, whole.told), []
         missing = [] if stands else missing_parts(whole.size_bytes, arrived or [])
         return UploadGranted(
             upload_id=upload_id,

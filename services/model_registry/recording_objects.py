@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from msgspec import Struct
 from fleetward.contracts.ids import Digest
 from model_registry.errors import ObjectMissingError, ObjectStoreError
 from model_registry.objects import ModelObjects, SeenObject, store_client
+from model_registry.retention import StoredEntry
 from model_registry.settings import StoreSettings
 
 if TYPE_CHECKING:
@@ -51,10 +52,12 @@ class RecordingObjects:
         self._settings = settings
         self._bucket = settings.bucket
 
-    async def begin(self, key: str) -> str:
-        """The id of a new upload to ``key``."""
+    async def begin(self, key: str, told: Mapping[str, str]) -> str:
+        """The id of a new upload to ``key``; ``told`` is kept with what becomes of it."""
         try:
-            begun = await self._inner.create_multipart_upload(Bucket=self._bucket, Key=key)
+            begun = await self._inner.create_multipart_upload(
+                Bucket=self._bucket, Key=key, Metadata=told
+            )
         except _FAILURES as error:
             raise _failed(f"begin {key}", error) from error
         return begun["UploadId"]
@@ -164,7 +167,28 @@ class RecordingObjects:
             await self.remove(entry.key)
         return len(old)
 
-    async def keep_within(self, prefix: str, limit_bytes: int) -> int:
+    async def page(self, prefix: str, after: str) -> tuple[list[StoredEntry], bool]:
+        """Objects whose key begins so and comes after ``after``, in the order of keys, and whether there are more.
+
+        As many as the store says at once: 1,000.
+        """
+        try:
+            page = await self._inner.list_objects_v2(
+                Bucket=self._bucket, Prefix=prefix, StartAfter=after
+            )
+        except _FAILURES as error:
+            raise _failed(f"list {prefix}", error) from error
+        entries = [
+            StoredEntry(
+                key=entry["Key"], size_bytes=entry["Size"], modified_at=entry["LastModified"]
+            )
+            for entry in page.get("Contents", ())
+        ]
+        return entries, page["IsTruncated"]
+
+    async def keep_within(
+        self, prefix: str, limit_bytes: int, limit_count: int | None = None
+    ) -> int:
         """Remove the oldest objects whose key begins so until the rest fits; say how many.
 
         Of one second, which is all that a store may tell, those whose name comes first.
@@ -173,8 +197,9 @@ class RecordingObjects:
             await self._objects.entries(prefix), key=lambda entry: (entry.modified_at, entry.key)
         )
         over_bytes, removed = sum(entry.size_bytes for entry in entries) - limit_bytes, 0
+        over = 0 if limit_count is None else len(entries) - limit_count
         for entry in entries:
-            if over_bytes <= 0:
+            if over_bytes <= 0 and removed >= over:
                 break
             await self.remove(entry.key)
             over_bytes, removed = over_bytes - entry.size_bytes, removed + 1

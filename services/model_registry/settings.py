@@ -17,9 +17,12 @@ from fleetward.delivery.manifest import MAX_MODEL_BYTES
 from fleetward.trust.succession import SuccessionLimits
 from model_registry.inspection import InspectionLimits
 from model_registry.retention import RetentionPolicy
+from model_registry.segment_room import SegmentLimits
 
 GIB = 1024**3
 SEGMENTS_GIB = 64
+SEGMENTS = 43_200
+"""A month of a segment a minute."""
 ENGINES_GIB = 16
 MAX_CREDENTIAL_DAYS = 3650.0
 
@@ -67,9 +70,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     retention: RetentionPolicy = RetentionPolicy()
     max_model_bytes: int = MAX_MODEL_BYTES
     verifications_at_once: int = 2
-    segments_bytes: int = SEGMENTS_GIB * GIB
-    """Of what a robot records all the time, of each kind; the oldest go first."""
-
+    segments: SegmentLimits = SegmentLimits(size_bytes=SEGMENTS_GIB * GIB, count=SEGMENTS)
     engines_bytes: int = ENGINES_GIB * GIB
     """Of the engines that one robot built for its twins; the oldest go first."""
 
@@ -104,7 +105,10 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
         report_trust_dir=environment.optional_path("FLEETWARD_REPORT_TRUST_DIR"),
         renewal=_renewal(environment),
         retention=_retention(environment),
-        segments_bytes=int(environment.number("FLEETWARD_SEGMENTS_GIB", SEGMENTS_GIB) * GIB),
+        segments=SegmentLimits(
+            size_bytes=int(environment.number("FLEETWARD_SEGMENTS_GIB", SEGMENTS_GIB) * GIB),
+            count=max(1, int(environment.number("FLEETWARD_SEGMENTS", SEGMENTS))),
+        ),
         engines_bytes=int(environment.number("FLEETWARD_ENGINES_GIB", ENGINES_GIB) * GIB),
     )
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fleetward.client import Fleet
     from fleetward.contracts.ids import RecordingId, RobotId
     from fleetward.contracts.recordings import RecordingMade, RecordingStored
-    from fleetward.contracts.segments import Segment
+    from fleetward.contracts.segments import Segment, StoredSegment
 
 Robot = Annotated[str, typer.Argument(metavar="ROBOT", help="The robot's id.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Until it is stored.")]
@@ -120,22 +120,35 @@ async def _fetched(
 
 async def _list_segments(fleet: Fleet, robot: str, last: int, *, as_json: bool) -> None:
     from fleetward.cli.tables import show_table
-    from fleetward.client.segments import stored
+    from fleetward.client.segments import losses, newest
     from fleetward.contracts.ids import robot_id
-    from fleetward.contracts.segments import SegmentKind, lost_before
+    from fleetward.contracts.segments import SegmentKind
 
-    found = await stored(fleet.connection, robot_id(robot), SegmentKind.RECORDING)
-    segments = [each.segment for each in found]
-    lost = map(lost_before, segments, [None, *segments[:-1]])
-    shown = list(zip(segments, lost, strict=True))[-last:]
+    wanted = robot_id(robot)
+    found = await newest(fleet.connection, wanted, SegmentKind.RECORDING, last)
+    shown = list(zip(found, losses(found), strict=True))[-last:]
     if as_json:
-        show_json([{**_plain(each), "lost": missing} for each, missing in shown])
+        show_json(
+            [{**_plain(await _whole(fleet, wanted, each)), "lost": lost} for each, lost in shown]
+        )
         return
     show_table(
         ["SEGMENT", "FROM", "TO", "MESSAGES", "LOST", "BYTES"],
-        [_segment_row(each, missing) for each, missing in shown],
+        [_segment_row(each.segment, missing) for each, missing in shown],
         when_empty=f"Nothing of {robot} is stored. FLEETWARD_CONTINUOUS_TOPICS says what to record.",
     )
+
+
+async def _whole(fleet: Fleet, robot: RobotId, stored: StoredSegment) -> Segment:
+    """With its topics; of one that went meanwhile, what the list told."""
+    from fleetward.bus.errors import RefusedError
+    from fleetward.client.segments import link
+
+    try:
+        linked = await link(fleet.connection, robot, stored.segment.segment_id, stored.key)
+    except RefusedError:
+        return stored.segment
+    return linked.segment
 
 
 def _segment_row(segment: Segment, lost: int) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,6 +16,7 @@ from nats.aio.client import Client
 from fleetward.bus.errors import BusError, RefusedError
 from fleetward.bus.waiting import cancelled
 from fleetward.client import segments
+from fleetward.client.downloads import download
 from fleetward.client.errors import DownloadError
 from fleetward.client.live import LiveFacts, live_facts
 from fleetward.contracts.event import Event
@@ -23,8 +24,9 @@ from fleetward.contracts.ids import RobotId
 from fleetward.contracts.logs import SevereLogged
 from fleetward.contracts.segments import (
     Segment,
+    SegmentArrived,
     SegmentKind,
-    SegmentStored,
+    StoredSegment,
     lost_before,
 )
 from fleetward.logs.choosing import Found, Wanted, found_in
@@ -67,9 +69,10 @@ class LogReader:
 
     async def stored(self) -> AsyncIterator[Shown | Gap]:
         """What is stored by now, in the order in which the robot collected it."""
-        found = await segments.stored(self._connection, self._robot, SegmentKind.LOGS)
-        for fact in sorted(found, key=lambda fact: fact.stored_at):
-            async for each in self._of_segment(fact.segment):
+        since_ns = self._wanted.since_ns
+        since = _utc(since_ns) if since_ns > 0 else None
+        for stored in await segments.stored(self._connection, self._robot, SegmentKind.LOGS, since):
+            async for each in self._of_segment(stored):
                 yield each
 
     async def follow(self) -> AsyncIterator[Shown | Gap]:
@@ -80,7 +83,7 @@ class LogReader:
                 live_facts(connection, SevereLogged, robot_id=robot)
             )
             sealed = await open_facts.enter_async_context(
-                live_facts(connection, SegmentStored, robot_id=robot)
+                live_facts(connection, SegmentArrived, robot_id=robot)
             )
             async for each in self.stored():
                 yield each
@@ -100,11 +103,13 @@ class LogReader:
         if isinstance(fact, SevereLogged):
             for shown in self._of_live(fact):
                 yield shown
-        elif isinstance(fact, SegmentStored):
-            async for each in self._of_segment(fact.segment):
+        elif isinstance(fact, SegmentArrived):
+            arrived = StoredSegment(segment=fact.segment, key=fact.key, stored_at=fact.stored_at)
+            async for each in self._of_segment(arrived):
                 yield each
 
-    async def _of_segment(self, segment: Segment) -> AsyncIterator[Shown | Gap]:
+    async def _of_segment(self, stored: StoredSegment) -> AsyncIterator[Shown | Gap]:
+        segment = stored.segment
         if segment.kind is not SegmentKind.LOGS or segment.segment_id in self._read:
             return
         if not _overlaps(segment, self._wanted):
@@ -113,19 +118,33 @@ class LogReader:
         with tempfile.TemporaryDirectory(prefix="fleetward-logs-") as directory:
             path = Path(directory) / segment.segment_id
             try:
-                await segments.fetch(self._connection, self._robot, segment.segment_id, path)
+                known = await self._fetched(stored, path)
             except (DownloadError, RefusedError) as problem:
                 self._done(segment)
                 yield Gap(records=segment.messages, reason=str(problem))
                 return
             lost = self._done(segment)
+            if known is None:
+                return
             if lost > 0:
                 yield Gap(records=lost, reason="the robot dropped them")
-            offset_ns = _offset_ns(segment.clock_offset_s)
-            with path.open("rb") as file:
-                for found in found_in(file, self._wanted.by(offset_ns)):
-                    if (found.number, found.record.timestamp) not in self._live:
-                        yield Shown(at=_utc(found.record.timestamp + offset_ns), found=found)
+            for each in self._wanted_in(path, _offset_ns(known.clock_offset_s)):
+                yield each
+
+    async def _fetched(self, stored: StoredSegment, path: Path) -> Segment | None:
+        """All that is told of it; None: it has nothing of the units that are wanted, and is not fetched."""
+        robot, segment_id = self._robot, stored.segment.segment_id
+        linked = await segments.link(self._connection, robot, segment_id, stored.key)
+        if not _has_units(linked.segment, self._wanted):
+            return None
+        await download(linked.url, linked.segment.digest, path)
+        return linked.segment
+
+    def _wanted_in(self, path: Path, offset_ns: int) -> Iterator[Shown]:
+        with path.open("rb") as file:
+            for found in found_in(file, self._wanted.by(offset_ns)):
+                if (found.number, found.record.timestamp) not in self._live:
+                    yield Shown(at=_utc(found.record.timestamp + offset_ns), found=found)
 
     def _done(self, segment: Segment) -> int:
         """It is not looked at again; how many records are missing before it and in it."""
@@ -180,13 +199,17 @@ def _reconnects(connection: Client) -> int:
 
 
 def _overlaps(segment: Segment, wanted: Wanted) -> bool:
-    units = segment.topics
-    told_all = sum(units.values()) == segment.messages
     return (
         _ns(segment.started_at) - _ROUNDING_NS <= wanted.until_ns
         and _ns(segment.ended_at) + _ROUNDING_NS >= wanted.since_ns
-        and not (wanted.units and told_all and wanted.units.isdisjoint(units))
     )
+
+
+def _has_units(segment: Segment, wanted: Wanted) -> bool:
+    """As far as is told: a segment may have more units than that."""
+    units = segment.topics
+    told_all = sum(units.values()) == segment.messages
+    return not (wanted.units and told_all and wanted.units.isdisjoint(units))
 
 
 def _offset_ns(clock_offset_s: float | None) -> int:

@@ -1,7 +1,8 @@
 """Segments: the sealed files of what a robot records all the time, sent to the store one by one.
 
 A robot numbers what it shall record, and a segment says which numbers it covers. So whoever reads the
-segments in order sees what is missing, and no counter on the robot has to be believed.
+segments in order sees what is missing, and no counter on the robot has to be believed. Which are stored, the
+store itself says: nothing else keeps a list of them.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ class Segment(Struct, frozen=True, kw_only=True):
 
     It covers the numbers from ``first_number`` up to but without ``end_number``, of which ``messages`` are in
     it. ``started_at``, ``ended_at``: of its first and last message by the hub's clock, which is ``clock_offset_s``
-    ahead of the robot's; None when the robot could not tell, and the times are the robot's. ``cut_off``: the
-    robot died while it was written, and what was whole was sealed afterwards.
+    ahead of the robot's; None when the robot could not tell, and the times are the robot's. ``sealed_at``: by
+    the same clock, whatever times the messages have; None of robots that do not say it. ``cut_off``: the robot
+    died while it was written, and what was whole was sealed afterwards.
     """
 
     segment_id: SegmentId
@@ -51,6 +53,7 @@ class Segment(Struct, frozen=True, kw_only=True):
     topics: dict[str, int] = {}
     clock_offset_s: float | None = None
     cut_off: bool = False
+    sealed_at: UtcTime | None = None
 
 
 def lost_before(segment: Segment, previous: Segment | None) -> int:
@@ -61,8 +64,26 @@ def lost_before(segment: Segment, previous: Segment | None) -> int:
     return missing + max(0, segment.first_number - previous.end_number)
 
 
-class SegmentStored(Event, frozen=True, kw_only=True):
+class StoredSegment(Struct, frozen=True, kw_only=True):
+    """A segment in the store, under ``key``; its ``topics`` and clock are told with its link alone."""
+
+    segment: Segment
+    key: str
+    stored_at: UtcTime
+
+
+class SegmentArrived(Event, frozen=True, kw_only=True):
     """A robot's segment lies in the store, and its bytes are those that the robot sent."""
+
+    robot_id: RobotId
+    kind: SegmentKind
+    segment: Segment
+    key: str
+    stored_at: UtcTime
+
+
+class SegmentStored(Event, frozen=True, kw_only=True):
+    """What registries said of each segment before the store was its own list; none says it any more."""
 
     robot_id: RobotId
     segment_id: SegmentId
@@ -100,11 +121,31 @@ class SegmentKept(Event, frozen=True, kw_only=True):
     segment_id: SegmentId
 
 
+class ListSegments(Event, frozen=True, kw_only=True):
+    """A person asks which segments of a robot the store has: those that were sealed from ``since`` on.
+
+    ``after_key``: to go on behind an answer that had room for no more.
+    """
+
+    robot_id: RobotId
+    kind: SegmentKind
+    since: UtcTime | None = None
+    after_key: str = ""
+
+
+class SegmentsListed(Event, frozen=True, kw_only=True):
+    """As many as one answer has room for, in the order of their keys; ``next_key``: there are more behind it."""
+
+    segments: tuple[StoredSegment, ...] = ()
+    next_key: str = ""
+
+
 class LinkSegment(Event, frozen=True, kw_only=True):
-    """A person asks for a segment's bytes."""
+    """A person asks for a segment's bytes; ``key``, when a list told it, saves looking for it."""
 
     robot_id: RobotId
     segment_id: SegmentId
+    key: str = ""
 
 
 class SegmentLinked(Event, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ def segment_of(
         topics=sealed.units,
         clock_offset_s=clock_offset_s,
         cut_off=sealed.cut_off,
+        sealed_at=datetime.now(timezone.utc) + offset,
     )
 
 

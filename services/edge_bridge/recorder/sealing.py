@@ -147,6 +147,7 @@ def segment_of(
         topics=dict(Counter(index.topics).most_common(TOPICS_TOLD)),
         clock_offset_s=clock_offset_s,
         cut_off=written.cut_off,
+        sealed_at=datetime.now(timezone.utc) + offset,
     )
 
 

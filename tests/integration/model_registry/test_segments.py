@@ -21,9 +21,9 @@ from edge_bridge.shipping.outbox import Outbox
 from edge_bridge.shipping.parts import PartSender, parts_of
 from edge_bridge.shipping.shipper import Shipper
 from fleetward.bus.errors import RefusedError
-from fleetward.bus.last_values import last_values
 from fleetward.bus.requests import ask
 from fleetward.client import Fleet
+from fleetward.client import segments as listing
 from fleetward.contracts.catalog import request_row_of
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.recordings import PART_BYTES, UploadGranted
@@ -36,7 +36,6 @@ from fleetward.contracts.segments import (
     Segment,
     SegmentKind,
     SegmentLinked,
-    SegmentStored,
 )
 from testkit.servers import NatsSystem
 from tests.unit.edge_bridge.segments import sealed_file
@@ -105,8 +104,10 @@ async def robot(
 
 
 async def stored(fleet: Fleet, robot: Robot) -> list[Segment]:
-    found = await last_values(fleet.connection, SegmentStored, robot_id=robot.id)
-    return [value.event.segment for value in found]
+    found = await listing.stored(fleet.connection, robot.id, SegmentKind.RECORDING)
+    keys = [(each.segment.segment_id, each.key) for each in found]
+    linked = [await listing.link(fleet.connection, robot.id, *each) for each in keys]
+    return [each.segment for each in linked]
 
 
 async def fetched(fleet: Fleet, robot: Robot, segment: Segment) -> bytes:

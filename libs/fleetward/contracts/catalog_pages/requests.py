@@ -41,7 +41,9 @@ from fleetward.contracts.rollout_plans import PlanRollout, RolloutPlanned
 from fleetward.contracts.rows import PEOPLE, Principal, RequestRow
 from fleetward.contracts.segments import (
     LinkSegment,
+    ListSegments,
     SegmentLinked,
+    SegmentsListed,
 )
 from fleetward.contracts.telemetry import QueryTelemetry, TelemetryQueried
 from fleetward.contracts.trust import PublishRoot, RootPublished
@@ -193,11 +195,20 @@ REQUESTS: tuple[RequestRow, ...] = (
         callers=PEOPLE,
     ),
     RequestRow(
+        request=ListSegments,
+        reply=SegmentsListed,
+        subject="segment.list.v1",
+        responder=_P.REGISTRY,
+        callers=PEOPLE,
+        timeout_s=30.0,
+    ),
+    RequestRow(
         request=LinkSegment,
         reply=SegmentLinked,
         subject="segment.link.v1",
         responder=_P.REGISTRY,
         callers=PEOPLE,
+        timeout_s=30.0,
     ),
     RequestRow(
         request=QueryTelemetry,

@@ -77,7 +77,7 @@ STREAMS: tuple[StreamRow, ...] = (
     ),
     StreamRow(
         name=_S.SEGMENTS,
-        meaning="which segments of what robots record all the time are stored",
+        meaning="the newest segment of each robot and kind; which are stored, the store says",
         max_age_s=90 * DAY_S,
         max_bytes=1 * GIB,
         max_msgs_per_subject=1,
