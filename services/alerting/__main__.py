@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import httpx
@@ -21,6 +21,7 @@ from alerting.handlers import Handlers
 from alerting.inventory import listen_live, read_incidents
 from alerting.notify import Notifier
 from alerting.outbox import Outbox
+from alerting.rule_sets import RuleSets
 from alerting.settings import Settings, settings_from
 from alerting.shipping import ship_rules
 from alerting.ticker import Ticker
@@ -35,6 +36,8 @@ from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
 from fleetward.contracts.rows import Principal
 from fleetward.rules.compilation import load_rulebook
 from fleetward.rules.rule_files import RuleFileError
+from fleetward.rules.rulebook import Rulebook
+from fleetward.trust.signing import SigningKey
 
 _logger = logging.getLogger(__name__)
 
@@ -74,9 +77,12 @@ async def serve(settings: Settings) -> None:
         )
         await pull.start()
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, _reload, settings, handlers)
+        sending = _rule_sets(settings, rulebook, connection, clock)
+        uses = [handlers.replace_rules, *(each.use for each in sending)]
+        loop.add_signal_handler(signal.SIGHUP, _reload, settings, uses)
         ticker = Ticker(connection, handlers, settings, clock)
-        await _work_until(stopping, ticker.run(), notifier.run())
+        parts = (each.run() for each in sending)
+        await _work_until(stopping, ticker.run(), notifier.run(), *parts)
         await pull.stop()
     await close(connection)
     outbox.close()
@@ -106,14 +112,26 @@ async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
         _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
 
 
-def _reload(settings: Settings, handlers: Handlers) -> None:
+def _rule_sets(
+    settings: Settings, rulebook: Rulebook, connection: Client, clock: Clock
+) -> list[RuleSets]:
+    """What sends robots their rules; nothing where there is no key to sign them with."""
+    if settings.signing_key is None:
+        log(_logger, "rules.not_sent", reason="FLEETWARD_SIGNING_KEY names no key to sign with.")
+        return []
+    key = SigningKey.load(settings.signing_key)
+    return [RuleSets(connection, key, rulebook, settings.fleet.lookback_s, clock)]
+
+
+def _reload(settings: Settings, uses: Iterable[Callable[[Rulebook], None]]) -> None:
     """Take the rules of the directory; refused ones leave those before in force."""
     try:
         rulebook = load_rulebook(settings.rules_dir)
     except RuleFileError as error:
         log(_logger, "rules.refused", level=logging.ERROR, error=str(error))
         return
-    handlers.replace_rules(rulebook)
+    for use in uses:
+        use(rulebook)
     log(_logger, "rules.loaded", rules=len(rulebook.rules))
 
 

@@ -31,6 +31,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     bus: BusSettings
     state_dir: Path
     rules_dir: Path
+    signing_key: Path | None = None
+    """What signs the rules that robots judge themselves by; None: robots are sent none."""
     traces_dir: Path | None = None
     webhook_urls: tuple[str, ...] = ()
     batch: int = 500
@@ -51,6 +53,7 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
         bus=environment.bus(Principal.ALERTING.value),
         state_dir=environment.path("FLEETWARD_STATE_DIR"),
         rules_dir=environment.path("FLEETWARD_RULES_DIR"),
+        signing_key=environment.optional_path("FLEETWARD_SIGNING_KEY"),
         traces_dir=environment.optional_path("FLEETWARD_TRACES_DIR"),
         webhook_urls=_urls(variables.get("FLEETWARD_WEBHOOK_URLS", "")),
     )

@@ -200,7 +200,7 @@ class Bridge:
             trust=self._hub.trust,
             renewing=self._hub.renewing,
             facts=self._facts,
-            records=self.black_box.records,
+            onlookers=self._onlookers,
         )
 
     def _made_measuring(self) -> Measuring:
@@ -220,7 +220,7 @@ class Bridge:
     def _connect_onlookers(self) -> None:
         """What watches gets what it sends by, and says what it saw."""
         hub, session, pipelines = self._hub, self._serving.web.session, self._serving.pipelines
-        self._onlookers.on_alert = pipelines.alerted
+        self._onlookers.connect(hub.link, hub.trust, pipelines.alerted)
         self._logbook.connect(hub.link, session, hub.trust)
         serving = lambda: pipelines.own.active  # noqa: E731 (asked later)
         self.black_box.connect(hub.link, session, hub.trust, serving, hub.reporter)

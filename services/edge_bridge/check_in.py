@@ -10,6 +10,7 @@ from msgspec import Struct
 from edge_bridge.converging.trust import Trust
 from edge_bridge.credentials.renewing import Renewing
 from edge_bridge.facts import Facts
+from edge_bridge.onlookers import Onlookers
 from edge_bridge.pipelines import Pipelines
 from edge_bridge.store import ModelStore
 from fleetward.contracts.ids import BootId, RobotId
@@ -32,7 +33,7 @@ class Speaker(Struct, frozen=True, kw_only=True):
     trust: Trust
     renewing: Renewing
     facts: Facts
-    records: bool
+    onlookers: Onlookers
 
     def check_in(self, sequence: int) -> RobotCheckedIn:
         """The truth of this moment."""
@@ -60,8 +61,9 @@ class Speaker(Struct, frozen=True, kw_only=True):
             held_back=own.converger.held_back,
             pipelines=self.pipelines.standings(),
             facts={**self.facts.told()},
-            records=self.records,
+            records=self.onlookers.records,
             trust_version=self.trust.version,
             credential_trouble=self.renewing.trouble[:MAX_TROUBLE_CHARACTERS],
+            rules=self.onlookers.rules,
             checked_in_at=datetime.fromtimestamp(time.time(), timezone.utc),
         )

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from edge_bridge.converging.accusations import AlertEvent
+from edge_bridge.converging.trust import Trust
 from edge_bridge.foxglove.view import FoxgloveView
 from edge_bridge.frames import Frame, FrameSink, FrameType
+from edge_bridge.link import Link
 from edge_bridge.recorder.black_box import BlackBox
+from edge_bridge.rules.robot_rules import RobotRules
 from edge_bridge.settings import Settings
 from edge_bridge.sources.source import Source
 from edge_bridge.workers.inference_done import InferenceDone
 from edge_bridge.workers.pump import Loan
 from fleetward.contracts.event import Event
+from fleetward.contracts.rule_sets import RulesStanding
 from fleetward.contracts.telemetry import TelemetryFrame
-
-if TYPE_CHECKING:
-    from edge_bridge.rules.judging import LocalRules
 
 
 class Onlookers:
@@ -26,13 +27,12 @@ class Onlookers:
     def __init__(self, black_box: BlackBox, settings: Settings) -> None:
         """Raises NoFoxgloveError."""
         self._black_box = black_box
-        self.on_alert: Callable[[AlertEvent], None] = lambda _: None
-        """Hears what the robot's own rules say."""
-        self._rules: LocalRules | None = None
+        self._on_alert: Callable[[AlertEvent], None] = lambda _: None
+        self._rules: RobotRules | None = None
         if settings.rules is not None:
-            from edge_bridge.rules.judging import LocalRules  # most robots do without
-
-            self._rules = LocalRules(settings.robot_id, settings.rules, self._alerted)
+            self._rules = RobotRules(
+                settings.robot_id, settings.rules, settings.state_dir, self._alerted
+            )
         self._view: FoxgloveView | None = None
         if settings.foxglove is not None:
             self._view = FoxgloveView(settings.foxglove, settings.robot_id)
@@ -43,8 +43,24 @@ class Onlookers:
         if self._view is not None:
             parts["foxglove"] = self._view.run()
         if self._rules is not None:
-            parts["rules"] = self._rules.run()
+            parts |= self._rules.parts()
         return parts
+
+    def connect(self, link: Link, trust: Trust, on_alert: Callable[[AlertEvent], None]) -> None:
+        """Where the hub's rules come from and whose word counts; ``on_alert`` hears what rules say."""
+        self._on_alert = on_alert
+        if self._rules is not None:
+            self._rules.connect(link, trust)
+
+    @property
+    def records(self) -> bool:
+        """Whether the flight recorder is on."""
+        return self._black_box.records
+
+    @property
+    def rules(self) -> RulesStanding | None:
+        """By which rules the robot judges itself; None: by none, as it was told."""
+        return self._rules.standing if self._rules is not None else None
 
     def watched(self, source: Source) -> Source:
         """``source``, with its frames seen."""
@@ -88,7 +104,7 @@ class Onlookers:
 
     def _alerted(self, event: AlertEvent) -> None:
         self.reported(event)
-        self.on_alert(event)
+        self._on_alert(event)
 
 
 class _Watched:

@@ -68,7 +68,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Images of the robot's ROS 2 (see ``Ros2Source``)."""
     foxglove: FoxgloveAddress | None = None
     """Where viewers see frames, results, signals and log live; nowhere by default."""
-    rules: RuleSettings | None = None
+    rules: RuleSettings | None = RuleSettings()
     """The alert rules by which the robot takes a model back by itself; None: by ``health`` alone."""
     frame_rate_hz: float = 10.0
     frame_height_px: int = 320

@@ -54,6 +54,32 @@ def write_root_file(path: Path, root: bytes) -> None:
     path.chmod(0o644)
 
 
+def first_root_in(directory: Path, count: int, threshold: int, passphrase: bytes | None) -> bytes:
+    """Make every key of a new system in ``directory``, and its first root, signed; what is there stays.
+
+    Root keys are sealed with ``passphrase``. Raises SigningKeyError, RootRefusedError.
+    """
+    from datetime import datetime, timezone
+
+    from fleetward.trust.ceremony import first_signed_root, key_at, root_key_paths
+
+    commands, rules = directory / "commands.key", directory / "rules.key"
+    root = first_signed_root(
+        directory,
+        directory / "online",
+        key_at(commands),
+        datetime.now(timezone.utc),
+        rules=key_at(rules),
+        count=count,
+        threshold=threshold,
+        passphrase=passphrase,
+    )
+    for path in (commands, rules, *root_key_paths(directory, count)):
+        write_public(path, key_at(path, passphrase))
+    write_root_file(directory / "root.json", root)
+    return root
+
+
 def addition(text: str) -> Addition:
     """``ROLE=FILE.pub``; raises MalformedError, SigningKeyError."""
     from fleetward.contracts.errors import MalformedError

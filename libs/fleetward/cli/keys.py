@@ -83,31 +83,15 @@ def init(
 
     The root keys are sealed with a passphrase, the others are not: services read them unattended.
     Then take root-*.key to places apart, give online/ to the registry, commands.key to the
-    coordinator, and root.json to the registry and to every robot.
+    coordinator, rules.key to alerting, and root.json to the registry and to every robot.
     """
     passphrase = new_passphrase(passphrase_file, no_passphrase)
 
     async def work() -> Exit | None:
-        from datetime import datetime, timezone
-
-        from fleetward.cli.key_files import described, write_public, write_root_file
-        from fleetward.trust.ceremony import first_signed_root, key_at, root_key_paths
+        from fleetward.cli.key_files import described, first_root_in
 
         _make_unless_rooted(directory)
-        commands, now = key_at(directory / "commands.key"), datetime.now(timezone.utc)
-        root = first_signed_root(
-            directory,
-            directory / "online",
-            commands,
-            now,
-            count=root_keys,
-            threshold=threshold,
-            passphrase=passphrase,
-        )
-        write_public(directory / "commands.key", commands)
-        for path in root_key_paths(directory, root_keys):
-            write_public(path, key_at(path, passphrase))
-        write_root_file(directory / "root.json", root)
+        root = first_root_in(directory, root_keys, threshold, passphrase)
         _show(described(root), as_json)
         return None
 
@@ -160,7 +144,9 @@ def rotate(
     out: Annotated[Path, typer.Option("--out", help="Where the next root shall lie, unsigned.")],
     add: Annotated[
         list[str] | None,
-        typer.Option("--add", help="ROLE=FILE.pub: root, targets, snapshot, timestamp, commands."),
+        typer.Option(
+            "--add", help="ROLE=FILE.pub: root, targets, snapshot, timestamp, commands, rules."
+        ),
     ] = None,
     remove: Annotated[
         list[str] | None, typer.Option("--remove", help="A key, by the beginning of its id.")

@@ -7,6 +7,8 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
+from msgspec import to_builtins
+
 from fleetward.client.alerts import AlertStatus
 from fleetward.client.owners import Ownership
 from fleetward.client.robots import RobotStatus
@@ -169,6 +171,7 @@ def robot(status: RobotStatus, now: datetime, held: Mapping[Place, Ownership] = 
         "frames_reissued": last.frames_reissued if last else 0,
         "bytes_fetched": last.bytes_fetched if last else 0,
         "fetching": _fetching(last.fetching) if last and last.fetching else None,
+        "rules": to_builtins(last.rules) if last and last.rules else None,
         "failure": status.failure,
     }
 

@@ -135,6 +135,8 @@ def _trouble(robot: RobotStatus, last: RobotCheckedIn) -> str:
     told += [
         f"{each.name} held back: {each.held_back}" for each in last.pipelines if each.held_back
     ]
+    if last.rules is not None and last.rules.trouble:
+        told.append(f"rules: {last.rules.trouble}")
     return "; ".join(shortened(each, FAILURE_CHARACTERS) for each in told)
 
 

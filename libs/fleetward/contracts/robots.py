@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from fleetward.contracts.event import Event, UtcTime
 from fleetward.contracts.ids import BootId, Digest, ModelName, ModelRef, RobotId, RolloutId
+from fleetward.contracts.rule_sets import RulesStanding
 
 MAX_PIPELINES = 7
 """Models beside the robot's own one that it may serve at once: a target names them all."""
@@ -267,6 +268,8 @@ class RobotCheckedIn(Event, frozen=True, kw_only=True):
     """The newest timestamp metadata this robot follows; one that falls behind is held back."""
     credential_trouble: str = ""
     """Why it did not come to its next credentials, though it is time; it tries again."""
+    rules: RulesStanding | None = None
+    """By which alert rules it judges itself; None: by none, or its bridge is one that does not say."""
     checked_in_at: UtcTime
 
     @property

@@ -51,6 +51,7 @@ class StreamName(str, enum.Enum):
     RECORDINGS = "RECORDINGS"
     SEGMENTS = "SEGMENTS"
     ENGINES = "ENGINES"
+    RULES = "RULES"
 
 
 class StreamRow(Struct, frozen=True, kw_only=True):

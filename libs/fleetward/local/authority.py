@@ -12,8 +12,9 @@ from pathlib import Path
 
 from fleetward.local.home import Home
 from fleetward.trust.anchors import ROOT_FILE
-from fleetward.trust.ceremony import first_signed_root
+from fleetward.trust.ceremony import first_signed_root, key_at
 from fleetward.trust.private_files import write_private
+from fleetward.trust.roles import RULES
 from fleetward.trust.signing import SigningKey
 
 
@@ -32,12 +33,23 @@ def development_root_keys_of(home: Home) -> Path:
     return home.keys / "development-root"
 
 
+def rules_key_of(home: Home) -> Path:
+    """Alerting's key, where it is: a system that began before there was one has none."""
+    return home.keys / f"signing-{RULES}.key"
+
+
 def prepare_root(home: Home, commands: SigningKey) -> None:
     """Make a root and the keys it names, unless there is one; ``commands`` is the coordinator's key."""
     path = root_of(home)
     if path.exists():
         return
     now = datetime.now(timezone.utc)
-    root = first_signed_root(development_root_keys_of(home), online_keys_of(home), commands, now)
+    root = first_signed_root(
+        development_root_keys_of(home),
+        online_keys_of(home),
+        commands,
+        now,
+        rules=key_at(rules_key_of(home)),
+    )
     write_private(path, root)
     path.chmod(0o644)

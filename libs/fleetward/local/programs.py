@@ -15,7 +15,7 @@ from fleetward.contracts.ids import RobotId, robot_id
 from fleetward.contracts.registry import DEFAULT_BUCKET
 from fleetward.contracts.rows import Principal
 from fleetward.local import binaries
-from fleetward.local.authority import online_keys_of, prepare_root, root_of
+from fleetward.local.authority import online_keys_of, prepare_root, root_of, rules_key_of
 from fleetward.local.child import Child, Command, Launch
 from fleetward.local.errors import MissingPartError
 from fleetward.local.home import Addresses, Home
@@ -143,6 +143,8 @@ class Programs:
             own["FLEETWARD_TRUST_DIR"] = str(self._home.trust)
         if principal is Principal.ALERTING:
             own["FLEETWARD_RULES_DIR"] = str(self._home.rules)
+            if rules_key_of(self._home).exists():
+                own["FLEETWARD_SIGNING_KEY"] = str(rules_key_of(self._home))
         if principal is Principal.REGISTRY:
             key = self._addresses.store_keys.registry
             own["FLEETWARD_S3_ENDPOINT"] = self._addresses.store_ports.endpoint

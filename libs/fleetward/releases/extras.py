@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 PREFIX = "FLEETWARD_"
 EXTRA_OF = {"RULES": "rules", "FOXGLOVE": "foxglove", "VIDEO": "video", "RECORDING": "mcap"}
 """Variables that need an extra once they say anything."""
+NOT_ASKED = {"RULES": "none"}
+"""Words by which they say that nothing is wanted."""
 OF_PIPELINES = ("VIDEO", "RECORDING")
 """Those of them that may be said of one pipeline, as FLEETWARD_PIPELINE_SPEECH_RECORDING."""
 MODULE_OF = {
@@ -23,7 +25,10 @@ def asked_for_by(variables: Mapping[str, str]) -> frozenset[str]:
     asked = {
         extra
         for name, extra in EXTRA_OF.items()
-        if any(value and _says(variable, name) for variable, value in variables.items())
+        if any(
+            value and value != NOT_ASKED.get(name) and _says(variable, name)
+            for variable, value in variables.items()
+        )
     }
     if variables.get(f"{PREFIX}BACKEND") == "tensorrt":
         asked.add("tensorrt")

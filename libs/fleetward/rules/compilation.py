@@ -11,6 +11,7 @@ import promql_parser
 
 from fleetward.contracts.alerts import ROBOT_SILENT, Severity
 from fleetward.contracts.ids import ALERT_NAME_PATTERN, AlertName
+from fleetward.contracts.rule_sets import MAX_RULES
 from fleetward.rules.expressions import UnsupportedExpressionError, compile_expression
 from fleetward.rules.rule_files import (
     Empty,
@@ -24,8 +25,6 @@ from fleetward.rules.rule_files import (
 )
 from fleetward.rules.rulebook import Rule, Rulebook
 from fleetward.rules.templates import Template, UnsupportedTemplateError, compile_template
-
-MAX_RULES = 1000
 
 
 def load_rulebook(directory: Path) -> Rulebook:

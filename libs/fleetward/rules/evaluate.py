@@ -27,6 +27,7 @@ from fleetward.rules.incidents import (
     doubt,
     expect_proof,
     lose_sight,
+    resolve,
     utc,
 )
 from fleetward.rules.promql import ROBOT_LABEL, Labels
@@ -134,6 +135,17 @@ class RobotJudge:
         self.labels = dict(labels)
         self._series.clear()
         self.begin_afresh()
+
+    def followed(
+        self, rulebook: Rulebook, lookback_ns: int
+    ) -> tuple[RobotJudge, tuple[Announcement, ...]]:
+        """This robot's judge by other rules: samples count anew, and what a removed rule had open ends."""
+        self.begin_afresh()
+        gone = [alert for alert in self.incidents if alert not in rulebook.by_alert]
+        steps = [resolve(self.incidents.pop(alert), utc(self._at_ns)) for alert in gone]
+        judge = RobotJudge(self.robot_id, self.labels, rulebook, lookback_ns, self.incidents)
+        judge._at_ns = self._at_ns
+        return judge, tuple(one for step in steps for one in step.announcements)
 
     def _incident(self, rule: Rule) -> Incident:
         return self.incidents.get(rule.alert, NEVER)

@@ -14,6 +14,9 @@ import promql_parser as parser
 
 from fleetward.contracts.errors import FleetwardError
 from fleetward.rules.promql import (
+    MAX_DEPTH,
+    MAX_PATTERN_CHARACTERS,
+    MAX_RANGE_NS,
     METRIC_LABEL,
     ROBOT_LABEL,
     Aggregation,
@@ -31,14 +34,11 @@ from fleetward.rules.promql import (
     anchored,
 )
 from fleetward.rules.ranges import AGGREGATIONS, QUANTILE, QUANTILE_OVER_TIME, RANGE_FUNCTIONS
-from fleetward.rules.vectors import ARITHMETIC, COMPARISONS
+from fleetward.rules.vectors import ARITHMETIC, COMPARISONS, SET_OPERATORS
 
 MAX_EXPRESSION_CHARACTERS = 4096
 """The parser recurses in native code: 20,000 nested signs overflow its stack."""
-MAX_DEPTH = 50
-MAX_PATTERN_CHARACTERS = 256
-"""Python's ``re`` backtracks, so a label pattern is kept short."""
-MAX_RANGE = timedelta(hours=1)
+MAX_RANGE = timedelta(microseconds=MAX_RANGE_NS // 1000)
 
 _MATCH_OPERATORS = {
     str(parser.MatchOp.Equal): MatchOperator.EQUAL,
@@ -47,7 +47,6 @@ _MATCH_OPERATORS = {
     str(parser.MatchOp.NotRe): MatchOperator.MATCHES_NOT,
 }
 """By name: the parser's enums have no hash."""
-_SET_OPERATORS = ("and", "or", "unless")
 
 
 class ExpressionSyntaxError(FleetwardError):
@@ -216,7 +215,7 @@ def _binary(node: parser.BinaryExpr, depth: int) -> Expression:
     if name in COMPARISONS:
         returns_bool = node.modifier is not None and node.modifier.return_bool
         return Comparison(name, left, right, matching, returns_bool)
-    if name in _SET_OPERATORS:
+    if name in SET_OPERATORS:
         return SetOperation(name, left, right, matching)
     raise _unsupported(f"the operator '{name}'")
 

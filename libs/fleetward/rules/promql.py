@@ -1,7 +1,8 @@
 """The part of PromQL that alerting evaluates, as a tree of frozen nodes.
 
 Whatever has no node here is refused when a rule file is loaded (expressions.py), so an
-expression that loads is an expression that means what PromQL says.
+expression that loads is an expression that means what PromQL says. Trees travel to robots
+(rule_sets.py): a node, or a field of one, that a reader does not know is refused, never left out.
 """
 
 from __future__ import annotations
@@ -30,6 +31,16 @@ class Element(NamedTuple):
 Vector: TypeAlias = list[Element]
 
 
+MAX_DEPTH = 50
+MAX_PATTERN_CHARACTERS = 256
+"""Python's ``re`` backtracks, so a label pattern is kept short."""
+MAX_RANGE_NS = 3600 * 1_000_000_000
+
+
+class Node(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Whatever a tree is made of, and can be sent."""
+
+
 class MatchOperator(enum.Enum):
     """How a label matcher compares."""
 
@@ -39,7 +50,7 @@ class MatchOperator(enum.Enum):
     MATCHES_NOT = "!~"
 
 
-class Matcher(Struct, frozen=True):
+class Matcher(Node, frozen=True):
     """One condition on a label; a label that is missing reads as the empty string."""
 
     label: str
@@ -60,7 +71,7 @@ class Matcher(Struct, frozen=True):
                 return anchored(self.value).match(actual) is None
 
 
-class Selector(Struct, frozen=True):
+class Selector(Node, frozen=True):
     """The series of one metric that satisfy every matcher."""
 
     metric: str
@@ -72,19 +83,19 @@ class Selector(Struct, frozen=True):
         return all(matcher.holds(named) for matcher in self.matchers)
 
 
-class Number(Struct, frozen=True):
+class Number(Node, frozen=True, tag=True):
     """A scalar."""
 
     value: float
 
 
-class Instant(Struct, frozen=True):
+class Instant(Node, frozen=True, tag=True):
     """The newest sample of each selected series, if it is younger than the lookback."""
 
     selector: Selector
 
 
-class Range(Struct, frozen=True):
+class Range(Node, frozen=True, tag=True):
     """A function over the samples of each selected series in (at - range_ns, at].
 
     ``parameter`` is the quantile of quantile_over_time, otherwise None.
@@ -96,7 +107,7 @@ class Range(Struct, frozen=True):
     parameter: float | None = None
 
 
-class Matching(Struct, frozen=True):
+class Matching(Node, frozen=True):
     """Which labels pair the elements of two vectors: only these, or all but these."""
 
     labels: tuple[str, ...] = ()
@@ -107,7 +118,7 @@ class Matching(Struct, frozen=True):
         return tuple(pair for pair in labels if (pair[0] in self.labels) is self.only)
 
 
-class Aggregation(Struct, frozen=True):
+class Aggregation(Node, frozen=True, tag=True):
     """Elements of equal ``grouping`` folded into one."""
 
     function: str
@@ -116,7 +127,7 @@ class Aggregation(Struct, frozen=True):
     parameter: float | None = None
 
 
-class Arithmetic(Struct, frozen=True):
+class Arithmetic(Node, frozen=True, tag=True):
     """``+ - * / % ^`` between scalars, a scalar and a vector, or two vectors one to one."""
 
     operator: str
@@ -125,7 +136,7 @@ class Arithmetic(Struct, frozen=True):
     matching: Matching = Matching()
 
 
-class Comparison(Struct, frozen=True):
+class Comparison(Node, frozen=True, tag=True):
     """``== != > < >= <=``: filters, or with ``bool`` yields 0 and 1."""
 
     operator: str
@@ -135,7 +146,7 @@ class Comparison(Struct, frozen=True):
     returns_bool: bool = False
 
 
-class SetOperation(Struct, frozen=True):
+class SetOperation(Node, frozen=True, tag=True):
     """``and``, ``or`` and ``unless`` between two vectors."""
 
     operator: str

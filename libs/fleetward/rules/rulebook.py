@@ -12,7 +12,7 @@ from fleetward.rules.promql import Expression, reaches
 from fleetward.rules.templates import Template
 
 
-class Rule(Struct, frozen=True, kw_only=True):
+class Rule(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """An alert, the expression that raises it, and how patiently. Durations in ns of event time."""
 
     alert: AlertName

@@ -24,17 +24,21 @@ _PRINTF = re.compile(
 )
 
 
+PRECISION = re.compile(r"\A\.\d\Z")
+"""A format that is so many decimals."""
+
+
 class UnsupportedTemplateError(FleetwardError):
     """A template uses something that is not expanded here; the message names it."""
 
 
-class LabelPart(Struct, frozen=True):
+class LabelPart(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """Stands for the value of a label."""
 
     label: str
 
 
-class ValuePart(Struct, frozen=True):
+class ValuePart(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """Stands for the alert's value, shown in a format."""
 
     format: str
@@ -43,7 +47,7 @@ class ValuePart(Struct, frozen=True):
 Part = str | LabelPart | ValuePart
 
 
-class Template(Struct, frozen=True):
+class Template(Struct, frozen=True, forbid_unknown_fields=True):
     """A text with places to fill in."""
 
     parts: tuple[Part, ...]

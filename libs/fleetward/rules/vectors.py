@@ -219,6 +219,8 @@ ARITHMETIC: dict[str, Callable[[float, float], float]] = {
     "^": _power,
 }
 
+SET_OPERATORS = ("and", "or", "unless")
+
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from fleetward.trust.private_files import make_private_dir
-from fleetward.trust.roles import COMMANDS, ONLINE_ROLES, ROOT
+from fleetward.trust.roles import COMMANDS, ONLINE_ROLES, ROOT, RULES
 from fleetward.trust.roots import RootPlan, expiry, first_root, sign_root
 from fleetward.trust.signing import SigningKey
 
@@ -41,13 +41,14 @@ def first_signed_root(
     commands: SigningKey,
     now: datetime,
     *,
+    rules: SigningKey | None = None,
     count: int = ROOT_KEYS,
     threshold: int = THRESHOLD,
     passphrase: bytes | None = None,
 ) -> bytes:
     """A first root with ``count`` root keys, signed by as many as it asks for; makes missing keys.
 
-    ``commands`` is the coordinator's key. Root keys are sealed with ``passphrase``; without one
+    ``commands`` is the coordinator's key, ``rules`` alerting's. Root keys are sealed with ``passphrase``; without one
     they are as plain as those of the services, which must read theirs unattended. Raises SigningKeyError, RootRefusedError.
     """
     make_private_dir(root_keys)
@@ -58,6 +59,7 @@ def first_signed_root(
         keys={
             ROOT: tuple(key.public_bytes for key in owners),
             COMMANDS: (commands.public_bytes,),
+            RULES: (rules.public_bytes,) if rules else (),
             **{role: (key.public_bytes,) for role, key in online.items()},
         },
         threshold=threshold,

@@ -38,6 +38,7 @@ from fleetward.trust.roles import (
     MAX_METADATA_BYTES,
     MAX_ROOT_BYTES,
     MAX_ROOTS,
+    RULES,
     SNAPSHOT,
     TARGETS,
     TIMESTAMP,
@@ -46,7 +47,14 @@ from fleetward.trust.roles import (
     role_of,
 )
 from fleetward.trust.roots import keys_of, read_root
-from fleetward.trust.signing import FRESHNESS, MANIFEST, TARGET, SignatureError, TrustedKeys
+from fleetward.trust.signing import (
+    FRESHNESS,
+    MANIFEST,
+    RULE_SET,
+    TARGET,
+    SignatureError,
+    TrustedKeys,
+)
 
 CLOCK_SLACK_S = 120.0
 """Two replicas of the registry may differ by so much before time seems to run backwards."""
@@ -112,6 +120,7 @@ def believed_keys(root: bytes) -> TrustedKeys:
             TARGET: [key.public_bytes for key in keys_of(signed, COMMANDS)],
             MANIFEST: [key.public_bytes for key in keys_of(signed, TARGETS)],
             FRESHNESS: [key.public_bytes for key in keys_of(signed, TIMESTAMP)],
+            RULE_SET: [key.public_bytes for key in keys_of(signed, RULES)],
         }
     )
 

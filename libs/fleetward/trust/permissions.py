@@ -71,7 +71,7 @@ def _robot_permissions() -> Permissions:
     largest = max(row.size_limit_bytes for row in _robot_publishes())
     return Permissions(
         publish=_sorted(own),
-        subscribe=_sorted([OWN_INBOX, *(_own(row.subject) for row in _robot_hears())]),
+        subscribe=_sorted([OWN_INBOX, *(_readable(row) for row in _robot_hears())]),
         payload_bytes=largest + HEADER_ROOM_BYTES,
         subscriptions=ROBOT_SUBSCRIPTIONS,
     )
@@ -145,7 +145,7 @@ def _own(subject: str) -> str:
 
 
 def _readable(row: EventRow) -> str:
-    """What robots may read the last value of: their own, or what is one for the whole fleet."""
+    """What robots may read the last value of, or hear: their own, or what is one for the whole fleet."""
     return _own(row.subject) if PLACEHOLDER.search(row.subject) else row.subject
 
 

@@ -2,8 +2,8 @@
 
 root (offline, by threshold) names the keys of all others. targets lists what is published, one
 delegated role per model; snapshot pins the versions of those; timestamp says which snapshot is
-today's. commands is ours: who may tell a robot what to serve, named by the root beside the four
-roles of TUF, so that no online key can change it.
+today's. Two are ours, named by the root beside the four roles of TUF, so that no online key can change
+them: commands, who may tell a robot what to serve, and rules, by whose alert rules it judges itself.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ TARGETS = RoleName("targets")
 SNAPSHOT = RoleName("snapshot")
 TIMESTAMP = RoleName("timestamp")
 COMMANDS = "commands"
+RULES = "rules"
+"""A root may name no key for it: robots then judge by no rules but their own."""
 
 ONLINE_ROLES = (TARGETS, SNAPSHOT, TIMESTAMP)
 """Signed by the registry as it works."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from msgspec import Struct
 from tuf.api.exceptions import RepositoryError
@@ -21,6 +22,7 @@ from fleetward.trust.roles import (
     MAX_ROOT_BYTES,
     ONLINE_ROLES,
     ROOT,
+    RULES,
     SNAPSHOT,
     TARGETS,
     TIMESTAMP,
@@ -28,14 +30,19 @@ from fleetward.trust.roles import (
 )
 from fleetward.trust.signing import SigningKey
 
-_COMMANDS_FIELD = "x-fleetward-commands"
+_OWN_FIELDS: Mapping[str, str] = MappingProxyType(
+    {COMMANDS: "x-fleetward-commands", RULES: "x-fleetward-rules"}
+)
+"""Where a root names the keys of the roles that are ours and not TUF's."""
 
-NAMED_ROLES = (ROOT, TARGETS, SNAPSHOT, TIMESTAMP, COMMANDS)
+NAMED_ROLES = (ROOT, TARGETS, SNAPSHOT, TIMESTAMP, COMMANDS, RULES)
 """Every role that a root names keys for."""
+OPTIONAL_ROLES = frozenset({RULES})
+"""Those that it may name none for, as roots did before there was the role."""
 
 
 class RootPlan(Struct, frozen=True, kw_only=True):
-    """What a root shall say. keys: role -> public keys, 32 bytes each, for every named role.
+    """What a root shall say. keys: role -> public keys, 32 bytes each, for every role that is not optional.
 
     threshold: how many root keys must sign; every other role needs one of its keys.
     """
@@ -120,8 +127,8 @@ def read_root(root: bytes) -> Metadata[Root]:
 
 
 def keys_of(root: Root, role: str) -> list[Ed25519PublicKey]:
-    """The keys that ``root`` names for a role, commands included; raises RootRefusedError."""
-    ids = _command_key_ids(root) if role == COMMANDS else root.roles[role].keyids
+    """The keys that ``root`` names for a role, also for one of ours; raises RootRefusedError."""
+    ids = _own_key_ids(root, role) if role in _OWN_FIELDS else root.roles[role].keyids
     found = [root.keys.get(key_id) for key_id in ids]
     keys = [key for key in found if isinstance(key, Ed25519PublicKey)]
     if len(keys) != len(ids):
@@ -138,7 +145,7 @@ def expiry(now: datetime, role: str = ROOT) -> datetime:
 
 def _root(plan: RootPlan, version: int) -> Root:
     for role in NAMED_ROLES:
-        if not plan.keys.get(role):
+        if not plan.keys.get(role) and role not in OPTIONAL_ROLES:
             raise RootRefusedError(f"the root would name no key for {role}. Name one.")
     owners = plan.keys[ROOT]
     if not 1 <= plan.threshold <= len(set(owners)):
@@ -147,19 +154,19 @@ def _root(plan: RootPlan, version: int) -> Root:
             "Choose a threshold from 1 to the number of root keys."
         )
     _refuse_shared_keys(plan)
-    keys = {
-        key.keyid: key for role in NAMED_ROLES for key in map(Ed25519PublicKey.of, plan.keys[role])
+    named = {
+        role: [Ed25519PublicKey.of(raw) for raw in plan.keys.get(role, ())] for role in NAMED_ROLES
     }
-    ids = {
-        role: [Ed25519PublicKey.of(raw).keyid for raw in plan.keys[role]] for role in NAMED_ROLES
-    }
+    ids = {role: [key.keyid for key in keys] for role, keys in named.items()}
     return Root(
         version=version,
         expires=plan.expires,
-        keys=dict(keys),
+        keys={key.keyid: key for keys in named.values() for key in keys},
         roles={ROOT: Role(ids[ROOT], plan.threshold)}
         | {role: Role(ids[role], 1) for role in ONLINE_ROLES},
-        unrecognized_fields={_COMMANDS_FIELD: {"keyids": ids[COMMANDS]}},
+        unrecognized_fields={
+            field: {"keyids": ids[role]} for role, field in _OWN_FIELDS.items() if ids[role]
+        },
     )
 
 
@@ -167,19 +174,21 @@ def _refuse_shared_keys(plan: RootPlan) -> None:
     """A key in two roles would let the thief of one sign for the other."""
     role_of_key: dict[bytes, str] = {}
     for role in NAMED_ROLES:
-        for key in plan.keys[role]:
+        for key in plan.keys.get(role, ()):
             if role_of_key.setdefault(key, role) != role:
                 raise RootRefusedError(
                     f"one key is named for both {role_of_key[key]} and {role}. Give each its own."
                 )
 
 
-def _command_key_ids(root: Root) -> list[str]:
-    field = root.unrecognized_fields.get(_COMMANDS_FIELD)
+def _own_key_ids(root: Root, role: str) -> list[str]:
+    field = root.unrecognized_fields.get(_OWN_FIELDS[role])
+    if field is None and role in OPTIONAL_ROLES:
+        return []
     ids = field.get("keyids") if isinstance(field, dict) else None
     if not isinstance(ids, list) or not ids:
         raise RootRefusedError(
-            f"root v{root.version} names no key for {COMMANDS}. Make roots with fleetward keys."
+            f"root v{root.version} names no key for {role}. Make roots with fleetward keys."
         )
     return ids
 

@@ -35,7 +35,7 @@ def rotated(
 
     Raises RootRefusedError for a role or a key that there is not, or a beginning of several.
     """
-    keys = {role: list(plan.keys[role]) for role in NAMED_ROLES}
+    keys = {role: list(plan.keys.get(role, ())) for role in NAMED_ROLES}
     for beginning in remove:
         role, key = _named(plan, beginning)
         keys[role].remove(key)
@@ -67,7 +67,7 @@ def _named(plan: RootPlan, beginning: str) -> tuple[str, bytes]:
     found = [
         (role, key)
         for role in NAMED_ROLES
-        for key in plan.keys[role]
+        for key in plan.keys.get(role, ())
         if beginning and metadata_key_id(key).startswith(beginning)
     ]
     if len(found) != 1:

@@ -25,6 +25,8 @@ MANIFEST = "manifest"
 """Signed by the model registry: exactly which bytes are a version."""
 TARGET = "target"
 """Signed by the rollout coordinator: what one robot shall serve."""
+RULE_SET = "rule-set"
+"""Signed by alerting: the alert rules by which robots judge themselves."""
 FRESHNESS = "freshness"
 """Signed by the model registry with its timestamp key: the answer to a question asked just now."""
 

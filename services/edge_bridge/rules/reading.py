@@ -12,7 +12,6 @@ from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
 
 from edge_bridge.errors import BridgeError
-from fleetward.contracts.alerts import Severity
 from fleetward.contracts.errors import FleetwardError
 from fleetward.rules.rulebook import Rulebook
 
@@ -50,11 +49,12 @@ def critical_rules(path: Path) -> Rulebook:
     """The rules that may take a model back; raises RuleFileError, and ImportError without the extra."""
     from fleetward.rules.compilation import compile_rulebook, load_rulebook
     from fleetward.rules.rule_files import content_of
+    from fleetward.rules.rule_sets import critical
 
     every = (
         load_rulebook(path) if path.is_dir() else compile_rulebook([(path.name, content_of(path))])
     )
-    return Rulebook(tuple(rule for rule in every.rules if rule.severity is Severity.CRITICAL))
+    return critical(every)
 
 
 def main() -> None:

@@ -13,30 +13,40 @@ from fleetward.bus.environment import Environment, SettingsError
 
 SHIPPED = "shipped"
 """As a path: the rules that Fleetward ships with."""
+NONE = "none"
+"""As a path: this robot is judged by no rules, whatever the hub sends."""
 MAX_LABELS = 64
 _LABEL = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*=\s*([^=]*?)\s*")
 
 
 class RuleSettings(Struct, frozen=True, kw_only=True):
-    """path: a rule file, or a directory of them. labels: the robot's, as it was enrolled with them.
+    """path: a rule file, or a directory of them; None: by what the hub sends. labels: the robot's, as it was
+    enrolled with them.
 
-    lookback_s: how old an instant selector's sample may be; as the hub's.
+    lookback_s: how old an instant selector's sample may be, by rules of a file; as the hub's.
     """
 
-    path: Path
+    path: Path | None = None
     labels: dict[str, str] = {}
     lookback_s: float = 300.0
 
 
 def rule_settings(environment: Environment) -> RuleSettings | None:
-    """``/etc/fleetward/rules``, or ``shipped``; ``site=berlin,hw=orin-nx``. None: none. Raises SettingsError."""
+    """``/etc/fleetward/rules``, ``shipped``, or ``none``, which is None; ``site=berlin,hw=orin-nx``.
+
+    Where nothing is said, the hub's. Raises SettingsError.
+    """
     path = environment.optional_text("FLEETWARD_RULES")
-    if path is None:
+    if path == NONE:
         return None
     labels = environment.optional_text("FLEETWARD_LABELS") or ""
-    found = Path(str(files("fleetward.rules") / "shipped_rules")) if path == SHIPPED else Path(path)
     given = [each for each in labels.split(",") if each.strip()]
-    return RuleSettings(path=found, labels=dict(_labels(given)))
+    return RuleSettings(path=_files(path) if path else None, labels=dict(_labels(given)))
+
+
+def _files(path: str) -> Path:
+    shipped = Path(str(files("fleetward.rules") / "shipped_rules"))
+    return shipped if path == SHIPPED else Path(path)
 
 
 def _labels(given: list[str]) -> Iterable[tuple[str, str]]:

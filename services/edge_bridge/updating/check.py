@@ -46,7 +46,7 @@ def asked_for_by(settings: Settings) -> tuple[str, ...]:
     """
     every = (settings, *settings.pipelines.values())
     asked: tuple[tuple[str, object], ...] = (
-        (MODULE_OF["rules"], settings.rules),
+        (MODULE_OF["rules"], settings.rules and settings.rules.path),
         (MODULE_OF["foxglove"], settings.foxglove),
         (MODULE_OF["video"], any(each.video for each in every)),
         (MODULE_OF["mcap"], any(each.recording for each in every)),

@@ -98,7 +98,13 @@ class Alerting(ServiceProcess):
     """The service as its own process, less patient with robots that went silent."""
 
     def __init__(
-        self, system: NatsSystem, directory: Path, url: str, rules: Path, grace_s: float
+        self,
+        system: NatsSystem,
+        directory: Path,
+        url: str,
+        rules: Path,
+        grace_s: float,
+        signing_key: Path | None,
     ) -> None:
         super().__init__(
             "tests.integration.alerting.impatient_alerting",
@@ -110,6 +116,7 @@ class Alerting(ServiceProcess):
                 "FLEETWARD_RULES_DIR": str(rules),
                 "FLEETWARD_WEBHOOK_URLS": url,
                 "RECONNECT_GRACE_S": str(grace_s),
+                **({"FLEETWARD_SIGNING_KEY": str(signing_key)} if signing_key else {}),
             },
         )
 
@@ -184,8 +191,12 @@ class Rig:
         self._robots: list[Robot] = []
         self._running: list[Alerting] = []
 
-    async def alerting(self, rules: Path = RULES, grace_s: float = 2.0) -> Alerting:
-        service = Alerting(self.system, self._directory, self.receiver.url, rules, grace_s)
+    async def alerting(
+        self, rules: Path = RULES, grace_s: float = 2.0, signing_key: Path | None = None
+    ) -> Alerting:
+        service = Alerting(
+            self.system, self._directory, self.receiver.url, rules, grace_s, signing_key
+        )
         await service.start()
         self._running.append(service)
         return service

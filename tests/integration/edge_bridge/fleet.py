@@ -31,8 +31,8 @@ from fleetward.contracts.telemetry import TelemetryFrame, TelemetryStored
 from fleetward.contracts.trust import RefreshTrust, TrustRefreshed
 from fleetward.trust.listing import listed
 from fleetward.trust.receipts import receipt_in
-from fleetward.trust.roles import TARGETS
-from fleetward.trust.signing import MANIFEST, TARGET, Signature
+from fleetward.trust.roles import RULES, TARGETS
+from fleetward.trust.signing import MANIFEST, RULE_SET, TARGET, Signature
 from testkit.authority import Authority
 from testkit.servers import NatsSystem
 from tests.unit.edge_bridge_bus.object_server import Objects, Registry, cut_evenly, serving
@@ -66,6 +66,7 @@ class Fleet:
         self._keys = {
             MANIFEST: self.authority.keys[TARGETS][0],
             TARGET: self.authority.commands,
+            RULE_SET: self.authority.keys[RULES][0],
         }
         self.authority.enrol(directory / "trust")
         self.registry = Registry(objects, url, self._keys[MANIFEST])

@@ -38,7 +38,7 @@ EVERY_COMMAND = sorted(commands(WHOLE))
 def test_every_promised_command_is_there() -> None:
     promised = {
         *("up", "provision", "events", "apply", "diff", "schema"),
-        *("alert list", "telemetry query"),
+        *("alert list", "alert rules", "telemetry query"),
         "bridge push",
         *("model push", "model list", "model show", "model alias", "model diff"),
         *(f"model {verb}" for verb in ("deprecate", "withdraw", "approve")),

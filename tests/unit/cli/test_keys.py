@@ -33,6 +33,7 @@ def test_a_first_root_names_a_key_for_every_role_and_is_signed(tmp_path: Path) -
         "snapshot": 1,
         "timestamp": 1,
         "commands": 1,
+        "rules": 1,
     }
     assert keys("list", tmp_path / "ceremony" / "root.json") == made
     for private in (tmp_path / "ceremony").rglob("*.key"):

@@ -33,6 +33,7 @@ def test_extras_that_were_asked_for_are_remembered_and_others_change_only_that()
         ((), {"FLEETWARD_PIPELINE_SPEECH_RECORDING": "drive.mcap"}, ("mcap",)),
         ((), {"FLEETWARD_RECORDING_TOPIC": "/camera", "FLEETWARD_FOXGLOVE": ""}, ()),
         ((), {"FLEETWARD_BACKEND": "tensorrt"}, ("tensorrt",)),
+        (None, {"FLEETWARD_RULES": "none"}, ("mcap",)),
     ],
 )
 def test_a_robot_keeps_its_extras_until_others_are_named_and_has_what_its_settings_ask_for(

@@ -7,10 +7,11 @@ import pytest
 from fleetward.contracts.catalog import CONSUMERS, EVENTS, REQUESTS, row_of
 from fleetward.contracts.curation import SignedWithdrawals
 from fleetward.contracts.rows import Principal
+from fleetward.contracts.rule_sets import RuleSetSigned
 from fleetward.trust.permissions import OWN_INBOX, OWN_NAME, permissions_of
 
-FOR_EVERY_ROBOT = row_of(SignedWithdrawals).subject
-"""The one fact that is the same for all: which digests nobody may serve."""
+FOR_EVERY_ROBOT = (row_of(SignedWithdrawals).subject, row_of(RuleSetSigned).subject)
+"""The facts that are the same for all: which digests nobody may serve, and by which rules all are judged."""
 
 SERVICES = [
     principal
@@ -23,7 +24,7 @@ def test_every_subject_of_a_robot_names_the_robot_itself() -> None:
     permissions = permissions_of(Principal.ROBOT)
     assert permissions.publish
     for subject in (*permissions.publish, *permissions.subscribe):
-        assert OWN_NAME in subject or subject.endswith(f".{FOR_EVERY_ROBOT}")
+        assert OWN_NAME in subject or subject.endswith(FOR_EVERY_ROBOT)
         assert "*" not in subject
     assert [subject for subject in permissions.subscribe if ">" in subject] == [OWN_INBOX]
 

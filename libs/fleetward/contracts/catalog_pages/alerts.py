@@ -1,10 +1,11 @@
-"""Alerts and dead letters: what went wrong, in the streams ALERTS and DEAD_LETTERS."""
+"""Alerts and dead letters: what went wrong, in the streams ALERTS and DEAD_LETTERS; and alert rules, in RULES."""
 
 from __future__ import annotations
 
 from fleetward.contracts.alerts import AlertBecameUnknown, AlertFired, AlertResolved
 from fleetward.contracts.dead_letter import DeadLettered
 from fleetward.contracts.rows import MIB, PEOPLE, EventRow, Principal, StreamName
+from fleetward.contracts.rule_sets import MAX_RULE_SET_BYTES, RuleSetSigned
 
 _P = Principal
 _S = StreamName
@@ -39,6 +40,16 @@ EVENTS: tuple[EventRow, ...] = (
         size_limit_bytes=4 * 1024,
         readers=(_P.ALERTING, *PEOPLE),
         listeners=PEOPLE,
+    ),
+    EventRow(
+        event=RuleSetSigned,
+        subject="alert.rules.v1",
+        producers=(_P.ALERTING,),
+        stream=_S.RULES,
+        rate="one per change of the rule files",
+        size_limit_bytes=MAX_RULE_SET_BYTES,
+        readers=(_P.ALERTING, _P.ROBOT, *PEOPLE),
+        listeners=(_P.ROBOT,),
     ),
     EventRow(
         event=DeadLettered,

@@ -89,4 +89,11 @@ STREAMS: tuple[StreamRow, ...] = (
         max_bytes=64 * MIB,
         max_msgs_per_subject=1,
     ),
+    StreamRow(
+        name=_S.RULES,
+        meaning="the alert rules by which robots judge themselves, now and before",
+        max_age_s=0,
+        max_bytes=16 * MIB,
+        max_msgs_per_subject=16,
+    ),
 )

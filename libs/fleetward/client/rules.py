@@ -1,0 +1,87 @@
+"""Which alert rules the hub sends robots, and which each of them judges itself by."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import Struct
+from nats.aio.client import Client
+
+from fleetward.bus.last_values import last_value
+from fleetward.client.anchors import published_roots
+from fleetward.contracts.codec import decode
+from fleetward.contracts.ids import AlertName, Digest
+from fleetward.contracts.robots import RobotCheckedIn
+from fleetward.contracts.rule_sets import CompiledRule, RuleSet, RuleSetSigned, RuleSource
+from fleetward.rules.rule_sets import RuleNotKnownError, digest_of, rule_in
+from fleetward.trust.following import believed_keys
+from fleetward.trust.signing import RULE_SET, SignatureError
+
+SHOWN_DIGEST_CHARACTERS = 12
+
+
+class SentRule(Struct, frozen=True, kw_only=True):
+    """One rule, as people know it; ``expression`` says why not where it cannot be read here."""
+
+    alert: AlertName
+    expression: str
+
+
+class SentRules(Struct, frozen=True, kw_only=True):
+    """The hub's set. refused: why robots do not believe it; empty: they do."""
+
+    digest: Digest
+    revision: int
+    issued_at: datetime
+    rules: tuple[SentRule, ...]
+    refused: str = ""
+
+
+async def sent_rules(connection: Client) -> SentRules | None:
+    """None: the hub has sent none. Needs the rights of OPERATOR; raises UnreadableMessageError."""
+    value = await last_value(connection, RuleSetSigned)
+    if value is None:
+        return None
+    rule_set = decode(value.event.payload, RuleSet)
+    return SentRules(
+        digest=digest_of(rule_set.rules, rule_set.lookback_s),
+        revision=rule_set.revision,
+        issued_at=rule_set.issued_at,
+        rules=tuple(map(_shown, rule_set.rules)),
+        refused=_refusal(await published_roots(connection), value.event),
+    )
+
+
+def judged_by(last: RobotCheckedIn, sent: SentRules | None) -> str:
+    """By which rules a robot judges itself, for people; empty where its bridge does not say."""
+    rules = last.rules
+    if rules is None:
+        return ""
+    if rules.digest is None:
+        return "none"
+    todays = sent is not None and sent.digest == rules.digest
+    whose = "of a file on the robot, " if rules.source is RuleSource.FILE else ""
+    same = "the same as the hub's" if todays else "not the hub's of today"
+    return f"{shown_digest(rules.digest)}, {whose}{same}"
+
+
+def shown_digest(digest: Digest) -> str:
+    """The beginning is enough to tell sets apart."""
+    return digest.removeprefix("sha256:")[:SHOWN_DIGEST_CHARACTERS]
+
+
+def _refusal(roots: list[bytes], signed: RuleSetSigned) -> str:
+    if not roots:
+        return "nothing says whose signatures count: this system has published no root yet."
+    try:
+        believed_keys(roots[-1]).verify(RULE_SET, signed.payload, signed.key_id, signed.signature)
+    except SignatureError as problem:
+        return str(problem)
+    return ""
+
+
+def _shown(sent: CompiledRule) -> SentRule:
+    try:
+        return SentRule(alert=sent.alert, expression=rule_in(sent).text)
+    except RuleNotKnownError as problem:
+        return SentRule(alert=sent.alert, expression=str(problem))

@@ -1,0 +1,128 @@
+"""Sends robots the rules by which they judge themselves: signed, kept on the bus, one set for all.
+
+Only critical rules go: no others take a model back. A set is sent when it differs from the one that is
+there, so that a start changes nothing on any robot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import datetime
+
+from nats.aio.client import Client
+
+from alerting.clock import Clock
+from fleetward.bus.backoff import pause_s
+from fleetward.bus.errors import BusError
+from fleetward.bus.last_values import last_value
+from fleetward.bus.logs import log
+from fleetward.bus.publish import publish
+from fleetward.contracts.codec import MessageTooLargeError, UnreadableMessageError, decode, encode
+from fleetward.contracts.rule_sets import CompiledRule, RuleSet, RuleSetSigned
+from fleetward.rules.rule_sets import compiled, critical, digest_of
+from fleetward.rules.rulebook import Rulebook
+from fleetward.trust.signing import RULE_SET, SignatureError, SigningKey, TrustedKeys
+
+_logger = logging.getLogger(__name__)
+
+RETRY_WAIT_S = 1.0
+RETRY_WAIT_LIMIT_S = 60.0
+
+
+def next_set(
+    there: RuleSet | None, rules: tuple[CompiledRule, ...], lookback_s: float, now: datetime
+) -> RuleSet | None:
+    """What to send after ``there``, which our key signed; None: it says the same.
+
+    The revision is the time in seconds, and never less than one more: it counts up although the clock is
+    set back, and also where what was sent before is lost, which robots remember.
+    """
+    if there is not None and (there.rules, there.lookback_s) == (rules, lookback_s):
+        return None
+    after = there.revision if there is not None else 0
+    return RuleSet(
+        revision=max(after + 1, int(now.timestamp())),
+        lookback_s=lookback_s,
+        rules=rules,
+        issued_at=now,
+    )
+
+
+def signed(rule_set: RuleSet, key: SigningKey) -> RuleSetSigned:
+    """The set under alerting's key."""
+    payload = encode(rule_set)
+    signature = key.sign(RULE_SET, payload)
+    return RuleSetSigned(payload=payload, key_id=signature.key_id, signature=signature.signature)
+
+
+class RuleSets:
+    """Keeps what is on the bus the same as the rules in force, whoever changes which."""
+
+    def __init__(
+        self,
+        connection: Client,
+        key: SigningKey,
+        rulebook: Rulebook,
+        lookback_s: float,
+        clock: Clock,
+    ) -> None:
+        self._connection = connection
+        self._key = key
+        self._ours = TrustedKeys.of({RULE_SET: [key.public_bytes]})
+        self._lookback_s = lookback_s
+        self._clock = clock
+        self._rules: tuple[CompiledRule, ...] = ()
+        self._changed = asyncio.Event()
+        self.use(rulebook)
+
+    def use(self, rulebook: Rulebook) -> None:
+        """These are the rules from now on."""
+        self._rules = compiled(critical(rulebook))
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Send whenever the rules change, until cancelled."""
+        failures = 0
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self._send()
+            except BusError as problem:
+                failures += 1
+                log(_logger, "rules.not_sent", level=logging.WARNING, reason=str(problem))
+                self._changed.set()
+                await asyncio.sleep(pause_s(failures, RETRY_WAIT_S, RETRY_WAIT_LIMIT_S))
+            except MessageTooLargeError as problem:
+                # Robots go by the set before until there are fewer rules.
+                log(_logger, "rules.not_sent", level=logging.ERROR, reason=str(problem))
+            else:
+                failures = 0
+
+    async def _send(self) -> None:
+        there, sequence = await self._there()
+        following = next_set(there, self._rules, self._lookback_s, self._clock.now())
+        if following is None:
+            return
+        await publish(self._connection, signed(following, self._key), after=sequence)
+        log(
+            _logger,
+            "rules.sent",
+            revision=following.revision,
+            rules=len(following.rules),
+            digest=digest_of(following.rules, following.lookback_s),
+        )
+
+    async def _there(self) -> tuple[RuleSet | None, int]:
+        """What we sent last, None where that is not ours or not to be read; and its sequence."""
+        value = await last_value(self._connection, RuleSetSigned)
+        if value is None:
+            return None, 0
+        sent = value.event
+        try:
+            self._ours.verify(RULE_SET, sent.payload, sent.key_id, sent.signature)
+            return decode(sent.payload, RuleSet), value.sequence
+        except (SignatureError, UnreadableMessageError) as problem:
+            log(_logger, "rules.not_ours", level=logging.WARNING, reason=str(problem))
+            return None, value.sequence
