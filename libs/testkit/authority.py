@@ -30,6 +30,8 @@ class Authority:
 
     def __init__(self, directory: Path, now: datetime = NOON) -> None:
         self.now = now
+        self.labels: dict[str, str] | None = None
+        """Those that robots are enrolled with."""
         self._directory = directory
         self._made: list[SigningKey] = []
         counts = {role: 3 if role == ROOT else 1 for role in NAMED_ROLES}
@@ -137,7 +139,8 @@ class Authority:
     def answer(self, asked: RefreshTrust) -> TrustRefreshed:
         """What the registry says."""
         roles = {role: self.roles[role] for role in roles_wanted(asked) if role in self.roles}
-        return answer(asked, self.roots, roles, self.online(), self.now)
+        labels = self.labels if asked.labels else None
+        return answer(asked, self.roots, roles, self.online(), self.now, labels)
 
     def heartbeat(self) -> None:
         """One more timestamp."""

@@ -16,8 +16,9 @@ from fleetward.bus.last_values import Value, last_value, last_values, last_value
 from fleetward.bus.logs import log
 from fleetward.contracts.codec import decode
 from fleetward.contracts.curation import SignedWithdrawals, Withdrawals, withdrawals_message
-from fleetward.contracts.ids import Digest
+from fleetward.contracts.ids import Digest, RobotId
 from fleetward.contracts.registry import ModelRecord
+from fleetward.contracts.robots import RobotEnrolled
 from fleetward.contracts.trust import (
     PublishRoot,
     RefreshTrust,
@@ -114,7 +115,13 @@ class TrustLedger:
         roots = await self._roots()
         values = await self._values(roles_wanted(asked))
         roles = {value.event.role: value.event.metadata for value in values}
-        return answer(asked, roots, roles, self._keys, self._now())
+        labels = await self._labels_of(asked.robot_id) if asked.labels else None
+        return answer(asked, roots, roles, self._keys, self._now(), labels)
+
+    async def _labels_of(self, robot: RobotId) -> dict[str, str] | None:
+        """None: nobody enrolled it."""
+        value = await last_value(self._connection, RobotEnrolled, robot_id=robot)
+        return value.event.labels if value is not None else None
 
     async def publish_root(self, request: PublishRoot) -> RootPublished:
         """Follow a new root, signed by its own keys and those before; raises RootRefusedError."""

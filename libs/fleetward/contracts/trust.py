@@ -39,6 +39,8 @@ class Freshness(Struct, frozen=True, kw_only=True):
     """The robot's own random bytes, so that an older answer is none."""
     timestamp_version: int
     at: UtcTime
+    labels: dict[str, str] | None = None
+    """Those that the robot is enrolled with; None: it did not ask, or nobody enrolled it."""
 
 
 class SignedFreshness(Struct, frozen=True, kw_only=True):
@@ -53,7 +55,7 @@ class RefreshTrust(Event, frozen=True, kw_only=True):
     """A robot asks what is to be believed now.
 
     root_version: the newest root it follows. held: role -> version it has already, which need not
-    travel again. model: whose versions it wants listed.
+    travel again. model: whose versions it wants listed. labels: whether it wants to be told its own.
     """
 
     robot_id: RobotId
@@ -61,6 +63,7 @@ class RefreshTrust(Event, frozen=True, kw_only=True):
     root_version: int
     held: dict[RoleName, int] = {}
     model: ModelName | None = None
+    labels: bool = False
 
 
 class TrustRefreshed(Event, frozen=True, kw_only=True):

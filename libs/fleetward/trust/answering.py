@@ -34,8 +34,9 @@ def answer(
     roles: Mapping[RoleName, bytes],
     keys: OnlineKeys,
     now: datetime,
+    labels: Mapping[str, str] | None = None,
 ) -> TrustRefreshed:
-    """roots: all, oldest first. roles: today's, of those that ``roles_wanted`` names.
+    """roots: all, oldest first. roles: today's, of those that ``roles_wanted`` names. labels: the robot's.
 
     Raises NotFreshError for a nonce that proves nothing, KeyMissingError.
     """
@@ -50,6 +51,7 @@ def answer(
         nonce=asked.nonce,
         timestamp_version=versions[TIMESTAMP],
         at=now,
+        labels=None if labels is None else dict(labels),
     )
     payload = encode(fresh)
     signature = keys.of(root, TIMESTAMP).sign(FRESHNESS, payload)

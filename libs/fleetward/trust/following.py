@@ -66,13 +66,15 @@ _T = TypeVar("_T")
 class Kept(Struct, frozen=True, kw_only=True):
     """What a robot believes. roles: their newest metadata, empty before the first answer.
 
-    at: the newest time that the registry signed; expiry is judged by nothing else.
+    at: the newest time that the registry signed; expiry is judged by nothing else. labels: those that the
+    robot is enrolled with, as the registry last signed them; None: it never did.
     """
 
     anchor: Anchor
     root: bytes
     roles: dict[RoleName, bytes] = {}
     at: datetime
+    labels: dict[str, str] | None = None
 
 
 def enrolled(anchor: Anchor) -> Kept:
@@ -96,6 +98,7 @@ def question(
             if role in wanted and not whole
         },
         model=model,
+        labels=model is None or kept.labels is None,
     )
 
 
@@ -161,7 +164,8 @@ def _followed(kept: Kept, asked: RefreshTrust, answer: TrustRefreshed) -> Kept:
             f"{trusted.timestamp.version} was sent: somebody holds newer metadata back."
         )
     refuse_below_floors(trusted, kept.anchor)
-    return replace(kept, root=root, roles=roles, at=trusted.reference_time)
+    labels = kept.labels if fresh.labels is None else fresh.labels
+    return replace(kept, root=root, roles=roles, at=trusted.reference_time, labels=labels)
 
 
 def _load_roles(

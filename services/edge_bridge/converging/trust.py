@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from secrets import token_bytes
@@ -74,6 +74,11 @@ class Trust:
     def version(self) -> int:
         """How new what the robot believes is; 0 before it ever asked."""
         return timestamp_version(self._kept)
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Those that the robot is enrolled with, as the hub last said; none before it did."""
+        return self._kept.labels or {}
 
     def hub_now(self) -> datetime | None:
         """The hub's time; None before the first answer since this robot's boot."""

@@ -29,18 +29,22 @@ MAX_WAITING_FRAMES = 256
 
 
 class LocalRules:
-    """``on_alert`` hears on the event loop what begins to fire on this robot, and what no longer does."""
+    """``on_alert`` hears on the event loop what begins to fire on this robot, and what no longer does.
+
+    labels: the robot's, as they are now.
+    """
 
     def __init__(
         self,
         robot_id: RobotId,
-        labels: Mapping[str, str],
+        labels: Callable[[], Mapping[str, str]],
         on_alert: Callable[[AlertEvent], None],
         on_failed: Callable[[str], None],
     ) -> None:
         self._on_alert = on_alert
         self._on_failed = on_failed
-        self._judge = RobotJudge(robot_id, labels, Rulebook(), 0, {})
+        self._labels = labels
+        self._judge = RobotJudge(robot_id, labels(), Rulebook(), 0, {})
         self._next: tuple[Rulebook, int] | None = None
         self._frames: deque[TelemetryFrame] = deque(maxlen=MAX_WAITING_FRAMES)
         self._arrived = asyncio.Event()
@@ -90,6 +94,9 @@ class LocalRules:
             self._not_judged.clear()
             self._tell(ended)
             log(_logger, "rules.on", rules=[rule.alert for rule in rulebook.rules])
+        labels = self._labels()
+        if labels != self._judge.labels:
+            self._judge.relabel(labels)
 
     def _tell(self, announcements: Iterable[Announcement]) -> None:
         for event in (announced.event for announced in announcements):

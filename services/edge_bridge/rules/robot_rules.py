@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,7 @@ class RobotRules:
         self._kept = state_dir / RULES_FILE
         self._on_alert = on_alert
         self._hub: HubRules | None = None
+        self._trust: Trust | None = None
         self._judging: LocalRules | None = None
         self._there = asyncio.Event()
         self._rule_set: RuleSet | None = None
@@ -58,7 +59,8 @@ class RobotRules:
         """For the check-in."""
 
     def connect(self, link: Link, trust: Trust) -> None:
-        """Where the hub's rules come from, unless the robot has its own."""
+        """Where the hub's rules come from, unless the robot has its own; and who knows its labels."""
+        self._trust = trust
         if self._settings.path is None:
             self._hub = HubRules(link, trust, self._kept, self.hub_says)
 
@@ -140,11 +142,13 @@ class RobotRules:
         if self._judging is None:
             from edge_bridge.rules.judging import LocalRules
 
-            self._judging = LocalRules(
-                self._robot_id, self._settings.labels, self._on_alert, self._failed
-            )
+            self._judging = LocalRules(self._robot_id, self._labels, self._on_alert, self._failed)
             self._there.set()
         self._judging.use(rulebook, lookback_s)
+
+    def _labels(self) -> Mapping[str, str]:
+        """Those that the robot was told, or else those that the hub knows."""
+        return self._settings.labels or (self._trust.labels if self._trust else {})
 
     def _failed(self, reason: str) -> None:
         """What judges stopped: it begins again with the next rules."""

@@ -21,7 +21,7 @@ _LABEL = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_.-]*)\s*=\s*([^=]*?)\s*")
 
 class RuleSettings(Struct, frozen=True, kw_only=True):
     """path: a rule file, or a directory of them; None: by what the hub sends. labels: the robot's, as it was
-    enrolled with them.
+    enrolled with them; none: those that the hub knows.
 
     lookback_s: how old an instant selector's sample may be, by rules of a file; as the hub's.
     """

@@ -135,6 +135,24 @@ class Fired(logging.Handler):
         await asyncio.wait_for(self._event.wait(), WAIT_S)
 
 
+async def test_a_rule_for_some_labels_is_judged_by_those_that_the_hub_knows(fleet: Fleet) -> None:
+    """Nobody told the robot where it is."""
+    fleet.authority.labels = {"site": "berlin"}
+    failing = tiny_models.failing(fleet.directory, "v1", on_black=False)
+    fleet.publish_model(failing)
+    await send(fleet, signed(fleet, STRICT.replace("errors[", 'errors{site="berlin"}['), 5))
+    camera, fired = Camera(), Fired("OneFailed")
+    logging.getLogger(judging.__name__).addHandler(fired)
+    try:
+        async with Bridge(fleet.settings(health=PATIENT), source=camera):
+            await fleet.aim(failing, 1)
+            await fleet.hears(ModelActivated)
+            camera.brightness = 255
+            await fired.wait()
+    finally:
+        logging.getLogger(judging.__name__).removeHandler(fired)
+
+
 async def test_a_bridge_that_starts_without_its_hub_judges_by_what_it_kept(fleet: Fleet) -> None:
     failing = tiny_models.failing(fleet.directory, "v1", on_black=False)
     fleet.publish_model(failing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timezone
 from pathlib import Path
 from secrets import token_bytes
 from uuid import uuid4
@@ -12,9 +13,12 @@ from msgspec.structs import replace
 from nats.aio.client import Client
 
 from fleetward.bus.errors import NoAnswerError, RefusedError
+from fleetward.bus.publish import publish
 from fleetward.bus.requests import ask
 from fleetward.client import Fleet
 from fleetward.contracts.ids import ModelName, ModelRef, RobotId, Version
+from fleetward.contracts.robots import RobotEnrolled
+from fleetward.contracts.rows import Principal
 from fleetward.contracts.trust import NONCE_BYTES, PublishRoot, RootPublished, TrustRefreshed
 from fleetward.trust.ceremony import root_key_paths
 from fleetward.trust.errors import NotFreshError
@@ -27,6 +31,7 @@ from testkit.servers import NatsSystem
 from tests.integration.model_registry import graphs
 
 ROBOT = RobotId("r1")
+NOON = datetime(2026, 5, 4, 12, tzinfo=timezone.utc)
 
 
 @pytest.fixture
@@ -75,6 +80,28 @@ async def test_what_is_published_is_listed_and_what_is_withdrawn_no_more(
     kept = await refreshed(robot, kept, name)
     assert listed_in(kept, ModelRef(name, Version("1"))) is None
     assert listed_in(kept, ModelRef(name, Version("2"))) is not None
+
+
+async def test_a_robot_is_told_the_labels_that_it_is_enrolled_with_if_it_asks(
+    shared_nats_system: NatsSystem, fleet: Fleet, kept: Kept, name: ModelName
+) -> None:
+    labelled = RobotId("labelled")
+    robot = await shared_nats_system.connect(labelled)
+    enroller = await shared_nats_system.connect(Principal.ENROLLER)
+
+    async def told(kept: Kept, model: ModelName | None) -> Kept:
+        asked = question(kept, labelled, token_bytes(NONCE_BYTES), model)
+        answer: TrustRefreshed = await ask(robot, asked)
+        return follow(kept, asked, answer)
+
+    assert (await told(kept, name)).labels is None, "nobody enrolled it"
+    for labels in ({"site": "berlin"}, {"site": "kyoto"}):
+        event = RobotEnrolled(robot_id=labelled, labels=labels, enrolled_at=NOON)
+        await publish(enroller, event)
+        kept = await told(kept, None)
+        assert kept.labels == labels
+    await publish(enroller, RobotEnrolled(robot_id=labelled, enrolled_at=NOON))
+    assert (await told(kept, name)).labels == {"site": "kyoto"}, "it did not ask again"
 
 
 async def test_models_published_at_once_are_all_listed(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 
 from alerting.fleet import Fleet
 from edge_bridge.converging.accusations import AlertEvent
+from edge_bridge.rules.judging import LocalRules
 from edge_bridge.rules.robot_rules import RobotRules
 from edge_bridge.rules.settings import RuleSettings
 from fleetward.contracts.alerts import AlertFired, AlertResolved
@@ -46,6 +49,13 @@ async def told_by_the_hub(
     async with judging(RuleSettings(labels=LABELS)) as (rules, heard):
         rules.hub_says(rule_set, "")
         yield rules, heard
+
+
+class Said:
+    """What the hub last said of the robot's labels."""
+
+    def __init__(self, labels: dict[str, str]) -> None:
+        self.labels = labels
 
 
 async def judge(rules: RobotRules, frames: list[TelemetryFrame]) -> None:
@@ -164,3 +174,30 @@ async def test_what_fails_while_it_judges_costs_the_rules_until_there_are_others
         await judge(rules, list(drive(1)))
         assert heard
         assert rules.standing.trouble == ""
+
+
+async def test_labels_that_change_change_what_is_judged_as_they_do_on_the_hub(
+    tmp_path: Path,
+) -> None:
+    """``Late`` and ``Elsewhere`` ask where the robot is: first in Berlin, then not."""
+    rulebook, frames = rules_in(tmp_path, RULES), list(drive(2))
+    kyoto = LABELS | {"site": "kyoto"}
+    hub: Fleet = fleet(rulebook)
+    enrolled = RobotEnrolled(robot_id=ROBOT, labels=LABELS, enrolled_at=START, lease_s=5.0)
+    hub.enrol(enrolled, 0.0, known=True)
+    announced = feed(hub, map(decode_samples, frames[:200]))
+    hub.enrol(replace(enrolled, labels=kyoto), 0.0, known=True)
+    announced += feed(hub, map(decode_samples, frames[200:]))
+    wanted = [each.event for each in announced if each.event.alert != "Warm"]
+    assert {event.alert for event in wanted} >= {"Late", "Elsewhere"}
+    said, heard = Said(LABELS), list[AlertEvent]()
+    judge_of = LocalRules(ROBOT, lambda: said.labels, heard.append, pytest.fail)
+    task = asyncio.create_task(judge_of.run())
+    judge_of.use(critical(rulebook), 300.0)
+    for number, each in enumerate(frames):
+        said.labels = LABELS if number < 200 else kyoto
+        judge_of.sampled(replace(each, sequence=0))
+        await judge_of.judged_all()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert heard == wanted

@@ -115,6 +115,26 @@ async def test_a_kept_file_that_the_disk_spoiled_is_as_good_as_a_new_enrolment(r
     await rig.permits(2)
 
 
+async def test_the_registry_tells_a_robot_its_labels_which_it_keeps_with_the_cable_out(
+    rig: Rig,
+) -> None:
+    rig.authority.labels = {"site": "berlin"}
+    assert rig.trust.labels == {}
+    await rig.trust.refresh(DET)
+    assert rig.trust.labels == {"site": "berlin"}
+    rig.authority.labels = {"site": "kyoto"}
+    await rig.trust.refresh(None)
+    rig.linked = False
+    rig.trust = rig.robot()
+    assert rig.trust.labels == {"site": "kyoto"}
+    rig.linked, rig.authority.labels = True, None  # a registry that does not say
+    await rig.trust.refresh(None)
+    assert rig.trust.labels == {"site": "kyoto"}
+    rig.authority.labels = {}
+    await rig.trust.refresh(None)
+    assert rig.trust.labels == {}
+
+
 async def test_a_robot_that_was_never_enrolled_is_told_how(tmp_path: Path) -> None:
     with pytest.raises(RootRefusedError, match="export-root"):
         Trust(ROBOT, tmp_path, tmp_path / "kept", None)  # type: ignore[arg-type]  # never asked
