@@ -93,6 +93,11 @@ class Trust:
         """What the registry last said about one version; None: it is not listed."""
         return listed_in(self._kept, model)
 
+    def release_of(self, target: RobotTarget) -> int:
+        """Which release the registry last said the target's model is; 0 when it does not list it."""
+        listed = self.listed(target.model)
+        return listed.release if listed and listed.digest == target.digest else 0
+
     async def run(self) -> None:
         """Ask from time to time, for ever, so that rotated keys are noticed without a rollout."""
         while True:

@@ -8,11 +8,11 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from edge_bridge.converging import converge, outcome
-from edge_bridge.converging.converge import Memory
+from edge_bridge.converging.converge import Memory, Placed
 from edge_bridge.updating.launched import digest_of
 from edge_bridge.workers.slots import FellBack
 from fleetward.contracts.event import Event
-from fleetward.contracts.ids import Digest
+from fleetward.contracts.ids import Digest, ModelRef
 from fleetward.contracts.robots import ActivationStage, TargetMode
 from fleetward.releases.launch import Choice
 
@@ -45,6 +45,34 @@ def is_uncommitted(choice: Choice, running: Digest | None, memory: Memory) -> bo
     is_wanted = target.digest == running and target.mode is TargetMode.SERVE
     is_proved = not choice.trial and digest_of(choice.own) == running
     return is_wanted and is_proved and (own is None or own.digest != running)
+
+
+def is_unknown(choice: Choice, running: Digest | None, memory: Memory) -> bool:
+    """Whether the release that runs was proved, and the journal has another for the robot's own.
+
+    Bridges took a newer target between what they told the launcher and what they told the journal. Each
+    start then made way for the release that it was.
+    """
+    own = memory.active
+    is_proved = running is not None and not choice.trial and digest_of(choice.own) == running
+    return is_proved and own is not None and own.digest != running
+
+
+def made_known(memory: Memory, running: Digest, model: ModelRef | None) -> Memory:
+    """The release that runs is the robot's own; without a name, none is that the journal knows.
+
+    Which target had brought it is not known any more. ``model``: what the release is called, where
+    anything on the robot still says so.
+    """
+    target, before = memory.target, memory.previous
+    if before is not None and before.digest == running:
+        model = before.model
+    if target is not None and target.fallback_digest == running:
+        model = target.fallback
+    if model is None:
+        return replace(memory, active=None, previous=None, activated=None)
+    own = Placed(model, running)
+    return replace(memory, active=own, previous=memory.active, activated=None)
 
 
 def _fell_back(

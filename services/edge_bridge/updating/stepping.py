@@ -29,9 +29,10 @@ from edge_bridge.updating.check import Tried
 from edge_bridge.updating.installing import collect, install, remove
 from edge_bridge.updating.launched import Launched, digest_of, name_of
 from edge_bridge.updating.trial import Seen
-from fleetward.contracts.codec import UnreadableMessageError
+from fleetward.contracts.codec import UnreadableMessageError, decode
 from fleetward.contracts.event import Event
-from fleetward.contracts.ids import Digest
+from fleetward.contracts.ids import Digest, ModelRef
+from fleetward.contracts.registry import ModelManifest
 from fleetward.contracts.robots import RobotTarget, TargetMode
 
 
@@ -184,13 +185,20 @@ class ReleaseSteps:
 
     def release_of(self, target: RobotTarget) -> int:
         """Which release the registry last said this is; 0 when it does not list it."""
-        listed = self._shared.trust.listed(target.model)
-        return listed.release if listed and listed.digest == target.digest else 0
+        return self._shared.trust.release_of(target)
 
     def first_result(self) -> None:
         """A model answered a frame, the first one since this bridge started."""
         if self._first_result_s is None:
             self._first_result_s = time.monotonic()
+
+    def model_of(self, digest: Digest) -> ModelRef | None:
+        """What a stored release is called; None: it is not stored any more."""
+        try:
+            manifest = decode(self._shared.store.manifest(digest).payload, ModelManifest)
+        except (UnreadableMessageError, OSError):
+            return None
+        return manifest.model if manifest.digest == digest else None
 
     def _gap_ms(self) -> float:
         """From when the bridge before began to make way to the first answer of ours; 0: no frame came."""

@@ -28,7 +28,12 @@ from edge_bridge.disturbance.brake import Brake
 from edge_bridge.errors import ActivationError
 from edge_bridge.reporting import Reporter
 from edge_bridge.settings import Settings
-from edge_bridge.updating.left_behind import is_uncommitted, report_of
+from edge_bridge.updating.left_behind import (
+    is_uncommitted,
+    is_unknown,
+    made_known,
+    report_of,
+)
 from edge_bridge.updating.stepping import ReleaseSteps, on_disk
 from fleetward.bus.logs import log
 from fleetward.contracts.bridge_release import BRIDGE_MODEL
@@ -196,8 +201,13 @@ class Updater:
     async def _catch_up(self) -> None:
         """What ended between the launcher and the journal is made whole before a newer target is taken."""
         target, launched = self.memory.target, self.steps.launched
-        if target is not None and is_uncommitted(launched.choice(), launched.digest, self.memory):
+        choice, running = launched.choice(), launched.digest
+        if target is not None and is_uncommitted(choice, running, self.memory):
             await to_its_end(self._commit(target, self.steps.proof()))
+        elif running is not None and is_unknown(choice, running, self.memory):
+            model = self.steps.model_of(running)
+            log(_logger, "bridge.release_unknown", level=logging.ERROR, release=launched.name)
+            await self._remembered.change(lambda memory: made_known(memory, running, model))
 
     async def _give_up(self, problem: ActivationError) -> None:
         target = self.memory.target

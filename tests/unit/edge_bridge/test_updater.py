@@ -10,6 +10,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import cast
 
+import pytest
+from msgspec.structs import replace
+
 from edge_bridge.converging.converge import Cost, Memory, Placed, Slotted
 from edge_bridge.converging.outcome import Proof
 from edge_bridge.converging.targets import Offered
@@ -72,6 +75,8 @@ class Steps(ReleaseSteps):
     def __init__(self, launched: Launched) -> None:
         self.launched = launched
         self.fetching = asyncio.Event()
+        self.stored: ModelRef | None = None
+        """What the archive of the release that runs says it is."""
 
     def slotted(self, target: RobotTarget | None) -> Slotted:
         choice = self.launched.choice()
@@ -80,6 +85,9 @@ class Steps(ReleaseSteps):
 
     def proof(self) -> Proof:
         return Proof(inferences=3, swap_ms=0.0, warm_up=None)
+
+    def model_of(self, digest: Digest) -> ModelRef | None:
+        return self.stored
 
     def release_of(self, target: RobotTarget) -> int:
         return target.generation
@@ -99,7 +107,9 @@ class Steps(ReleaseSteps):
 class Bridge:
     """An updater whose open target is ``RUNNING``, the release that it is; ``OLD`` is what the journal knows."""
 
-    def __init__(self, directory: Path, choice: Choice) -> None:
+    def __init__(
+        self, directory: Path, choice: Choice, accepted: RobotTarget | None = None
+    ) -> None:
         Place(directory).write(choice)
         self.place = SlowPlace(directory)
         self.said: list[Event] = []
@@ -114,7 +124,7 @@ class Bridge:
             trust_dir=directory,
         )
         old = Placed(ModelRef(BRIDGE_MODEL, Version("v0")), digest(OLD))
-        memory = Memory(target=target(RUNNING, 1), active=old)
+        memory = Memory(target=accepted or target(RUNNING, 1), active=old)
         brake = Brake(settings.disturbance, Work(settings.disturbance))
         self.updater = Updater(settings, memory, self.steps, brake, reporter, lambda: None)
 
@@ -174,3 +184,24 @@ async def test_what_was_not_proved_makes_way_when_a_newer_target_comes(tmp_path:
     async with running(bridge):
         await asyncio.wait_for(bridge.steps.launched.leaving.wait(), WAIT_S)
         assert (bridge.own, bridge.said) == (digest(OLD), [])
+
+
+@pytest.mark.parametrize("named_by", ["its archive", "the target's way back", "nothing"])
+async def test_a_journal_that_took_the_newer_target_first_ends_in_no_restart_without_end(
+    tmp_path: Path, named_by: str
+) -> None:
+    """As a bridge left it that took a target between the launcher's word and the journal's."""
+    newer, named = target(NEWER, 2), ModelRef(BRIDGE_MODEL, Version("v1"))
+    if named_by == "the target's way back":
+        newer = replace(newer, fallback=named, fallback_digest=digest(RUNNING))
+    bridge = Bridge(tmp_path, PROVED, accepted=newer)
+    bridge.steps.stored = named if named_by == "its archive" else None
+    bridge.place.goes_on.set()
+    async with running(bridge):
+        await asyncio.wait_for(bridge.steps.fetching.wait(), WAIT_S)
+    assert not bridge.steps.launched.leaving.is_set()
+    memory = bridge.updater.memory
+    known = named_by != "nothing"
+    assert memory.active == (Placed(named, digest(RUNNING)) if known else None)
+    assert (memory.previous is not None) is known
+    assert (memory.generation, bridge.said) == (2, [])
