@@ -1,7 +1,8 @@
 """A fact is on the robot's disk, together with what the robot now believes, before anybody hears it.
 
 One SQLite file (WAL, synchronous FULL) holds the memory and the facts not yet acknowledged. They
-change in one transaction, so no crash separates "v2 is mine" from "I report that v2 is mine".
+change in one transaction, so no crash separates "v2 is mine" from "I report that v2 is mine", nor
+"v2 is mine" from what another pipeline says that switches with it.
 The outbox stays small by itself: a newer check-in, or list of refused recordings, replaces an older
 one that was never sent, and the other facts come at most twice per target.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from secrets import token_hex
 
@@ -123,16 +124,18 @@ class Journal:
 
     def write(
         self,
-        memory: Memory | None = None,
+        memories: Mapping[ModelName | None, Memory],
         facts: Sequence[Event] = (),
         traceparent: str = "",
-        pipeline: ModelName | None = None,
     ) -> None:
-        """Remember and report, both or neither. Durable when this returns; raises JournalError."""
+        """Remember, by pipeline, and report: all or nothing. Durable when this returns.
+
+        Raises JournalError.
+        """
         with self._lock:
             try:
                 with self._transaction():
-                    if memory is not None:
+                    for pipeline, memory in memories.items():
                         self._remember(memory, pipeline)
                     for fact in facts:
                         self._append(fact, traceparent)

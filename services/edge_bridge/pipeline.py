@@ -223,7 +223,7 @@ class Pipeline:
         self._watch.count(done.digest, done.latency_s, done.error)
         if done.error is None and self._serving is not None:
             self._serving.inferred(done.digest, done.latency_s)
-        self._steps.first_result(done.digest, done.frame)
+        self._steps.first_frame.result(done.digest, done.frame)
         self._heard.on_result(self._named(done))
 
     def _shadowed(self, done: InferenceDone) -> None:

@@ -2,30 +2,56 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 from msgspec.structs import replace
 
 from edge_bridge.converging.accusations import AlertEvent
+from edge_bridge.converging.converge import Memory
 from edge_bridge.converging.routing import routed
 from edge_bridge.converging.targets import Distrusted, Offered
+from edge_bridge.converging.wholeness import mended
 from edge_bridge.errors import NoPipelineError
-from edge_bridge.journal import Journal
+from edge_bridge.journal import Journal, JournalError
 from edge_bridge.pipeline import Heard, Pipeline, Shared
 from edge_bridge.settings import Settings
 from edge_bridge.sources.shared import SharedSource
 from edge_bridge.sources.source import Source
 from edge_bridge.updating.made import made_updater
 from edge_bridge.workers.inference_done import InferenceDone
+from fleetward.bus.logs import log
 from fleetward.contracts.bridge_release import BRIDGE_MODEL
 from fleetward.contracts.ids import ModelName
 from fleetward.contracts.robots import PipelineStanding
+
+_logger = logging.getLogger(__name__)
 
 NOT_HERE = (
     "self-update is not available here: this bridge was not started by the launcher that enrolment over SSH "
     "puts on a robot. Update it as it was installed, or enrol the robot: fleetward robot enroll user@host"
 )
+
+
+def _whole_memories(
+    settings: Settings, journal: Journal, shared: Shared
+) -> dict[ModelName | None, Memory]:
+    """Blocks for an fsync where a set was not whole."""
+    memories = {name: journal.memory(name) for name in (None, *settings.pipelines)}
+    usable = shared.store.digests() - shared.withdrawn.digests
+    now = datetime.now(timezone.utc)
+    whole = mended(memories, usable, shared.trust.release_of, now)
+    if not whole.memories:
+        return memories
+    try:
+        journal.write(whole.memories, whole.facts)
+    except JournalError as problem:  # the robot serves what it can; the next start tries again
+        log(_logger, "bridge.set_unmended", level=logging.ERROR, reason=str(problem))
+        return memories
+    log(_logger, "bridge.set_mended", level=logging.WARNING, pipelines=[*map(str, whole.memories)])
+    return {**memories, **whole.memories}
 
 
 class Pipelines:
@@ -48,15 +74,10 @@ class Pipelines:
             if name not in settings.pipelines:
                 raise NoPipelineError(name, settings.pipelines)
 
+        memories = _whole_memories(settings, journal, shared)
+
         def made(name: ModelName | None, settings: Settings, source: Source) -> Pipeline:
-            return Pipeline(
-                name,
-                settings,
-                source,
-                journal.memory(name),
-                shared,
-                heard,
-            )
+            return Pipeline(name, settings, source, memories[name], shared, heard)
 
         heard = replace(heard, on_result=self._heard(heard.on_result))
         frames = SharedSource(source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from opentelemetry import context as opentelemetry_context
 
@@ -48,12 +48,11 @@ class Reporter:
 
     async def report(
         self,
-        memory: Memory | None,
+        memories: Mapping[ModelName | None, Memory],
         facts: Sequence[Event] = (),
-        pipeline: ModelName | None = None,
     ) -> None:
-        """Remember of ``pipeline`` and report, in one transaction; raises JournalError."""
-        await asyncio.to_thread(self._journal.write, memory, facts, current_traceparent(), pipeline)
+        """Remember, by pipeline, and report, in one transaction; raises JournalError."""
+        await asyncio.to_thread(self._journal.write, memories, facts, current_traceparent())
         self._fresh.set()
         for fact in facts:
             self._on_fact(fact)
@@ -121,7 +120,7 @@ class CheckIns:
             self._changed.clear()
             self._sequence += 1
             try:
-                await self._reporter.report(None, [self._check_in(self._sequence)])
+                await self._reporter.report({}, [self._check_in(self._sequence)])
             except JournalError as problem:
                 log(_logger, "check_in.unwritten", level=logging.ERROR, reason=str(problem))
             await happens(self._changed, self._period_s)

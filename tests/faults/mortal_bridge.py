@@ -13,7 +13,7 @@ import runpy
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edge_bridge.converging import under_way
@@ -80,15 +80,14 @@ def cut_around_memory(cuts: PowerCuts) -> None:
 
     def cut_around(
         journal: Journal,
-        memory: Memory | None = None,
+        memories: Mapping[ModelName | None, Memory],
         facts: Sequence[Event] = (),
         traceparent: str = "",
-        pipeline: ModelName | None = None,
     ) -> None:
-        if memory is not None:
+        for memory in memories.values():
             cuts.cut(BEFORE, memory)
-        write(journal, memory, facts, traceparent, pipeline)
-        if memory is not None:
+        write(journal, memories, facts, traceparent)
+        for memory in memories.values():
             cuts.cut(AFTER, memory)
 
     Journal.write = cut_around  # type: ignore[method-assign, assignment]  # in this process alone

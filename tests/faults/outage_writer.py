@@ -27,7 +27,7 @@ def main(state: str, boot: str, first_s: int, last_s: int) -> None:
     for at_s in range(first_s, last_s, FRAME_EVERY_S):
         spool.append(frame(at_s * 1_000_000_000, boot, FRAME_BYTES))
         if at_s % EVENT_EVERY_S == 0:
-            journal.write(None, [activated(1 + at_s // EVENT_EVERY_S)])
+            journal.write({}, [activated(1 + at_s // EVENT_EVERY_S)])
         sys.stdout.write(f"{at_s}\n")
         sys.stdout.flush()
 

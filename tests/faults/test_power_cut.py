@@ -50,8 +50,8 @@ def test_what_a_robot_remembered_and_reported_is_there_after_a_power_cut(
     disk: DiskImage, tmp_path: Path
 ) -> None:
     journal = Journal(disk.place / "journal.db")
-    journal.write(Memory(bytes_fetched=1), [activated(1)])
-    journal.write(Memory(bytes_fetched=2), [activated(2)])
+    journal.write({None: Memory(bytes_fetched=1)}, [activated(1)])
+    journal.write({None: Memory(bytes_fetched=2)}, [activated(2)])
     with disk.after_power_cut(tmp_path / "cut") as left:
         found = Journal(left / "journal.db")
         assert found.memory() == Memory(bytes_fetched=2)

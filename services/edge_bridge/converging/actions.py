@@ -59,6 +59,10 @@ class SwapBack(Struct, frozen=True):
     """Return to the warm model, moving no bytes: it is wanted, or what serves was never proved."""
 
 
+class Restore(Struct, frozen=True):
+    """What serves was left together with its set, and the model before is not warm: load it, and return."""
+
+
 class Prove(Struct, frozen=True):
     """The wanted model serves: count good inferences, then commit and report."""
 
@@ -77,6 +81,7 @@ Action = (
     | AwaitSwap
     | Swap
     | SwapBack
+    | Restore
     | Prove
 )
 

@@ -21,6 +21,7 @@ from edge_bridge.converging.actions import (
     Refuse,
     ReportStaged,
     Rest,
+    Restore,
     RetireWarm,
     Stage,
     StartShadow,
@@ -150,6 +151,8 @@ def next_action(memory: Memory, slotted: Slotted) -> Action:
         return Prove()
     if _is_unproved(memory, slotted):
         return SwapBack()
+    if _is_left(memory, slotted):
+        return Restore()
     if wanted is None:
         return Rest()
     if mode is TargetMode.SHADOW:
@@ -224,6 +227,18 @@ def _is_unproved(memory: Memory, slotted: Slotted) -> bool:
     return own is not None and slotted.active != own.digest and slotted.warm == own.digest
 
 
+def _is_left(memory: Memory, slotted: Slotted) -> bool:
+    """Whether what a set brought serves on, although the robot returned from it to a model that is stored."""
+    own, left = memory.active, memory.activated
+    return (
+        own is not None
+        and left is not None
+        and bool(left.together)
+        and slotted.active == left.digest != own.digest
+        and own.digest in slotted.stored - slotted.withdrawn
+    )
+
+
 def commit(memory: Memory, release: int = 0) -> Memory:
     """The commit point: the proved target is the robot's own model from here on.
 
@@ -270,9 +285,8 @@ def return_to(memory: Memory, placed: Placed) -> Memory:
 
 def forget_own(memory: Memory) -> Memory:
     """Neither of the robot's own models starts any more: its target is open again."""
-    return replace(
-        memory, active=None, previous=None, settled_generation=max(0, memory.generation - 1)
-    )
+    settled = max(0, memory.generation - 1)
+    return replace(memory, active=None, previous=None, activated=None, settled_generation=settled)
 
 
 def pinned(memory: Memory) -> frozenset[Digest]:

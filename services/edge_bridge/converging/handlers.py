@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from functools import partial
@@ -19,8 +19,8 @@ from edge_bridge.converging.health_window import HealthWindow
 from edge_bridge.converging.inbox import Inbox
 from edge_bridge.converging.interrupting import unless
 from edge_bridge.converging.member import PipelineMember
-from edge_bridge.converging.own_model import fallen_to, start_own_model
-from edge_bridge.converging.remembering import Remembered
+from edge_bridge.converging.own_model import fallen_to, restore_own_model, start_own_model
+from edge_bridge.converging.remembering import Change, Remembered, change_all
 from edge_bridge.converging.sparing import sparing
 from edge_bridge.converging.steps import Steps
 from edge_bridge.converging.switching import Switching
@@ -30,7 +30,7 @@ from edge_bridge.converging.trust_state import is_held
 from edge_bridge.converging.unasked import Unasked
 from edge_bridge.converging.under_way import UnderWay
 from edge_bridge.disturbance.brake import Brake
-from edge_bridge.errors import ActivationError
+from edge_bridge.errors import ActivationError, ProofFailedError
 from edge_bridge.journal import JournalError
 from edge_bridge.reporting import Reporter
 from edge_bridge.settings import Settings
@@ -66,20 +66,16 @@ class Converger:
         self._remembered = Remembered(memory, reporter, on_change, pipeline)
         self._under_way = UnderWay(on_change)
         self._inbox = Inbox(settings.robot_id, self._remembered)
-        self._unasked = Unasked(
+        self._window = HealthWindow(steps, on_fell_back=self.fell_back, on_over=self._window_over)
+        self._member = PipelineMember(
             steps,
             self._remembered,
-            retry_wait_s=settings.retry_wait_s,
+            self._window,
+            on_interrupted=self.interrupt,
             on_returned=self._inbox.changed.set,
         )
-        self._window = HealthWindow(
-            steps,
-            on_fell_back=self.fell_back,
-            on_over=self._window_over,
-            reason_to_return=together.reason_to_return,
-        )
-        self._member = PipelineMember(steps, self._remembered, self._window, self.interrupt)
         together.add(self._member)
+        self._unasked = Unasked(steps, self._member, together, retry_wait_s=settings.retry_wait_s)
         self._switching = Switching(steps, together, self._window)
 
     @property
@@ -107,6 +103,8 @@ class Converger:
     def fell_back(self, fall: FellBack) -> None:
         """The slots returned to the warm model: by themselves, or because the window said so."""
         self._steps.watch.wake()
+        self._member.fell(fall)
+        self._together.leave_with(self._member)
         self._unasked.put(fall)
 
     def green_lost(self, reason: str) -> None:
@@ -182,6 +180,8 @@ class Converger:
             await self._steps.slots.retire_warm()
         elif isinstance(action, actions.SwapBack):
             await self._switching.swap_back(self.memory)
+        elif isinstance(action, actions.Restore):
+            await unless(self._inbox.superseded, restore_own_model(self._remembered, self._steps))
         elif target is None:
             raise AssertionError("only an accepted target has further steps")
         elif isinstance(action, actions.Refuse):
@@ -234,20 +234,29 @@ class Converger:
 
     async def _prove(self, target: RobotTarget) -> None:
         self._steps.watch.begin_trial(target.digest, is_new=not is_held(target, self.memory))
-        proof = await self._steps.prove(target, self._member.agreed(self._together))
-        reports = await self._steps.proved(target, proof, self.memory, _now())
-        release = self._steps.release_of(target)
-        await self._remembered.change(lambda memory: converge.commit(memory, release), reports)
-        log(_logger, "bridge.activated", model=str(target.model), generation=target.generation)
-        self._window.start(target)
+        try:
+            self._member.proved(target, await self._steps.prove(target))
+            while not await self._together.commit(self._member, target):
+                await self._steps.serve_on(target)
+        except ProofFailedError:
+            self._member.doubted()
+            raise
 
     async def _give_up(self, problem: ActivationError) -> None:
+        """Unless the target became the robot's own meanwhile: then its window judges it."""
         target = self.memory.target
         log(_logger, "bridge.gave_up", level=logging.ERROR, reason=str(problem))
-        if target is not None:
-            report = outcome.failed(target, problem.stage, str(problem), _now())
-            await self._remembered.change(converge.give_up, [report])
-            self._together.tell_failed(target)
+        if target is None:
+            return
+        report = outcome.failed(target, problem.stage, str(problem), _now())
+
+        def decide() -> Sequence[Change]:
+            if self._member.is_committed:
+                return []
+            return [Change(self._remembered, converge.give_up(self.memory), [report])]
+
+        await change_all([self._remembered], decide)
+        self._together.tell_failed(target)
 
     async def _start_own_model(self) -> None:
         own = self.memory.active

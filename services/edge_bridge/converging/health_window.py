@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 
 from edge_bridge.converging.steps import Steps
-from edge_bridge.errors import NothingWarmError
 from edge_bridge.workers.slots import FellBack
 from fleetward.contracts.robots import RobotTarget
 
@@ -23,10 +22,7 @@ class HealthWindow:
         *,
         on_fell_back: Callable[[FellBack], None],
         on_over: Callable[[], None],
-        reason_to_return: Callable[[RobotTarget], str],
     ) -> None:
-        """``reason_to_return``: why a model is left that does well itself; empty when it is not."""
-        self._reason_to_return = reason_to_return
         self._steps = steps
         self._on_fell_back = on_fell_back
         self._on_over = on_over
@@ -51,17 +47,9 @@ class HealthWindow:
                 return  # the slots fell back by themselves and said so
             blue = slots.warm.digest if slots.warm else None
             reason = self._steps.watch.reason_against(target.digest, blue)
-            reason = reason or self._reason_to_return(target)
             if reason and blue is not None:
-                await self._fall_back(reason)
+                self._on_fell_back(slots.return_to_warm(reason))
                 return
             await self._steps.watch.news(min(left_s, _NEWS_TIMEOUT_S))
         await slots.retire_warm()
         self._on_over()
-
-    async def _fall_back(self, reason: str) -> None:
-        try:
-            fall = await self._steps.slots.fall_back(reason)
-        except NothingWarmError:
-            return  # blue died this instant; green is all there is
-        self._on_fell_back(fall)

@@ -8,7 +8,9 @@ from contextlib import suppress
 
 from msgspec import Struct
 
+from edge_bridge.converging import converge
 from edge_bridge.converging.converge import Memory, Placed
+from edge_bridge.converging.remembering import Remembered
 from edge_bridge.converging.steps import Steps
 from edge_bridge.errors import ActivationError, DigestMismatchError
 from edge_bridge.workers.slots import FellBack
@@ -53,6 +55,22 @@ async def _started(memory: Memory, steps: Steps) -> Started:
             continue
         return Started(placed=placed, reason=reason)
     return Started(placed=None, reason=reason)
+
+
+async def restore_own_model(remembered: Remembered, steps: Steps) -> None:
+    """Serve the robot's own model instead of one that was left; where it does not load, that one stays its own.
+
+    Raises JournalError.
+    """
+    own, left = remembered.memory.active, remembered.memory.activated
+    assert own is not None, "only what was left for another is replaced"
+    assert left is not None, "only what was activated is left"
+    try:
+        await steps.place(own)
+    except ActivationError as problem:
+        log(_logger, "bridge.restore_failed", level=logging.ERROR, reason=str(problem))
+        stays = Placed(left.model, left.digest)
+        await remembered.change(lambda memory: converge.return_to(memory, stays))
 
 
 def fallen_to(placed: Placed, own: Placed, reason: str) -> FellBack:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Coroutine
 from datetime import datetime
 from typing import Any
 
 from edge_bridge.converging.converge import Cost, Memory, Placed, Slotted
+from edge_bridge.converging.first_frame import FirstFrame
+from edge_bridge.converging.interrupting import to_its_end
 from edge_bridge.converging.needs import Needs
 from edge_bridge.converging.outcome import Proof, activated
 from edge_bridge.converging.receipts import Receipts
@@ -32,7 +34,7 @@ from edge_bridge.workers.comparison import Comparison
 from edge_bridge.workers.green_deaths import GreenDeaths
 from edge_bridge.workers.protocol import Ready
 from edge_bridge.workers.slots import Slots, StagedModel
-from fleetward.bus.tracing import context_of, current_traceparent, span, tracer
+from fleetward.bus.tracing import span
 from fleetward.contracts.codec import UnreadableMessageError
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import Digest
@@ -76,8 +78,7 @@ class Steps:
         self._swap_ms = 0.0
         self._late_s: float | None = None
         self.deaths = GreenDeaths()
-        self._awaited_first: tuple[Digest, str, int] | None = None
-        """Digest, trace and start (unix ns) of a swap whose first result is still to come."""
+        self.first_frame = FirstFrame(settings.robot_id)
 
     def slotted(self, target: RobotTarget | None) -> Slotted:
         """What is so right now, for a robot whose newest target this is.
@@ -138,8 +139,16 @@ class Steps:
     async def place(self, placed: Placed) -> None:
         """Serve a model of the robot's own that is in the store already."""
         await self._load(placed)
-        await self.slots.swap()
+        await to_its_end(self._serve_alone(placed, self.slots.switch()))
+
+    async def _serve_alone(self, placed: Placed, settling: Awaitable[object]) -> None:
+        await settling
         self.watch.begin(placed.digest, keep=())
+        await self.slots.retire_warm()
+
+    def may_restore(self, digest: Digest) -> bool:
+        """Whether a model of the robot's own can be placed."""
+        return digest in self.store.digests() - self.withdrawn.digests
 
     async def swap(self, target: RobotTarget) -> None:
         """Let green serve; blue stays warm. Until it serves nothing is awaited: see ``slotted``."""
@@ -150,8 +159,9 @@ class Steps:
     def switch(self, target: RobotTarget) -> Coroutine[Any, Any, None]:
         """Let the target's model serve from now on, which is staged or warm; await what is returned."""
         self._late_s = self.gate.late_s(target)
-        self._await_first(target.digest)
-        if _digest(self.slots.staged) != target.digest:
+        is_staged = _digest(self.slots.staged) == target.digest
+        self.first_frame.await_of(self.slots.staged if is_staged else self.slots.warm)
+        if not is_staged:
             self._warm_up = None
             return self._timed(
                 self.slots.switch_back(f"generation {target.generation} asks for it")
@@ -173,27 +183,21 @@ class Steps:
         with span("bridge.swap", robot_id=self.robot_id, reason=reason, **lateness):
             if self.slots.warm is None:
                 return
-            self._await_first(self.slots.warm.digest)
+            self.first_frame.await_of(self.slots.warm)
             await self.slots.fall_back(reason)
         self._swap_ms, self._warm_up = (time.monotonic() - started_s) * 1e3, None
 
-    async def prove(
-        self, target: RobotTarget, agreed: Callable[[bool], bool] = lambda enough: enough
-    ) -> Proof:
-        """Wait for good inferences of the target's digest; raises ProofFailedError.
-
-        ``agreed``: whether that is all there is to wait for, given whether there were enough.
-        """
+    async def prove(self, target: RobotTarget) -> Proof:
+        """Wait for good inferences of the target's digest; raises ProofFailedError."""
         outcomes = self.watch.of(target.digest)
         before = outcomes.good
         started_s = time.monotonic()
         captured = self.slots.ledger.frames_captured
-        while not agreed((good := outcomes.good - before) >= target.proof_inferences):
+        while (good := outcomes.good - before) < target.proof_inferences:
             frames = self.slots.ledger.frames_captured - captured
             late = time.monotonic() - started_s > self._settings.proof_timeout_s
             reason = self._trouble(target)
-            too_few = good < target.proof_inferences < frames
-            if reason is None and late and too_few:
+            if reason is None and late and target.proof_inferences < frames:
                 reason = f"{frames} frames arrived within {self._settings.proof_timeout_s:g} s"
             if reason is not None:
                 raise ProofFailedError(
@@ -206,6 +210,15 @@ class Steps:
             warm_up=self._warm_up,
             switch_late_s=self._late_s,
         )
+
+    async def serve_on(self, target: RobotTarget) -> None:
+        """A while of serving what was proved, until more is known; raises ProofFailedError."""
+        reason = self._trouble(target)
+        if reason is not None:
+            raise ProofFailedError(
+                f"{target.model} was proved, and failed before all were that it switches with: {reason}."
+            )
+        await self.watch.news(_NEWS_TIMEOUT_S)
 
     async def proved(
         self, target: RobotTarget, proof: Proof, memory: Memory, now: datetime
@@ -227,26 +240,7 @@ class Steps:
 
     def release_of(self, target: RobotTarget) -> int:
         """Which release the registry last said this is; 0 when it does not list it."""
-        listed = self._trust.listed(target.model)
-        return listed.release if listed and listed.digest == target.digest else 0
-
-    def first_result(self, digest: Digest, frame: int) -> None:
-        """The worker answered a frame: the first one after a swap ends the trace."""
-        awaited = self._awaited_first
-        if awaited is None or awaited[0] != digest:
-            return
-        self._awaited_first = None
-        _, traceparent, started_ns = awaited
-        tracer().start_span(
-            "bridge.first_frame",
-            context=context_of(traceparent),
-            start_time=started_ns,
-            attributes={
-                "robot_id": self._settings.robot_id,
-                "digest": digest,
-                "frame": frame,
-            },
-        ).end()
+        return self._trust.release_of(target)
 
     def _trouble(self, target: RobotTarget) -> str | None:
         if _digest(self.slots.active) != target.digest:
@@ -277,9 +271,6 @@ class Steps:
     def _stored(self, placed: Placed) -> StagedModel:
         path = self.store.path(placed.digest)
         return StagedModel(model=placed.model, digest=placed.digest, path=path)
-
-    def _await_first(self, digest: Digest) -> None:
-        self._awaited_first = (digest, current_traceparent(), time.time_ns())
 
     def _attributes(self, target: RobotTarget) -> dict[str, str]:
         return {"robot_id": target.robot_id, "digest": target.digest, "model": str(target.model)}

@@ -225,7 +225,7 @@ class BlackBox:
                 limits,
                 self._settings.store.reserve_bytes,
             ),
-            refusals=Refusals(robot_id, lambda refused: reporter.report(None, [refused])),
+            refusals=Refusals(robot_id, lambda refused: reporter.report({}, [refused])),
             limits=limits,
             clock_set=trust.clock_set,
             hub_time=lambda: reading(trust.clock, boot_time_s()),

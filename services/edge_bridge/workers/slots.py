@@ -16,10 +16,7 @@ from msgspec import Struct
 from edge_bridge.disturbance.brake import Brake
 from edge_bridge.disturbance.limits import NO_LIMITS
 from edge_bridge.disturbance.work import Work
-from edge_bridge.errors import (
-    NothingStagedError,
-    NothingWarmError,
-)
+from edge_bridge.errors import NothingStagedError, NothingWarmError
 from edge_bridge.frames import FrameType
 from edge_bridge.sources.source import Source
 from edge_bridge.workers.inference_done import InferenceDone
@@ -187,12 +184,28 @@ class Slots:
         return await self.switch_back(reason)
 
     def switch_back(self, reason: str) -> Coroutine[Any, Any, FellBack]:
-        """Return to the warm model; raises NothingWarmError. Await what is returned: the bad worker ends.
+        """``return_to_warm``; await what is returned: the bad worker ended."""
+        bad = self._active
+        return _ended(bad, self.return_to_warm(reason))
+
+    def return_to_warm(self, reason: str) -> FellBack:
+        """The warm model serves, and the bad worker is killed; raises NothingWarmError.
 
         ``on_fallback`` is not called: it is for what happens without the caller.
         """
-        bad = self._active
-        return _ended(bad, self._return_to_warm(reason))
+        bad, good = self._active, self._warm
+        if bad is None or good is None:
+            raise NothingWarmError("no earlier model is warm: there is nothing to fall back to.")
+        self._succession.forget()
+        bad.kill()
+        self._active, self._warm = good, None
+        self._pump.aim(good)
+        return FellBack(
+            from_digest=bad.staged.digest,
+            to_digest=good.staged.digest,
+            reason=reason,
+            frames_reissued=self._pump.reissue(bad),
+        )
 
     async def retire_warm(self) -> None:
         """End the health window: the old worker ends, and its memory is returned."""
@@ -244,32 +257,17 @@ class Slots:
         digest = slot.staged.digest
         log(_logger, "slots.worker_outgrown", level=logging.WARNING, reason=reason, digest=digest)
         if self._warm:
-            self._on_fallback(self._return_to_warm(f"the active worker leaks: {reason}"))
+            self._on_fallback(self.return_to_warm(f"the active worker leaks: {reason}"))
         else:
             self._succession.renew(slot)
 
     def _replace_active(self, dead: WorkerSlot, reason: str) -> None:
         if self._warm:
-            self._on_fallback(self._return_to_warm(f"the active worker died: {reason}"))
+            self._on_fallback(self.return_to_warm(f"the active worker died: {reason}"))
             return
         self._pump.aim(None)
         self._pump.reissue(dead)
         self._succession.restart(dead)
-
-    def _return_to_warm(self, reason: str) -> FellBack:
-        bad, good = self._active, self._warm
-        if bad is None or good is None:
-            raise NothingWarmError("no earlier model is warm: there is nothing to fall back to.")
-        self._succession.forget()
-        bad.kill()
-        self._active, self._warm = good, None
-        self._pump.aim(good)
-        return FellBack(
-            from_digest=bad.staged.digest,
-            to_digest=good.staged.digest,
-            reason=reason,
-            frames_reissued=self._pump.reissue(bad),
-        )
 
     def _succeeded(self, fresh: WorkerSlot) -> None:
         self._active = fresh

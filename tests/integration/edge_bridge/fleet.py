@@ -162,7 +162,7 @@ class Fleet:
             "digest": model.digest,
             "proof_inferences": 10,
             "health_window_s": 1.0,
-            "issued_at": NOW,
+            "issued_at": NOW + timedelta(seconds=generation),
         }
         return RobotTarget(**{**usual, **said})  # type: ignore[arg-type]  # a test names its own
 

@@ -47,13 +47,13 @@ def facts_in(journal: Journal) -> list[Event]:
 def test_facts_go_out_in_the_order_they_happened(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
     for generation in (1, 2, 3):
-        journal.write(None, [activated(generation)])
+        journal.write({}, [activated(generation)])
     assert facts_in(journal) == [activated(1), activated(2), activated(3)]
 
 
 def test_a_fact_keeps_its_random_id_until_it_is_acknowledged(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
-    journal.write(None, [activated(1), activated(1)], "00-trace")
+    journal.write({}, [activated(1), activated(1)], "00-trace")
     journal.close()
     first, second = Journal(tmp_path / "journal.db").unsent()
     again = Journal(tmp_path / "journal.db").unsent()
@@ -65,16 +65,16 @@ def test_a_fact_keeps_its_random_id_until_it_is_acknowledged(tmp_path: Path) -> 
 
 def test_an_acknowledged_fact_is_gone(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
-    journal.write(None, [activated(1), activated(2)])
+    journal.write({}, [activated(1), activated(2)])
     journal.sent(journal.unsent()[0])
     assert facts_in(journal) == [activated(2)]
 
 
 def test_a_week_offline_keeps_one_check_in_and_every_other_fact(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
-    journal.write(None, [activated(1)])
+    journal.write({}, [activated(1)])
     for sequence in range(50):
-        journal.write(None, [checked_in(sequence)])
+        journal.write({}, [checked_in(sequence)])
     assert facts_in(journal) == [activated(1), checked_in(49)]
 
 
@@ -87,7 +87,7 @@ from tests.unit.edge_bridge_bus.test_journal import activated
 
 journal = Journal(Path(sys.argv[1]))
 for count in range(1, 100_000):
-    journal.write(Memory(bytes_fetched=count), [activated(count)])
+    journal.write({None: Memory(bytes_fetched=count)}, [activated(count)])
     print(count, flush=True)
 """
 
@@ -123,7 +123,7 @@ def test_facts_that_only_another_release_knows_wait_for_it_and_hold_up_nothing(
     path = tmp_path / "journal.db"
     later = Journal(path)
     for generation in (1, 2, 3):
-        later.write(None, [activated(generation)])
+        later.write({}, [activated(generation)])
     first, second, third = later.unsent()
     later.close()
     with sqlite3.connect(path) as database:

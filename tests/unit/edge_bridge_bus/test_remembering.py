@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -32,16 +32,15 @@ class SlowDisk(Journal):
 
     def write(
         self,
-        memory: Memory | None = None,
+        memories: Mapping[ModelName | None, Memory],
         facts: Sequence[Event] = (),
         traceparent: str = "",
-        pipeline: ModelName | None = None,
     ) -> None:
         self.asked.set()
         assert self.goes_on.wait(10)
         if self.is_full:
             raise JournalError("the disk is full.")
-        super().write(memory, facts, traceparent, pipeline)
+        super().write(memories, facts, traceparent)
 
 
 def settled(generation: int) -> Memory:
