@@ -18,6 +18,7 @@ from fleetward.bus.errors import BusError
 from fleetward.bus.last_values import last_value
 from fleetward.bus.logs import log
 from fleetward.bus.publish import publish
+from fleetward.bus.waiting import happens
 from fleetward.contracts.codec import MessageTooLargeError, UnreadableMessageError, decode, encode
 from fleetward.contracts.rule_sets import CompiledRule, RuleSet, RuleSetSigned
 from fleetward.rules.rule_sets import compiled, critical, digest_of
@@ -26,21 +27,27 @@ from fleetward.trust.signing import RULE_SET, SignatureError, SigningKey, Truste
 
 _logger = logging.getLogger(__name__)
 
+LOOK_S = 60.0
+"""How often it is looked whether the set is still there: a stream may be lost, or written by somebody else."""
 RETRY_WAIT_S = 1.0
 RETRY_WAIT_LIMIT_S = 60.0
 
 
 def next_set(
-    there: RuleSet | None, rules: tuple[CompiledRule, ...], lookback_s: float, now: datetime
+    there: RuleSet | None,
+    rules: tuple[CompiledRule, ...],
+    lookback_s: float,
+    now: datetime,
+    newest: int = 0,
 ) -> RuleSet | None:
-    """What to send after ``there``, which our key signed; None: it says the same.
+    """What to send after ``there``, which our key signed; None: it says the same. newest: revision we know of.
 
     The revision is the time in seconds, and never less than one more: it counts up although the clock is
     set back, and also where what was sent before is lost, which robots remember.
     """
     if there is not None and (there.rules, there.lookback_s) == (rules, lookback_s):
         return None
-    after = there.revision if there is not None else 0
+    after = max(newest, there.revision if there is not None else 0)
     return RuleSet(
         revision=max(after + 1, int(now.timestamp())),
         lookback_s=lookback_s,
@@ -73,6 +80,8 @@ class RuleSets:
         self._lookback_s = lookback_s
         self._clock = clock
         self._rules: tuple[CompiledRule, ...] = ()
+        self._newest = 0
+        """The newest revision of ours that we saw."""
         self._changed = asyncio.Event()
         self.use(rulebook)
 
@@ -82,10 +91,10 @@ class RuleSets:
         self._changed.set()
 
     async def run(self) -> None:
-        """Send whenever the rules change, until cancelled."""
+        """Send whenever the rules change, or what was sent is gone, until cancelled."""
         failures = 0
         while True:
-            await self._changed.wait()
+            await happens(self._changed, LOOK_S)
             self._changed.clear()
             try:
                 await self._send()
@@ -102,7 +111,9 @@ class RuleSets:
 
     async def _send(self) -> None:
         there, sequence = await self._there()
-        following = next_set(there, self._rules, self._lookback_s, self._clock.now())
+        self._newest = max(self._newest, there.revision if there is not None else 0)
+        now = self._clock.now()
+        following = next_set(there, self._rules, self._lookback_s, now, self._newest)
         if following is None:
             return
         await publish(self._connection, signed(following, self._key), after=sequence)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 from nats.aio.msg import Msg
 
 from fleetward.bus.deliveries import decode_from
 from fleetward.bus.last_values import last_value
+from fleetward.bus.publish import publish
 from fleetward.contracts.catalog import row_of
-from fleetward.contracts.codec import decode
+from fleetward.contracts.codec import decode, encode
 from fleetward.contracts.rows import Principal
 from fleetward.contracts.rule_sets import RuleSet, RuleSetSigned
 from fleetward.rules.compilation import load_rulebook
 from fleetward.rules.rule_sets import critical, understood
-from fleetward.trust.signing import RULE_SET, SigningKey, TrustedKeys
+from fleetward.trust.signing import RULE_SET, SignatureError, SigningKey, TrustedKeys
 from tests.integration.alerting.rig import Rig
 
 RULE = b"""groups: [{name: own, rules: [
@@ -54,8 +56,9 @@ class Listening:
     async def _hear(self, message: Msg) -> None:
         signed = decode_from(message.subject, message.data)
         assert isinstance(signed, RuleSetSigned)
-        self._trusted.verify(RULE_SET, signed.payload, signed.key_id, signed.signature)
-        self._heard.put_nowait(decode(signed.payload, RuleSet))
+        with suppress(SignatureError):
+            self._trusted.verify(RULE_SET, signed.payload, signed.key_id, signed.signature)
+            self._heard.put_nowait(decode(signed.payload, RuleSet))
 
 
 async def test_robots_hear_the_critical_rules_and_each_change_once(
@@ -90,6 +93,26 @@ async def test_robots_hear_the_critical_rules_and_each_change_once(
     none = await robot.next()
     assert none.rules == ()
     assert robot.nothing_more
+
+
+async def test_a_set_that_somebody_else_wrote_is_replaced_at_the_next_start(
+    rig: Rig, tmp_path: Path
+) -> None:
+    key, other = (SigningKey.create(tmp_path / f"{name}.key") for name in ("rules", "other"))
+    robot = Listening(key)
+    await robot.begin(rig)
+    first = await rig.alerting(signing_key=tmp_path / "rules.key")
+    sent = await robot.next()
+    await first.stop()
+    connection = await rig.system.connect(Principal.ALERTING)
+    payload = encode(sent)
+    forged = other.sign(RULE_SET, payload)
+    await publish(
+        connection,
+        RuleSetSigned(payload=payload, key_id=forged.key_id, signature=forged.signature),
+    )
+    await rig.alerting(signing_key=tmp_path / "rules.key")
+    assert (await robot.next()).rules == sent.rules
 
 
 async def test_without_a_key_robots_are_sent_no_rules(rig: Rig) -> None:

@@ -38,6 +38,13 @@ def test_the_revision_counts_up_although_the_clock_is_set_back() -> None:
     assert after(second, ONE, NOON).revision == second.revision + 1
 
 
+def test_what_somebody_else_wrote_in_its_place_does_not_make_the_revision_smaller() -> None:
+    ahead = after(None, ONE, NOON + timedelta(days=400))  # the clock was wrong then
+    again = next_set(None, ONE, 300.0, NOON, newest=ahead.revision)
+    assert again is not None
+    assert again.revision == ahead.revision + 1
+
+
 def test_the_revision_is_past_what_robots_remember_although_the_hub_lost_what_it_sent() -> None:
     sent = after(after(None, ONE, NOON), OTHER, NOON + timedelta(hours=1))
     assert after(None, ONE, NOON + timedelta(hours=2)).revision > sent.revision
