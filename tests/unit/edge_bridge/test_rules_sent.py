@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -201,3 +203,27 @@ async def test_labels_that_change_change_what_is_judged_as_they_do_on_the_hub(
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert heard == wanted
+
+
+def test_what_the_hub_sends_needs_no_parser_on_the_robot(tmp_path: Path) -> None:
+    """Neither the extra's packages nor anything of ours that loads them."""
+    (tmp_path / "sent").write_bytes(encode(sent_by_the_hub(rules_in(tmp_path, RULES))))
+    without = """
+import sys
+from pathlib import Path
+sys.modules["promql_parser"] = sys.modules["yaml"] = None
+from fleetward.contracts.codec import decode
+from fleetward.contracts.rule_sets import RuleSet
+from edge_bridge.rules.robot_rules import RobotRules
+from edge_bridge.rules.settings import RuleSettings
+rules = RobotRules("r1", RuleSettings(), Path("/nowhere"), print)
+rules.hub_says(decode(Path(sys.argv[1]).read_bytes(), RuleSet), "")
+print(rules.standing.rules, rules.standing.trouble, end="")
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", without, tmp_path / "sent"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.stdout, ended.returncode) == ("4 ", 0), ended.stderr
