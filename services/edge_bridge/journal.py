@@ -12,7 +12,8 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 
@@ -132,24 +133,18 @@ class Journal:
 
         Raises JournalError.
         """
-        with self._lock:
-            try:
-                with self._transaction():
-                    for pipeline, memory in memories.items():
-                        self._remember(memory, pipeline)
-                    for fact in facts:
-                        self._append(fact, traceparent)
-            except sqlite3.Error as problem:
-                raise JournalError(
-                    f"the journal cannot be written: {problem}. Free space on the robot's disk."
-                ) from problem
+        with self._transaction():
+            for pipeline, memory in memories.items():
+                self._remember(memory, pipeline)
+            for fact in facts:
+                self._append(fact, traceparent)
 
     def unsent(self, limit: int = 64) -> list[Unsent]:
         """The oldest facts not yet acknowledged, in the order they happened.
 
-        One that this release cannot read is set aside for the release that wrote it.
+        One that this release cannot read is set aside for the release that wrote it. Raises JournalError.
         """
-        with self._lock:
+        with self._asked("read"):
             rows = self._database.execute(
                 "SELECT place, message_id, kind, body, traceparent FROM outbox "
                 "ORDER BY place LIMIT ?",
@@ -164,8 +159,8 @@ class Journal:
         return unsent
 
     def sent(self, unsent: Unsent) -> None:
-        """The server acknowledged it: it need never be sent again."""
-        with self._lock:
+        """The server acknowledged it: it need never be sent again. Raises JournalError."""
+        with self._transaction():
             self._database.execute("DELETE FROM outbox WHERE place = ?", (unsent.place,))
 
     def close(self) -> None:
@@ -178,18 +173,13 @@ class Journal:
         if not places:
             return
         log(_logger, "journal.unknown_facts", level=logging.WARNING, facts=len(places))
-        try:
-            with self._lock, self._transaction():
-                for place in places:
-                    which = (place,)
-                    self._database.execute(
-                        "INSERT INTO unknown SELECT * FROM outbox WHERE place = ?", which
-                    )
-                    self._database.execute("DELETE FROM outbox WHERE place = ?", which)
-        except sqlite3.Error as problem:
-            raise JournalError(
-                f"the journal cannot be written: {problem}. Free space on the robot's disk."
-            ) from problem
+        with self._transaction():
+            for place in places:
+                which = (place,)
+                self._database.execute(
+                    "INSERT INTO unknown SELECT * FROM outbox WHERE place = ?", which
+                )
+                self._database.execute("DELETE FROM outbox WHERE place = ?", which)
 
     def _remember(self, memory: Memory, pipeline: ModelName | None) -> None:
         if pipeline is None:
@@ -208,21 +198,29 @@ class Journal:
             (token_hex(16), kind, encode(fact), traceparent),
         )
 
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self._database)
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing, also when the disk refuses the last word of it; raises JournalError."""
+        with self._asked("written"):
+            try:
+                self._database.execute("BEGIN IMMEDIATE")
+                yield
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:  # SQLite may have ended it by itself
+                    self._database.execute("ROLLBACK")
+                raise
 
-
-class _Transaction:
-    """BEGIN IMMEDIATE ... COMMIT, or ROLLBACK on any error."""
-
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
-
-    def __enter__(self) -> None:
-        self._database.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._database.execute("ROLLBACK" if kind else "COMMIT")
+    @contextmanager
+    def _asked(self, how: str) -> Iterator[None]:
+        """For one thread at a time."""
+        with self._lock:
+            try:
+                yield
+            except sqlite3.Error as problem:
+                raise JournalError(
+                    f"the journal cannot be {how}: {problem}. Free space on the robot's disk."
+                ) from problem
 
 
 def _read(kind: str, body: bytes) -> Event | None:
