@@ -107,12 +107,14 @@ class WorkerSlot:
         path, digest, engines = str(self.staged.path), self.staged.digest, self._settings.engines
         self._send(Load(path=path, digest=digest, gentle=gentle, idle=idle, engines=engines))
         self._watch = LoadWatch(self._settings, lambda: self._send(Hasten()), self._late)
+        ready: Ready | None = None
         try:
             with brake.over(self) if brake else nullcontext():
-                return self._watch.told(await self._ready, str(self.staged.model))
+                ready = await self._ready
+            return self._watch.told(ready, str(self.staged.model))
         finally:
             self._watch.stop()
-            if not self._is_ready():
+            if ready is None:  # also when whoever waits is cancelled as it becomes ready
                 await self.stop()
 
     def give(self, ticket: Ticket) -> None:
@@ -174,10 +176,6 @@ class WorkerSlot:
                     "more idle processor time, or raise load_timeout_s."
                 )
             )
-
-    def _is_ready(self) -> bool:
-        ready = self._ready
-        return ready.done() and not ready.cancelled() and ready.exception() is None
 
     def _readable(self) -> None:
         while self._connected:

@@ -211,8 +211,12 @@ class Slots:
         """End the health window: the old worker ends, and its memory is returned."""
         retired, self._warm = self._warm, None
         if retired:
-            await retired.drained()
-            await retired.stop()
+            try:
+                await retired.drained()
+            finally:  # nobody else knows of it any more
+                retired.kill()
+                self._pump.reissue(retired)
+                await retired.stop()
 
     async def discard_staged(self) -> None:
         """Give up what is staged or being staged, if anything; that ``stage`` fails."""
