@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
 from functools import partial
@@ -15,12 +15,13 @@ from edge_bridge.converging import actions, converge, outcome
 from edge_bridge.converging.actions import Action
 from edge_bridge.converging.attempts import attempt
 from edge_bridge.converging.converge import Memory, next_action
+from edge_bridge.converging.failing import Failing
 from edge_bridge.converging.health_window import HealthWindow
 from edge_bridge.converging.inbox import Inbox
 from edge_bridge.converging.interrupting import unless
 from edge_bridge.converging.member import PipelineMember
 from edge_bridge.converging.own_model import fallen_to, restore_own_model, start_own_model
-from edge_bridge.converging.remembering import Change, Remembered, change_all
+from edge_bridge.converging.remembering import Remembered
 from edge_bridge.converging.sparing import sparing
 from edge_bridge.converging.steps import Steps
 from edge_bridge.converging.switching import Switching
@@ -35,7 +36,6 @@ from edge_bridge.journal import JournalError
 from edge_bridge.reporting import Reporter
 from edge_bridge.settings import Settings
 from edge_bridge.workers.slots import FellBack
-from fleetward.bus.logs import log
 from fleetward.bus.tracing import span
 from fleetward.contracts.ids import ModelName
 from fleetward.contracts.robots import RobotTarget
@@ -75,6 +75,7 @@ class Converger:
             on_returned=self._inbox.changed.set,
         )
         together.add(self._member)
+        self._failing = Failing(self._member, together)
         self._unasked = Unasked(steps, self._member, together, retry_wait_s=settings.retry_wait_s)
         self._switching = Switching(steps, together, self._window)
 
@@ -129,6 +130,7 @@ class Converger:
             self._window.stop()
 
     async def _converge(self) -> None:
+        await self._failing.write()
         await self._inbox.take()
         if isinstance(self._next(), actions.Rest):
             self._under_way.holds_back("")
@@ -154,7 +156,8 @@ class Converger:
             self._member.refuse_alone(self._together)
             await self._perform(action)
         except ActivationError as problem:
-            await self._give_up(problem)
+            assert self.memory.target is not None, "only an accepted target fails"
+            await self._give_up(self.memory.target, problem)
         if not isinstance(action, actions.AwaitSwap):
             self._on_change()
 
@@ -242,21 +245,16 @@ class Converger:
             self._member.doubted()
             raise
 
-    async def _give_up(self, problem: ActivationError) -> None:
-        """Unless the target became the robot's own meanwhile: then its window judges it."""
-        target = self.memory.target
-        log(_logger, "bridge.gave_up", level=logging.ERROR, reason=str(problem))
-        if target is None:
-            return
-        report = outcome.failed(target, problem.stage, str(problem), _now())
-
-        def decide() -> Sequence[Change]:
-            if self._member.is_committed:
-                return []
-            return [Change(self._remembered, converge.give_up(self.memory), [report])]
-
-        await change_all([self._remembered], decide)
-        self._together.tell_failed(target)
+    async def _give_up(self, target: RobotTarget, problem: ActivationError) -> None:
+        """What failed its proof serves no longer, also when the disk cannot keep a word of that."""
+        self._failing.fail(target, problem)
+        try:
+            await self._failing.write()
+        except JournalError:
+            settled = converge.give_up(self.memory)
+            if isinstance(next_action(settled, self._steps.slotted(target)), actions.SwapBack):
+                await self._switching.swap_back(settled)
+            raise
 
     async def _start_own_model(self) -> None:
         own = self.memory.active
