@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 
@@ -43,6 +44,9 @@ from rollout_coordinator.watch import keep_time, utc_now, watch_rollouts
 NAME = Principal.COORDINATOR.value
 URGENT = frozenset({AlertFired, ModelWithdrawn})
 """Facts that stop a rollout, and are rare."""
+COLLECTED_AT = (20_000, 20, 20)
+"""Python's thresholds for looking for garbage: objects more than before, and how often the young ones
+come before older ones. What a decision makes is freed without that; to look is to walk all robots."""
 
 
 async def serve(settings: Settings) -> None:
@@ -70,6 +74,7 @@ async def serve(settings: Settings) -> None:
     for pull in pulls:
         await pull.start()
     await answer(connection, ExplainRollout, Explainer(connection, ledger, sites, utc_now).explain)
+    _collect_less()
     notify_ready()
     # A coordinator without a clock must not linger: what breaks it is raised, and it is restarted.
     gatekeeper = Gatekeeper(connection, settings.gatekeeper, utc_now)
@@ -82,6 +87,13 @@ async def serve(settings: Settings) -> None:
         await pull.stop()
     await broker.stop()
     await close(connection)
+
+
+def _collect_less() -> None:
+    """From now on garbage is rarely looked for, and never among what was there from the beginning."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTED_AT)
 
 
 def _consumers(

@@ -2,12 +2,14 @@
 
 The robots speak the real contracts over a real server (``testkit.swarm``), and telemetry of what they
 serve arrives at a bounded rate. The coordinator is a process of its own, with one that signs,
-and so is its figure.
+and so is its figure. Everything is done ``TIMES`` times, and the median is told: one rollout of a
+thousand robots takes a third of a second of processor, of which chance is a tenth.
 """
 
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 from collections.abc import Sequence
 
@@ -36,6 +38,7 @@ from tests.bench.measurement import Measurement
 from tests.bench.rollout_scene import LIMIT_S, LOOK_S, Scene, ask, running_scene, until, utc_now
 
 SIZES = (100, 1_000, 10_000)
+TIMES = {100: 5, 1_000: 5, 10_000: 3}
 MIB = 1024 * 1024
 MAX_MEMORY_MIB = 300
 MAX_SKEW_MS = 100
@@ -51,10 +54,23 @@ POLICY = RolloutPolicy(
 
 
 class Ran(Struct, frozen=True):
-    """One rollout: seconds from request to end, and the coordinator's processor seconds in them."""
+    """A rollout: seconds from request to end, and the coordinator's processor seconds in them."""
 
     took_s: float
     cpu_s: float
+
+
+class TakenBack(Struct, frozen=True):
+    """An abort: seconds from the decision to the last target, and targets a second beside the raw rate."""
+
+    took_s: float
+    rate: float
+    raw: float
+
+    @property
+    def ratio(self) -> float:
+        """Of the raw rate."""
+        return self.rate / self.raw
 
 
 async def measure() -> list[Measurement]:
@@ -65,12 +81,15 @@ async def measure() -> list[Measurement]:
         async with running_scene(size) as scene:
             await _rolled_out(scene, Strategy.ALL_AT_ONCE, size)
             for strategy in (Strategy.CANARY, Strategy.ROLLING, Strategy.BLUE_GREEN):
-                ran = await _rolled_out(scene, strategy, size)
+                ran = _median(
+                    [await _rolled_out(scene, strategy, size) for _ in range(TIMES[size])]
+                )
                 cpu_per_robot[size, strategy] = ran.cpu_s / size
                 found += _cost(size, strategy, ran, cpu_per_robot)
                 if strategy is Strategy.BLUE_GREEN and size == SWITCHING:
                     found.append(_skew(scene))
-            found.append(await _taken_back(scene, size))
+            aborts = [await _taken_back(scene, size) for _ in range(TIMES[size])]
+            found.append(_rate(size, aborts))
             if size == max(SIZES):
                 found.append(_memory(scene, size))
     return found
@@ -84,6 +103,14 @@ async def _rolled_out(scene: Scene, strategy: Strategy, size: int) -> Ran:
     ended = await until(scene.people, wanted, lambda rollout: rollout.state in FINAL_STATES)
     assert ended.state is RolloutState.SUCCEEDED, ended.reason
     return Ran(time.monotonic() - began_s, _cpu_s(scene.coordinator) - cpu_s)
+
+
+def _median(ran: Sequence[Ran]) -> Ran:
+    """Of each figure by itself."""
+    return Ran(
+        statistics.median(each.took_s for each in ran),
+        statistics.median(each.cpu_s for each in ran),
+    )
 
 
 def _policy(size: int) -> RolloutPolicy:
@@ -141,7 +168,7 @@ def _skew(scene: Scene) -> Measurement:
     )
 
 
-async def _taken_back(scene: Scene, size: int) -> Measurement:
+async def _taken_back(scene: Scene, size: int) -> TakenBack:
     """From the decision to abort to the last robot's target, by the server's own times."""
     policy = replace(POLICY, bake_s=3600)
     wanted = await ask(scene.people, Strategy.ALL_AT_ONCE, policy)
@@ -156,16 +183,23 @@ async def _taken_back(scene: Scene, size: int) -> Measurement:
     targets = await last_values_of(scene.services, SignedTarget, "robot_id", robots)
     last = max(value.stored_at for value in targets)
     took_s = (last - halted[0].stored_at).total_seconds()
-    raw = await _raw_rate(scene, list(robots))
     rate = size / took_s if took_s > 0 else float("inf")
+    return TakenBack(took_s, rate, await _raw_rate(scene, list(robots)))
+
+
+def _rate(size: int, aborts: Sequence[TakenBack]) -> Measurement:
+    """The abort whose ratio is the median, as it was."""
+    abort = sorted(aborts, key=lambda each: each.ratio)[len(aborts) // 2]
+    lowest = min(each.ratio for each in aborts)
     return Measurement(
         name=f"abort, {size:,} robots: decision to last target written",
-        value=took_s,
+        value=abort.took_s,
         unit="s",
-        ratio=rate / raw,
-        against=f"atomic batches of signed targets alone: {raw:,.0f}/s; ours {rate:,.0f}/s",
+        ratio=abort.ratio,
+        against=f"atomic batches of signed targets alone: {abort.raw:,.0f}/s; ours {abort.rate:,.0f}/s; "
+        f"of {len(aborts)} the lowest {lowest:.2f}x",
         goal=f">= {MIN_RATE}x of that rate",
-        met=rate >= MIN_RATE * raw if size > MAX_TARGETS_PER_STEP else None,
+        met=abort.ratio >= MIN_RATE if size > MAX_TARGETS_PER_STEP else None,
     )
 
 
