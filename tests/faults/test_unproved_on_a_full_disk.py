@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from edge_bridge.bridge import Bridge
 from edge_bridge.workers.inference_done import InferenceDone
+from edge_bridge.workers.ticket import StagedModel
 from fleetward.contracts.ids import Digest
 from fleetward.contracts.robots import ActivationFailed, ActivationStage, ModelActivated
 from testkit.servers import NatsSystem
 from tests.faults.small_disks import fill_up, small_disk
 from tests.integration.edge_bridge.camera import Camera
-from tests.integration.edge_bridge.fleet import WAIT_S, running_fleet
+from tests.integration.edge_bridge.fleet import WAIT_S, Fleet, running_fleet
 from tests.integration.edge_slots import tiny_models
 
 pytestmark = pytest.mark.slow
@@ -43,31 +45,62 @@ class Answers:
         await asyncio.wait_for(heard(), WAIT_S)
 
 
+@pytest.fixture
+async def fleet(nats_system: NatsSystem, tmp_path: Path) -> AsyncIterator[Fleet]:
+    with small_disk(tmp_path / "robot", DISK_BYTES):
+        async with running_fleet(nats_system, tmp_path) as running:
+            yield running
+
+
+def published(fleet: Fleet) -> tuple[StagedModel, StagedModel]:
+    """One that does well, and one that fails on bright frames."""
+    good = tiny_models.brightness(fleet.directory, "good", gain=1.0)
+    bad = tiny_models.failing(fleet.directory, "bad", on_black=False)
+    for each in (good, bad):
+        fleet.publish_model(each)
+    return good, bad
+
+
+async def proving(fleet: Fleet, good: StagedModel, bad: StagedModel, answers: Answers) -> None:
+    """The good one is the robot's own, and the bad one serves until it has proved itself."""
+    await fleet.aim(good, 1)
+    await fleet.hears(ModelActivated)
+    await fleet.aim(bad, 2, proof_inferences=100_000)
+    await answers.by(bad.digest)
+
+
 async def test_a_model_that_fails_its_proof_is_left_although_nothing_can_be_written(
-    nats_system: NatsSystem, tmp_path: Path
+    fleet: Fleet,
 ) -> None:
-    disk, answers, camera = tmp_path / "robot", Answers(), Camera()
-    filler = disk / "filler"
-    with small_disk(disk, DISK_BYTES):
-        async with running_fleet(nats_system, tmp_path) as fleet:
-            good = tiny_models.brightness(tmp_path, "good", gain=1.0)
-            bad = tiny_models.failing(tmp_path, "bad", on_black=False)
-            for model in (good, bad):
-                fleet.publish_model(model)
-            async with Bridge(
-                fleet.settings(state_dir=disk), source=camera, on_result=answers
-            ) as bridge:
-                await fleet.aim(good, 1)
-                await fleet.hears(ModelActivated)
-                await fleet.aim(bad, 2, proof_inferences=100_000)
-                await answers.by(bad.digest)
-                fill_up(filler)
-                camera.brightness = BRIGHT
-                await answers.by(good.digest)
-                assert bridge.active
-                assert bridge.active.digest == good.digest
-                assert fleet.count(ActivationFailed) == 0
-                filler.unlink()
-                failed = await fleet.hears(ActivationFailed)
-                assert (failed.generation, failed.stage) == (2, ActivationStage.PROOF)
-                assert bridge.active.digest == good.digest
+    answers, camera, filler = Answers(), Camera(), fleet.directory / "robot" / "filler"
+    good, bad = published(fleet)
+    settings = fleet.settings(state_dir=filler.parent)
+    async with Bridge(settings, source=camera, on_result=answers) as bridge:
+        await proving(fleet, good, bad, answers)
+        fill_up(filler)
+        camera.brightness = BRIGHT
+        await answers.by(good.digest)
+        assert bridge.active
+        assert bridge.active.digest == good.digest
+        assert fleet.count(ActivationFailed) == 0
+        filler.unlink()
+        failed = await fleet.hears(ActivationFailed)
+        assert (failed.generation, failed.stage) == (2, ActivationStage.PROOF)
+        assert bridge.active.digest == good.digest
+
+
+async def test_a_model_whose_proof_is_broken_off_for_a_target_that_cannot_be_written_is_left(
+    fleet: Fleet,
+) -> None:
+    answers, filler = Answers(), fleet.directory / "robot" / "filler"
+    good, bad = published(fleet)
+    newer = tiny_models.brightness(fleet.directory, "newer", gain=0.5)
+    fleet.publish_model(newer)
+    settings = fleet.settings(state_dir=filler.parent)
+    async with Bridge(settings, source=Camera(), on_result=answers):
+        await proving(fleet, good, bad, answers)
+        fill_up(filler)
+        await fleet.aim(newer, 3)
+        await answers.by(good.digest)
+        filler.unlink()
+        await fleet.hears(ModelActivated, lambda fact: fact.generation == 3)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from datetime import datetime, timezone
 from functools import partial
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -131,7 +132,7 @@ class Converger:
 
     async def _converge(self) -> None:
         await self._failing.write()
-        await self._inbox.take()
+        await self._or_return(self._inbox.take())
         if isinstance(self._next(), actions.Rest):
             self._under_way.holds_back("")
             return
@@ -246,13 +247,18 @@ class Converger:
             raise
 
     async def _give_up(self, target: RobotTarget, problem: ActivationError) -> None:
-        """What failed its proof serves no longer, also when the disk cannot keep a word of that."""
         self._failing.fail(target, problem)
+        await self._or_return(self._failing.write())
+
+    async def _or_return(self, writing: Coroutine[Any, Any, None]) -> None:
+        """What failed its proof, or whose proof was broken off, serves no longer, also when the disk cannot
+        keep a word of that. Raises JournalError."""
         try:
-            await self._failing.write()
+            await writing
         except JournalError:
             settled = converge.give_up(self.memory)
-            if isinstance(next_action(settled, self._steps.slotted(target)), actions.SwapBack):
+            slotted = self._steps.slotted(settled.target)
+            if isinstance(next_action(settled, slotted), actions.SwapBack):
                 await self._switching.swap_back(settled)
             raise
 
