@@ -45,12 +45,13 @@ def picture(
     if dtype != "uint8" or len(shape) not in (2, 3) or encoding is None:
         return None
     height, width = shape[:2]
-    content = memoryview(content).cast("B")
-    head = _head(at_ns, height, width, encoding, width * colours, content.nbytes)
+    # Only what nobody can change is joined beside the loop: of a view, Python's lock is held all the while.
+    plain = content if isinstance(content, bytes) else memoryview(content).cast("B")
+    head = _head(at_ns, height, width, encoding, width * colours, len(plain))
     return Recorded(
         topic=topic,
         at_ns=at_ns,
-        content=b"".join((head, content)),
+        content=b"".join((head, plain)),
         encoding="cdr",
         schema_name=IMAGE,
         schema_encoding="ros2msg",
