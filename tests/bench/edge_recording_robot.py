@@ -33,22 +33,28 @@ TURN_S = 0.005
 QUIET_S = 5.0
 
 
+class Turns(Struct, frozen=True):
+    """Of each turn of the loop: late_s, how late it was, and own_s, but for what it waited for a processor."""
+
+    late_s: list[float] = msgspec.field(default_factory=list)
+    own_s: list[float] = msgspec.field(default_factory=list)
+
+
 class Ended(Struct, frozen=True, kw_only=True):
-    """messages: that were to be recorded, lost ones too. late_s: each turn of the loop, how late it was;
-    quiet_s: the same before anything was recorded."""
+    """messages: that were to be recorded, lost ones too. quiet: turns before anything was recorded."""
 
     messages: int
     lost: int
     recorded_s: float
-    late_s: list[float]
-    quiet_s: list[float]
+    turns: Turns
+    quiet: Turns
 
 
-async def record(bridge: Bridge, quiet_s: list[float]) -> Ended:
+async def record(bridge: Bridge, quiet: Turns) -> Ended:
     """At a steady rate, whatever becomes of it."""
     pixels = random.Random(1).randbytes(PICTURE_BYTES)
-    late_s: list[float] = []
-    turning = asyncio.create_task(_turns(late_s))
+    turns = Turns()
+    turning = asyncio.create_task(_turn(turns))
     began_s, lost = time.monotonic(), 0
     for number in range(PICTURES):
         await asyncio.sleep(
@@ -71,16 +77,25 @@ async def record(bridge: Bridge, quiet_s: list[float]) -> Ended:
         messages=PICTURES * (1 + SMALL_PER_PICTURE),
         lost=lost,
         recorded_s=time.monotonic() - began_s,
-        late_s=late_s,
-        quiet_s=quiet_s,
+        turns=turns,
+        quiet=quiet,
     )
 
 
-async def _turns(late_s: list[float]) -> None:
+async def _turn(turns: Turns) -> None:
+    waited_s = _waited_s()
     while True:
         due_s = time.monotonic() + TURN_S
         await asyncio.sleep(TURN_S)
-        late_s.append(time.monotonic() - due_s)
+        late_s, waited_before_s = time.monotonic() - due_s, waited_s
+        waited_s = _waited_s()
+        turns.late_s.append(late_s)
+        turns.own_s.append(max(0.0, late_s - (waited_s - waited_before_s)))
+
+
+def _waited_s() -> float:
+    """How long this thread was ready to run and others had the processors, as the kernel counts it."""
+    return int(Path("/proc/thread-self/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
 
 
 async def serve(notes: Path) -> None:
@@ -90,12 +105,12 @@ async def serve(notes: Path) -> None:
     async with Bridge(settings, source=PushSource()) as bridge:
         await bridge.ready()
         notify_ready()
-        quiet_s: list[float] = []
-        turning = asyncio.create_task(_turns(quiet_s))
+        quiet = Turns()
+        turning = asyncio.create_task(_turn(quiet))
         await asyncio.sleep(QUIET_S)
         turning.cancel()
         (notes / "began").touch()
-        ended = await record(bridge, quiet_s)
+        ended = await record(bridge, quiet)
         (notes / "ended.partial").write_bytes(msgspec.json.encode(ended))
         (notes / "ended.partial").replace(notes / "ended")
         await unless_stopped(stopping, bridge.failed())

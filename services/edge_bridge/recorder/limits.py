@@ -69,6 +69,9 @@ class ContinuousLimits(Struct, frozen=True, kw_only=True):
     message_bytes: int = 32 * MIB
     """A larger message is lost, and counted."""
     write_every_s: float = 0.05
+    switch_s: float = 0.0005
+    """So long a thread that records may go on while the loop waits for Python's lock; CPython's own 5 ms are
+    half a turn of a control loop."""
     flush_every_s: float = 1.0
     """So long small messages wait for their chunk to be full: a kill takes them."""
     retry_wait_s: float = 1.0
