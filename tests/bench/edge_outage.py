@@ -23,6 +23,8 @@ from tests.unit.edge_bridge_bus.test_spool import frame
 
 MIB = 1024 * 1024
 DAYS, DAY_S = 3, 86_400
+SYNCED_S = 6 * 3_600
+"""The last of it is written as on a robot; before, nothing waits for a disk that has no part in it."""
 FRAME_BYTES = 3_000
 """One such frame a second."""
 BOOT = "outage"
@@ -82,13 +84,21 @@ def _told(outage: Outage, drain_s: float, resident_mib: float) -> list[Measureme
 
 def _in_the_dark(state: Path) -> Outage:
     spool, most_bytes, slowest_s = Spool(state / "spool.db", LIMIT_BYTES), 0, 0.0
-    for at_s in range(DAYS * DAY_S):
+    end_s, thinned_synced = DAYS * DAY_S, 0
+    spool._database.execute("PRAGMA synchronous=OFF")  # see SYNCED_S
+    for at_s in range(end_s):
+        is_synced = at_s >= end_s - SYNCED_S
+        if at_s == end_s - SYNCED_S:
+            spool._database.execute("PRAGMA synchronous=FULL")
         began_s = time.monotonic()
         thinned = spool.append(frame(at_s * 10**9, BOOT, FRAME_BYTES))
-        slowest_s = max(slowest_s, time.monotonic() - began_s)
+        if is_synced:
+            slowest_s = max(slowest_s, time.monotonic() - began_s)
+            thinned_synced += thinned
         if thinned or at_s % 1000 == 0:
             most_bytes = max(most_bytes, sum(path.stat().st_size for path in state.iterdir()))
-    frames = DAYS * DAY_S - spool.frames_thinned
+    assert thinned_synced, "the slowest frame would be one that nothing was thinned for"
+    frames = end_s - spool.frames_thinned
     spool.close()
     return Outage(disk_bytes=most_bytes, frames=frames, slowest_s=slowest_s)
 
