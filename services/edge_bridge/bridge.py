@@ -212,6 +212,7 @@ class Bridge:
             hub.sender,
             hub.link,
             self._serving.pipelines,
+            hub.disk,
             on_samples=self._onlookers.sampled,
             on_turn=self._work.turned if self._work.limited else None,
             standings=lambda: [*self.black_box.standings(), *self._logbook.standings()],

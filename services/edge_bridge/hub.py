@@ -8,6 +8,7 @@ from typing import Any
 from edge_bridge.converging.registry import Registry
 from edge_bridge.converging.trust import Trust
 from edge_bridge.credentials.renewing import Record, renewing
+from edge_bridge.disk_thread import DiskThread
 from edge_bridge.journal import Journal
 from edge_bridge.link import Link
 from edge_bridge.reporting import Reporter
@@ -40,8 +41,9 @@ class Hub:
         self.spool = Spool(state / "spool.db", settings.store.spool_bytes)
         self.link = Link(settings.bus, state / "credentials", settings.link_silence_s)
         self.registry = Registry(settings.robot_id, self.link)
-        self.reporter = Reporter(self.journal, self.link, settings.uplink, on_fact)
-        self.sender = FrameSender(self.spool, self.link, settings.uplink)
+        self.disk = DiskThread()
+        self.reporter = Reporter(self.journal, self.link, settings.uplink, on_fact, self.disk)
+        self.sender = FrameSender(self.spool, self.link, settings.uplink, self.disk)
         self.trust = Trust(
             settings.robot_id,
             settings.trust_dir,
@@ -63,5 +65,6 @@ class Hub:
 
     def close(self) -> None:
         """Close the files; what was written is durable already."""
+        self.disk.close()
         self.journal.close()
         self.spool.close()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from opentelemetry import context as opentelemetry_context
 
 from edge_bridge.converging.converge import Memory
+from edge_bridge.disk_thread import DiskThread
 from edge_bridge.journal import Journal, JournalError, Unsent
 from edge_bridge.link import Link
 from edge_bridge.uplink import UplinkLimits
@@ -36,9 +37,11 @@ class Reporter:
         link: Link,
         limits: UplinkLimits,
         on_fact: Callable[[Event], None] = lambda _: None,
+        disk: DiskThread | None = None,
     ) -> None:
         """``on_fact`` sees every fact when it is written down, and must not block."""
         self._on_fact = on_fact
+        self._disk = disk or DiskThread()
         self._journal = journal
         self._link = link
         self._limits = limits
@@ -52,7 +55,7 @@ class Reporter:
         facts: Sequence[Event] = (),
     ) -> None:
         """Remember, by pipeline, and report, in one transaction; raises JournalError."""
-        await asyncio.to_thread(self._journal.write, memories, facts, current_traceparent())
+        await self._disk.run(self._journal.write, memories, facts, current_traceparent())
         self._fresh.set()
         for fact in facts:
             self._on_fact(fact)
@@ -63,7 +66,7 @@ class Reporter:
         while True:
             self._fresh.clear()
             try:
-                unsent = await asyncio.to_thread(self._journal.unsent)
+                unsent = await self._disk.run(self._journal.unsent)
                 for one in unsent:
                     await self._send(one)
                 failures = 0
@@ -93,7 +96,7 @@ class Reporter:
             log(_logger, "report.dropped", level=logging.ERROR, reason=str(problem))
         finally:
             opentelemetry_context.detach(token)
-        await asyncio.to_thread(self._journal.sent, unsent)
+        await self._disk.run(self._journal.sent, unsent)
         if isinstance(unsent.event, RobotCheckedIn):
             self.heard = unsent.event.boot_id
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
+from edge_bridge.disk_thread import DiskThread
 from edge_bridge.link import Link
 from edge_bridge.pipelines import Pipelines
 from edge_bridge.settings import Settings
@@ -42,6 +43,7 @@ class Measuring:
         sender: FrameSender,
         link: Link,
         pipelines: Pipelines,
+        disk: DiskThread,
         *,
         on_samples: Callable[[TelemetryFrame], None],
         on_turn: Callable[[float], None] | None,
@@ -57,6 +59,7 @@ class Measuring:
         self._settings = settings
         self._recorder = recorder
         self._spool = spool
+        self._disk = disk
         self._sender = sender
         self._link = link
         self._pipelines = pipelines
@@ -122,7 +125,7 @@ class Measuring:
             self._on_samples(frame)
             stored = self._sender.to_forget
             try:
-                thinned = await asyncio.to_thread(self._spool.append, frame, numbered, stored)
+                thinned = await self._disk.run(self._spool.append, frame, numbered, stored)
             except SpoolError as problem:
                 log(_logger, "telemetry.lost", level=logging.ERROR, reason=str(problem))
                 continue

@@ -10,6 +10,7 @@ from itertools import accumulate
 
 from nats.aio.client import Client
 
+from edge_bridge.disk_thread import DiskThread
 from edge_bridge.link import Link
 from edge_bridge.pace import Pace
 from edge_bridge.telemetry.spool import Spool, SpoolError, Stored, Waiting
@@ -31,8 +32,11 @@ _IDLE_S = 2.0
 class FrameSender:
     """From the spool to the hub. A reconnect begins again at the oldest frame not yet stored."""
 
-    def __init__(self, spool: Spool, link: Link, limits: UplinkLimits) -> None:
+    def __init__(
+        self, spool: Spool, link: Link, limits: UplinkLimits, disk: DiskThread | None = None
+    ) -> None:
         self._spool = spool
+        self._disk = disk or DiskThread()
         self._link = link
         self._limits = limits
         self._fresh = asyncio.Event()
@@ -117,7 +121,7 @@ class FrameSender:
         """Whether all frames of the next portion were acknowledged."""
         newest = self._spool.take_newest(self._sent_place)
         try:
-            portion = [newest] if newest else await asyncio.to_thread(self._next_portion)
+            portion = [newest] if newest else await self._disk.run(self._next_portion)
         except SpoolError as problem:
             log(_logger, "spool.unread", level=logging.ERROR, reason=str(problem))
             return False
@@ -178,7 +182,7 @@ class FrameSender:
         stored = self.to_forget
         try:
             for one in stored:
-                await asyncio.to_thread(self._spool.stored, one.boot, one.sequence, one.sent_place)
+                await self._disk.run(self._spool.stored, one.boot, one.sequence, one.sent_place)
         except SpoolError as problem:
             log(_logger, "watermark.unwritten", level=logging.WARNING, reason=str(problem))
             return
