@@ -141,7 +141,7 @@ class Measuring:
         if self._sender.is_behind and self._recorder.waiting < limits.max_samples // 4:
             await asyncio.sleep(limits.rest_period_s - limits.period_s)
         elif self._recorder.waiting < limits.rest_samples:
-            await happens(self._worth_a_frame, limits.rest_period_s - limits.period_s)
+            await happens(self._worth_a_frame, limits.rest_period_s)  # the vitals come before
         self._worth_a_frame.clear()
 
     async def _measure_vitals(self) -> None:
