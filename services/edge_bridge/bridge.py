@@ -221,10 +221,11 @@ class Bridge:
     def _connect_onlookers(self) -> None:
         """What watches gets what it sends by, and says what it saw."""
         hub, session, pipelines = self._hub, self._serving.web.session, self._serving.pipelines
+        upstream = self._serving.upstream
         self._onlookers.connect(hub.link, hub.trust, pipelines.alerted)
-        self._logbook.connect(hub.link, session, hub.trust)
+        self._logbook.connect(hub.link, session, upstream, hub.trust)
         serving = lambda: pipelines.own.active  # noqa: E731 (asked later)
-        self.black_box.connect(hub.link, session, hub.trust, serving, hub.reporter)
+        self.black_box.connect(hub.link, session, upstream, hub.trust, serving, hub.reporter)
 
     def _parts(self) -> dict[str, Coroutine[Any, Any, None]]:
         return {

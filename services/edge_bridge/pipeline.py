@@ -29,6 +29,7 @@ from edge_bridge.frames import FrameType
 from edge_bridge.link import Link
 from edge_bridge.reporting import Reporter
 from edge_bridge.settings import Settings
+from edge_bridge.shipping.upstream import Upstream
 from edge_bridge.sources.source import Source
 from edge_bridge.store import ModelStore
 from edge_bridge.updating.launched import Launched
@@ -57,6 +58,7 @@ class Shared(Struct, frozen=True, kw_only=True):
     together: Together
     trust: Trust
     twins: Twins | None
+    upstream: Upstream
     web: Web
     withdrawn: WithdrawnDigests
     work: Work
@@ -189,6 +191,7 @@ class Pipeline:
             shared.trust,
             self._settings.fetch,
             self.brake.released,
+            shared.upstream.others_first,
         )
 
     def _made_slots(self, source: Source) -> Slots:

@@ -17,6 +17,7 @@ from edge_bridge.hub import Hub
 from edge_bridge.pipeline import Heard, Shared
 from edge_bridge.pipelines import Pipelines
 from edge_bridge.settings import Settings
+from edge_bridge.shipping.upstream import Upstream
 from edge_bridge.sources.source import Source
 from edge_bridge.state_dir import model_store
 from edge_bridge.telemetry.surroundings import Surroundings
@@ -45,7 +46,9 @@ class Serving:
         self._hub = hub
         self.store = model_store(settings)
         self.web = Web()
-        self._twins = exchange_of(settings, hub.link, self.web.session)
+        self.upstream = Upstream(settings.upstream)
+        self.upstream.first.append(lambda: hub.sender.is_behind)
+        self._twins = exchange_of(settings, hub.link, self.web.session, self.upstream)
         self._withdrawn = WithdrawnDigests(settings.state_dir / "withdrawn.msgpack", hub.trust)
         shared = self._shared(settings, boot_id, facts, work, launched)
         self.pipelines = Pipelines(settings, source, sources, hub.journal, shared, heard)
@@ -81,6 +84,7 @@ class Serving:
             together=Together(),
             trust=hub.trust,
             twins=self._twins,
+            upstream=self.upstream,
             web=self.web,
             withdrawn=self._withdrawn,
             work=work,

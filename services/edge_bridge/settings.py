@@ -22,6 +22,7 @@ from edge_bridge.pipeline_variables import names_in, refuse_unknown, variables_o
 from edge_bridge.recorder.limits import ContinuousLimits, RecorderLimits
 from edge_bridge.ros2.source import Ros2Topics
 from edge_bridge.rules.settings import RuleSettings, rule_settings
+from edge_bridge.shipping.upstream import UpstreamLimits
 from edge_bridge.telemetry.columns import FrameLimits
 from edge_bridge.uplink import UplinkLimits
 from edge_bridge.workers.slot_settings import SlotSettings
@@ -108,6 +109,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     frames: FrameLimits = FrameLimits()
     store: StoreLimits = StoreLimits()
     uplink: UplinkLimits = UplinkLimits()
+    upstream: UpstreamLimits = UpstreamLimits()
     recorder: RecorderLimits = RecorderLimits()
     continuous: ContinuousLimits = ContinuousLimits()
     logs: LogSettings = LogSettings()
@@ -268,6 +270,9 @@ def _of_one(variables: Mapping[str, str]) -> Settings:
         fetch=_fetch(environment),
         recorder=_recorder(environment),
         continuous=_continuous(environment),
+        upstream=UpstreamLimits(
+            bytes_per_s=environment.optional_number("FLEETWARD_UPLOAD_BYTES_PER_S")
+        ),
         disturbance=_disturbance(environment),
         fact_max_age_s=environment.number("FLEETWARD_FACT_MAX_AGE_S", settings.fact_max_age_s),
         check_in_s=environment.number("FLEETWARD_CHECK_IN_S", settings.check_in_s),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -63,8 +64,13 @@ class Fetcher:
         listings: Listings,
         limits: FetchLimits,
         released: Callable[[], Awaitable[None]] = _at_once,
+        goes_first: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
-        """``released`` is waited for before every range and every block of it."""
+        """``released`` is waited for before every range and every block of it.
+
+        ``goes_first`` is entered for as long as a fetch goes on: what is not as urgent steps back.
+        """
+        self._goes_first = goes_first
         self._released = released
         self._session = session
         self._grant = grant
@@ -85,7 +91,8 @@ class Fetcher:
         again: signature, digest, disk, byte cap, refusal).
         """
         try:
-            return await self._fetch(target, pinned, spent_bytes)
+            with self._goes_first():
+                return await self._fetch(target, pinned, spent_bytes)
         except ByteCapError:
             raise  # what arrived was paid for: a rollout with a higher cap goes on from it
         except ActivationError:

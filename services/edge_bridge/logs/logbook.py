@@ -31,6 +31,7 @@ from edge_bridge.shipping.outbox import Outbox
 from edge_bridge.shipping.parts import PartSender
 from edge_bridge.shipping.shipper import Shipper
 from edge_bridge.shipping.standing import Standing
+from edge_bridge.shipping.upstream import Upstream
 from fleetward.bus.errors import BusError
 from fleetward.bus.logs import log
 from fleetward.bus.publish import publish
@@ -84,19 +85,19 @@ class Logbook:
         return _heard(settings, self._collecting.workers_fd)
 
     def connect(
-        self, link: Link, session: Callable[[], aiohttp.ClientSession], trust: Trust
+        self,
+        link: Link,
+        session: Callable[[], aiohttp.ClientSession],
+        upstream: Upstream,
+        trust: Trust,
     ) -> None:
         """Who ships what is collected. ``trust`` knows the hub's time."""
         self._link, self._trust = link, trust
         if self._collecting is None:
             return
         limits = self._limits.shipping
-        parts = PartSender(
-            session,
-            Throttle(limits.bytes_per_s),
-            block_bytes=limits.block_bytes,
-            stall_s=limits.part_stall_s,
-        )
+        throttle = Throttle(limits.bytes_per_s)
+        parts = PartSender(session, throttle, upstream, stall_s=limits.part_stall_s)
         self._shipper = Shipper(self._settings.robot_id, self._outbox, link, parts, limits)
 
     def standings(self) -> list[Standing]:

@@ -34,6 +34,7 @@ from edge_bridge.recorder.upload import Uploader
 from edge_bridge.reporting import Reporter
 from edge_bridge.settings import Settings
 from edge_bridge.shipping.standing import Standing
+from edge_bridge.shipping.upstream import Upstream
 from edge_bridge.sources.source import Source
 from edge_bridge.workers.inference_done import InferenceDone
 from edge_bridge.workers.pump import Loan
@@ -202,13 +203,14 @@ class BlackBox:
         self,
         link: Link,
         session: Callable[[], aiohttp.ClientSession],
+        upstream: Upstream,
         trust: Trust,
         serving: Callable[[], StagedModel | None],
         reporter: Reporter,
     ) -> None:
         """Who sends what is asked for, and what is recorded all the time."""
         self._trust = trust
-        self.tape.connect(link, session)
+        self.tape.connect(link, session, upstream)
         if self._recorder is None:
             return
         robot_id, limits = self._settings.robot_id, self._limits
@@ -217,7 +219,7 @@ class BlackBox:
             recorder=self._recorder,
             incidents=self._incidents,
             link=link,
-            uploader=Uploader(robot_id, link, session, limits),
+            uploader=Uploader(robot_id, link, session, upstream, limits),
             cutter=Cutter(
                 robot_id,
                 self._recorder,

@@ -45,7 +45,6 @@ class RecorderLimits(Struct, frozen=True, kw_only=True):
     bytes_per_s: float | None = None
     outbox_bytes: int = 256 * MIB
     """Of recordings that were cut and not sent yet; one is cut shorter where it would be more."""
-    block_bytes: int = 16 * 1024
     part_stall_s: float = 30.0
     """A part that gets no block further for so long is given up and sent again."""
     retry_wait_s: float = 1.0

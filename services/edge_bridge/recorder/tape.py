@@ -17,6 +17,7 @@ from edge_bridge.shipping.parts import PartSender
 from edge_bridge.shipping.sealed import Losses
 from edge_bridge.shipping.shipper import Shipper
 from edge_bridge.shipping.standing import Standing
+from edge_bridge.shipping.upstream import Upstream
 from fleetward.bus.logs import log
 from fleetward.contracts.segments import SegmentKind
 
@@ -104,17 +105,15 @@ class Tape:
         self._outbox, self._sealer = outbox, sealer
         self._given_up_before = outbox.losses.messages
 
-    def connect(self, link: Link, session: Callable[[], aiohttp.ClientSession]) -> None:
+    def connect(
+        self, link: Link, session: Callable[[], aiohttp.ClientSession], upstream: Upstream
+    ) -> None:
         """Who sends what is sealed."""
         if self._outbox is None:
             return
         shipping = self._limits.shipping
-        parts = PartSender(
-            session,
-            Throttle(shipping.bytes_per_s),
-            block_bytes=shipping.block_bytes,
-            stall_s=shipping.part_stall_s,
-        )
+        throttle = Throttle(shipping.bytes_per_s)
+        parts = PartSender(session, throttle, upstream, stall_s=shipping.part_stall_s)
         self._shipper = Shipper(self._settings.robot_id, self._outbox, link, parts, shipping)
 
     def parts(self) -> dict[str, Coroutine[Any, Any, None]]:

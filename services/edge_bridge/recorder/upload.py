@@ -11,6 +11,7 @@ from edge_bridge.link import Link
 from edge_bridge.recorder.limits import RecorderLimits
 from edge_bridge.shipping.asking import asked
 from edge_bridge.shipping.parts import PartSender, parts_of
+from edge_bridge.shipping.upstream import Upstream
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.recordings import (
     GrantUpload,
@@ -32,6 +33,7 @@ class Uploader:
         robot_id: RobotId,
         link: Link,
         session: Callable[[], aiohttp.ClientSession],
+        upstream: Upstream,
         limits: RecorderLimits,
         throttle: Throttle | None = None,
     ) -> None:
@@ -40,7 +42,7 @@ class Uploader:
         self._parts = PartSender(
             session,
             throttle or Throttle(limits.bytes_per_s),
-            block_bytes=limits.block_bytes,
+            upstream,
             stall_s=limits.part_stall_s,
         )
 

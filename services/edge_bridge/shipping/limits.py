@@ -15,7 +15,6 @@ class ShippingLimits(Struct, frozen=True, kw_only=True):
     """Of sealed files that are not stored yet; past it the oldest are given up and counted."""
     bytes_per_s: float | None = None
     """None: whatever the link carries."""
-    block_bytes: int = 256 * 1024
     part_stall_s: float = 30.0
     """A part that gets no block further for so long is given up and sent again."""
     retry_wait_s: float = 1.0

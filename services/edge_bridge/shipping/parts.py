@@ -1,9 +1,9 @@
-"""Sends the parts of a file to the links that the registry gave, under a byte rate."""
+"""Sends the parts of a file to the links that the registry gave, under a byte rate and in its turn."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from edge_bridge.errors import TransientError
 from edge_bridge.fetching.throttle import BURST_S, Throttle
+from edge_bridge.shipping.upstream import Upstream
 from fleetward.bus.waiting import cancelled
 
 if TYPE_CHECKING:
@@ -50,19 +51,20 @@ class PartSender:
         self,
         session: Callable[[], aiohttp.ClientSession],
         throttle: Throttle,
+        upstream: Upstream,
         *,
-        block_bytes: int,
         stall_s: float,
     ) -> None:
-        """Blocks of up to ``block_bytes``, smaller where the rate is slow: that must not look like a stall."""
+        """``throttle``: of what this one sends, beside what ``upstream`` lets all of them send together."""
         self._session = session
         self._throttle = throttle
+        self._upstream = upstream
         self._stall_s = stall_s
-        self._block_bytes = block_bytes
-        if throttle.bytes_per_s is not None:
-            within = int(throttle.bytes_per_s * min(stall_s / 4, BURST_S))
-            self._block_bytes = max(1, min(block_bytes, within))
         self.sent_bytes = 0
+        self._signs = 0
+        """That something moves."""
+        self._waits = False
+        """For its turn, which is no stall."""
 
     async def send(self, path: Path, part: Part) -> None:
         """Send a part, however long that takes while it moves.
@@ -72,9 +74,9 @@ class PartSender:
         sending = asyncio.ensure_future(self._put(path, part))
         try:
             while not sending.done():
-                before = self.sent_bytes
+                before = self._signs
                 await asyncio.wait({sending}, timeout=self._stall_s)
-                if not sending.done() and self.sent_bytes == before:
+                if not (sending.done() or self._waits) and self._signs == before:
                     raise TransientError(f"no byte of {path.name} left for {self._stall_s:g} s.")
         finally:
             if not sending.done():
@@ -84,12 +86,14 @@ class PartSender:
     async def _put(self, path: Path, part: Part) -> None:
         import aiohttp
 
+        from edge_bridge.shipping.body import PortionedBody
+
         file = await asyncio.to_thread(path.open, "rb", 0)
         timeout = aiohttp.ClientTimeout(total=None)  # whether it stalls is seen by what leaves
         try:
             async with self._session().put(
                 part.url,
-                data=self._blocks(file, part),
+                data=PortionedBody(self._portions(file, part), self._move),
                 headers={"Content-Length": str(part.length)},
                 timeout=timeout,
             ) as answer:
@@ -100,9 +104,10 @@ class PartSender:
         except (aiohttp.ClientError, asyncio.TimeoutError) as problem:
             raise TransientError(f"a part of {path.name} was not sent: {problem!r}.") from problem
         finally:
+            self._waits = False
             file.close()
 
-    async def _blocks(self, file: IO[bytes], part: Part) -> AsyncIterator[memoryview]:
+    async def _portions(self, file: IO[bytes], part: Part) -> AsyncIterator[memoryview]:
         """Read in threads: the bridge's loop waits for no disk."""
         file.seek(part.start)
         left = part.length
@@ -111,8 +116,32 @@ class PartSender:
             if not read:
                 return
             left -= len(read)
-            for start in range(0, len(read), self._block_bytes):
-                block = read[start : start + self._block_bytes]
-                await self._throttle.take(len(block))
-                self.sent_bytes += len(block)
-                yield block
+            while read:
+                portion = read[: self._portion_bytes()]
+                read = read[len(portion) :]
+                yield portion
+
+    async def _move(
+        self,
+        portion: memoryview,
+        write: Callable[[memoryview], Awaitable[None]],
+        unsent: Callable[[], int],
+    ) -> None:
+        self._signs += 1
+        await self._throttle.take(len(portion))
+        self.sent_bytes += len(portion)
+        self._waits = True
+        await self._upstream.move(portion, write, unsent, self._moved)
+
+    def _moved(self) -> None:
+        self._signs += 1
+        self._waits = False
+
+    def _portion_bytes(self) -> int:
+        """Smaller where this one's rate is slow: that must not look like a stall."""
+        rate = self._throttle.bytes_per_s
+        if rate is None:
+            return self._upstream.portion_bytes
+        return max(
+            1, min(self._upstream.portion_bytes, int(rate * min(self._stall_s / 4, BURST_S)))
+        )

@@ -11,6 +11,7 @@ from edge_bridge.link import Link
 from edge_bridge.settings import Settings
 from edge_bridge.shipping.limits import ShippingLimits
 from edge_bridge.shipping.parts import PartSender
+from edge_bridge.shipping.upstream import Upstream
 from edge_bridge.twins.finding import EngineFinder
 from edge_bridge.twins.offering import EngineOffers, offer_signer
 from edge_bridge.workers.protocol import Offered
@@ -20,16 +21,17 @@ if TYPE_CHECKING:
 
 
 def exchange_of(
-    settings: Settings, link: Link, session: Callable[[], aiohttp.ClientSession]
+    settings: Settings,
+    link: Link,
+    session: Callable[[], aiohttp.ClientSession],
+    upstream: Upstream,
 ) -> EngineExchange | None:
     """None: this robot shares engines with nobody."""
     engines, bytes_per_s = settings.slots.engines, settings.fetch.bytes_per_s
     if engines.twins is None:
         return None
     limits = ShippingLimits(bytes_per_s=bytes_per_s)
-    parts = PartSender(
-        session, Throttle(bytes_per_s), block_bytes=limits.block_bytes, stall_s=limits.part_stall_s
-    )
+    parts = PartSender(session, Throttle(bytes_per_s), upstream, stall_s=limits.part_stall_s)
     directory, sign = Path(engines.directory), offer_signer(link.keyring)
     return EngineExchange(
         EngineFinder(engines, engines.twins, link, session, Throttle(bytes_per_s)),

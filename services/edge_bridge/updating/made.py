@@ -36,6 +36,7 @@ def made_updater(
         shared.trust,
         settings.fetch,
         brake.released,
+        shared.upstream.others_first,
     )
     steps = ReleaseSteps(
         settings,

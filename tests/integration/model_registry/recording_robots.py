@@ -22,6 +22,7 @@ from edge_bridge.recorder.incidents import Incident
 from edge_bridge.recorder.limits import RecorderLimits
 from edge_bridge.recorder.upload import Uploader
 from edge_bridge.settings import Settings
+from edge_bridge.shipping.upstream import Upstream, UpstreamLimits
 from edge_bridge.sources.source import PushSource
 from fleetward.client import Fleet, recordings
 from fleetward.client.errors import NotRecordingError
@@ -84,7 +85,10 @@ class Sender:
     ) -> int:
         """Return how many bytes this attempt sent."""
         async with aiohttp.ClientSession() as session:
-            uploader = Uploader(self.id, self.link, lambda: session, self.limits, throttle)
+            upstream = Upstream(UpstreamLimits())
+            uploader = Uploader(
+                self.id, self.link, lambda: session, upstream, self.limits, throttle
+            )
             try:
                 await uploader.send(made, self.path, upload_id, self._begun)
             except (CutOffError, TransientError) as problem:

@@ -22,6 +22,7 @@ from edge_bridge.backends.engine_key import pool_of
 from edge_bridge.backends.engine_settings import ANYBODY, TwinSettings
 from edge_bridge.link import Link
 from edge_bridge.settings import Settings
+from edge_bridge.shipping.upstream import Upstream, UpstreamLimits
 from edge_bridge.twins.exchange import EngineExchange, exchange_of
 from edge_bridge.workers.protocol import Ready
 from fleetward.bus.errors import RefusedError
@@ -76,7 +77,8 @@ class Robot:
     @asynccontextmanager
     async def exchange(self, *builders: str) -> AsyncIterator[EngineExchange]:
         async with aiohttp.ClientSession() as session:
-            exchange = exchange_of(self.settings(*builders), self.link, lambda: session)
+            upstream = Upstream(UpstreamLimits())
+            exchange = exchange_of(self.settings(*builders), self.link, lambda: session, upstream)
             assert exchange is not None
             parts = [asyncio.ensure_future(part) for part in exchange.parts().values()]
             try:

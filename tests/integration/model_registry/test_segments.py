@@ -20,6 +20,7 @@ from edge_bridge.shipping.limits import ShippingLimits
 from edge_bridge.shipping.outbox import Outbox
 from edge_bridge.shipping.parts import PartSender, parts_of
 from edge_bridge.shipping.shipper import Shipper
+from edge_bridge.shipping.upstream import Upstream, UpstreamLimits
 from fleetward.bus.errors import RefusedError
 from fleetward.bus.requests import ask
 from fleetward.client import Fleet
@@ -76,9 +77,8 @@ class Robot:
         """Until ``until`` holds, else until nothing waits; then it is as if the robot had been killed."""
         holds = until or (lambda: len(self.outbox) == 0)
         async with aiohttp.ClientSession() as session:
-            parts = PartSender(
-                lambda: session, throttle or Throttle(None), block_bytes=64 * 1024, stall_s=5.0
-            )
+            upstream = Upstream(UpstreamLimits())
+            parts = PartSender(lambda: session, throttle or Throttle(None), upstream, stall_s=5.0)
             shipping = asyncio.ensure_future(
                 Shipper(self.id, self.outbox, self.link, parts, LIMITS).run()
             )
@@ -222,7 +222,8 @@ async def test_segment_that_a_dying_replica_put_together_is_not_sent_again(
     assert sealed is not None
     async with aiohttp.ClientSession() as session:
         granted: UploadGranted = await ask(own, GrantSegment(robot_id=robot.id, segment=segment))
-        parts = PartSender(lambda: session, Throttle(None), block_bytes=64 * 1024, stall_s=5.0)
+        upstream = Upstream(UpstreamLimits())
+        parts = PartSender(lambda: session, Throttle(None), upstream, stall_s=5.0)
         for part in parts_of(granted.urls, granted.part_bytes, segment.size_bytes):
             await parts.send(robot.outbox.path_of(segment), part)
     keep = KeepSegment(
