@@ -9,9 +9,11 @@ from edge_bridge.converging.registry import Registry
 from edge_bridge.converging.trust import Trust
 from edge_bridge.credentials.renewing import Record, renewing
 from edge_bridge.disk_thread import DiskThread
+from edge_bridge.errors import BridgeError
 from edge_bridge.journal import Journal
 from edge_bridge.link import Link
 from edge_bridge.reporting import Reporter
+from edge_bridge.reserve import Reserve
 from edge_bridge.settings import Settings
 from edge_bridge.telemetry.sending import FrameSender
 from edge_bridge.telemetry.spool import Spool
@@ -37,8 +39,7 @@ class Hub:
         state = settings.state_dir
         self._robot_id = settings.robot_id
         self._boot_id = boot_id
-        self.journal = Journal(state / "journal.db")
-        self.spool = Spool(state / "spool.db", settings.store.spool_bytes)
+        self.journal, self.spool = Reserve(state / "reserve").opened(lambda: _files(settings))
         self.link = Link(settings.bus, state / "credentials", settings.link_silence_s)
         self.registry = Registry(settings.robot_id, self.link)
         self.disk = DiskThread()
@@ -68,3 +69,13 @@ class Hub:
         self.disk.close()
         self.journal.close()
         self.spool.close()
+
+
+def _files(settings: Settings) -> tuple[Journal, Spool]:
+    """Both, or neither."""
+    journal = Journal(settings.state_dir / "journal.db")
+    try:
+        return journal, Spool(settings.state_dir / "spool.db", settings.store.spool_bytes)
+    except BridgeError:
+        journal.close()
+        raise
