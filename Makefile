@@ -59,7 +59,8 @@ bench: models ## measure (ONLY=core for one area)
 
 .PHONY: power-cut
 power-cut: setup ## cut a robot's power around every operation on its files (needs root)
-	@FLEETWARD_TEST_EVERY_CUT=1 .venv/bin/python -m pytest tests/faults/test_dead_at_every_step.py
+	@FLEETWARD_TEST_EVERY_CUT=1 .venv/bin/python -m pytest tests/faults/test_dead_at_every_step.py \
+		tests/faults/test_dead_in_an_update.py
 
 .PHONY: wheelhouse
 wheelhouse: setup ## wheels for robots that have no internet (FOR=aarch64 PYTHON_VERSION=3.10)

@@ -17,6 +17,7 @@ import select
 import shlex
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -154,6 +155,7 @@ class Place:
         self.directory = state / "bridge"
         self.releases = self.directory / "releases"
         self._file = self.directory / "choice.json"
+        self._turn = threading.Lock()
 
     def release(self, name: str) -> Path:
         """A release's environment."""
@@ -197,11 +199,12 @@ class Place:
             os.close(directory)
 
     def change(self, change: Callable[[Choice], Choice]) -> Choice:
-        """Read, change, and write where that changed anything; raises OSError."""
-        was = self.read()
-        now = change(was)
-        if now != was:
-            self.write(now)
+        """Read, change, and write where that changed anything, one after the other; raises OSError."""
+        with self._turn:
+            was = self.read()
+            now = change(was)
+            if now != was:
+                self.write(now)
         return now
 
 
@@ -240,11 +243,8 @@ def _launch(state: Path, enrolled: Path, argv: list[str]) -> NoReturn:
         name = _choose(place, at)
     if name and place.read().trial == name:
         _watch(place, name, at)
-    python = place.python(name) if name else enrolled / "bin" / "python"
-    _become(str(python), {**os.environ, LAUNCHED_BY: shlex.join(argv), RELEASE: name})
-
-
-def _become(python: str, environment: dict[str, str]) -> NoReturn:
+    python = str(place.python(name) if name else enrolled / "bin" / "python")
+    environment = {**os.environ, LAUNCHED_BY: shlex.join(argv), RELEASE: name}
     os.execve(python, [python, "-m", "edge_bridge"], environment)  # noqa: S606 (that is what it is for)
 
 
@@ -264,8 +264,7 @@ def _watch(place: Place, name: str, at: Moment) -> None:
         os.dup2(nowhere, descriptor)
     ends_s = place.read().began_s + at.trial_s
     while place.read().trial == name:
-        ended, _, _ = select.select([watched], [], [], LOOK_S)
-        if ended:
+        if select.select([watched], [], [], LOOK_S)[0]:
             break
         if time.monotonic() >= ends_s:
             signal.pidfd_send_signal(watched, signal.SIGKILL)

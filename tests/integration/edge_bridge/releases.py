@@ -15,7 +15,7 @@ from edge_bridge.workers.ticket import StagedModel
 from fleetward.contracts.bridge_release import BRIDGE_MODEL
 from fleetward.contracts.ids import Digest, ModelRef, Version
 from fleetward.releases.archive import Platform, write_archive
-from tests.integration.enrolment.installed_wheels import fill
+from tests.integration.enrolment.installed_wheels import BORROWED_FROM_BYTES, fill
 from tools.own_wheels import build
 
 HERE = Platform(
@@ -62,12 +62,15 @@ def versioned(version: str, change: Change = as_it_is) -> Change:
 
 
 class Releases:
-    """``directory`` holds the wheels that do not differ, and the archives."""
+    """``directory`` holds the wheels that do not differ, and the archives.
 
-    def __init__(self, directory: Path) -> None:
+    borrowed_from_bytes: packages from this size on lie elsewhere, which keeps releases small.
+    """
+
+    def __init__(self, directory: Path, borrowed_from_bytes: int = BORROWED_FROM_BYTES) -> None:
         self._directory = directory
         self._wheels = directory / "wheels"
-        fill(self._wheels)
+        fill(self._wheels, borrowed_from_bytes=borrowed_from_bytes)
 
     def pack(self, version: str, change: Change = as_it_is) -> StagedModel:
         """A release of this version, as the registry would name it."""

@@ -7,11 +7,7 @@ manager, which starts it again when it ends.
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import signal
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,20 +15,18 @@ from msgspec.structs import replace
 from PIL import Image
 
 from edge_bridge.bridge import Bridge
-from edge_bridge.workers.ticket import StagedModel
 from fleetward.contracts.bridge_release import BRIDGE_MODEL
 from fleetward.contracts.ids import ModelRef, Version
 from fleetward.contracts.robots import (
     ActivationFailed,
     ActivationStage,
-    ModelActivated,
     PipelineStanding,
     RobotCheckedIn,
 )
-from fleetward.releases.launch import Place
 from testkit.servers import NatsSystem
 from tests.integration.edge_bridge.camera import Camera
-from tests.integration.edge_bridge.fleet import ROBOT, Fleet, running_fleet
+from tests.integration.edge_bridge.fleet import Fleet, running_fleet
+from tests.integration.edge_bridge.launched_robot import Robot
 from tests.integration.edge_bridge.releases import Releases, begun_with, enrolled_with, launcher_in
 from tests.integration.edge_slots import tiny_models
 
@@ -41,83 +35,6 @@ pytestmark = pytest.mark.slow
 TRIAL_S, SHORT_TRIAL_S = 60.0, 4.0
 MODEL, UPDATE, BAD = 1, 2, 3
 """Generations of targets."""
-
-
-class Robot:
-    """A machine whose service manager starts the launcher again and again."""
-
-    def __init__(self, fleet: Fleet, enrolled: Path, launcher: Path, trial_s: float) -> None:
-        self.fleet = fleet
-        self._trial_s = trial_s
-        self.place = Place(fleet.settings().state_dir)
-        self.starts = 0
-        self.kill_at: set[str] = set()
-        """Steps that kill the bridge as they begin, each once."""
-        self._argv = [
-            *(str(enrolled / "bin/python"), "-IS", str(launcher)),
-            *(str(fleet.settings().state_dir), str(enrolled)),
-        ]
-        self.process: asyncio.subprocess.Process
-        self._running = asyncio.ensure_future(self._run())
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    @property
-    def runs(self) -> str:
-        """The program that the process is now."""
-        return Path(f"/proc/{self.pid}/cmdline").read_bytes().split(b"\0")[0].decode()
-
-    async def _run(self) -> None:
-        while True:
-            self.process = await asyncio.create_subprocess_exec(
-                *self._argv, env=self._environment(), stderr=asyncio.subprocess.PIPE
-            )
-            self.starts += 1
-            await self._listen(self.process)
-            await self.process.wait()
-
-    async def _listen(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stderr is not None
-        while line := await process.stderr.readline():
-            with (self.fleet.directory / "bridge.log").open("ab") as log:
-                log.write(line)
-            step = _event(line)
-            if step in self.kill_at:
-                self.kill_at.discard(step)
-                process.send_signal(signal.SIGKILL)
-                return
-
-    async def stop(self) -> None:
-        self._running.cancel()
-        with suppress(ProcessLookupError):
-            self.process.kill()
-        await self.process.wait()
-
-    async def activated(self, wanted: StagedModel) -> ModelActivated:
-        return await self.fleet.hears(ModelActivated, lambda fact: fact.digest == wanted.digest)
-
-    async def failed(self, generation: int) -> ActivationFailed:
-        return await self.fleet.hears(ActivationFailed, lambda fact: fact.generation == generation)
-
-    def _environment(self) -> dict[str, str]:
-        settings = self.fleet.settings()
-        return {
-            "PATH": os.environ["PATH"],
-            "FLEETWARD_TRIAL_S": str(self._trial_s),
-            "FLEETWARD_ROBOT_ID": ROBOT,
-            "FLEETWARD_NATS_URL": settings.nats_url,
-            "FLEETWARD_CREDENTIALS": str(settings.credentials),
-            "FLEETWARD_STATE_DIR": str(settings.state_dir),
-            "FLEETWARD_TRUST_DIR": str(settings.trust_dir),
-            "FLEETWARD_FRAMES_DIR": str(self.fleet.directory / "frames"),
-            "FLEETWARD_FRAME_RATE_HZ": "50",
-            "FLEETWARD_FRAME_HEIGHT_PX": str(tiny_models.SIDE_PX),
-            "FLEETWARD_FRAME_WIDTH_PX": str(tiny_models.SIDE_PX),
-            "FLEETWARD_CHECK_IN_S": "0.2",
-            "FLEETWARD_POLL_S": "0.5",
-        }
 
 
 @pytest.fixture(scope="module")
@@ -265,10 +182,3 @@ def standing(fact: RobotCheckedIn) -> PipelineStanding:
 def boots(fleet: Fleet) -> dict[str, None]:
     """Each run of the bridge that checked in, in order."""
     return dict.fromkeys(each.boot_id for each in fleet.heard if isinstance(each, RobotCheckedIn))
-
-
-def _event(line: bytes) -> str:
-    try:
-        return str(json.loads(line).get("event", ""))
-    except ValueError:
-        return ""

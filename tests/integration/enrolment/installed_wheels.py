@@ -18,13 +18,13 @@ BORROWED_FROM_BYTES = 2_000_000
 """Larger packages are not copied (numpy, onnxruntime and a few more, 180 MB): their wheels hold a path."""
 
 
-def fill(directory: Path, extras: Iterable[str] = ()) -> None:
+def fill(
+    directory: Path, extras: Iterable[str] = (), borrowed_from_bytes: int = BORROWED_FROM_BYTES
+) -> None:
     """All that the bridge with these extras needs on a machine like this one, and two things it does not."""
     build(directory)
-    for name in sorted(_needed(extras)):
-        _pack(distribution(name), directory)
-    for name in ("faststream", "rich"):
-        _pack(distribution(name), directory)
+    for name in (*sorted(_needed(extras)), "faststream", "rich"):
+        _pack(distribution(name), directory, borrowed_from_bytes)
 
 
 def _needed(extras: Iterable[str]) -> set[str]:
@@ -47,13 +47,13 @@ def _needed(extras: Iterable[str]) -> set[str]:
     return found - set(OURS)
 
 
-def _pack(held: Distribution, directory: Path) -> None:
+def _pack(held: Distribution, directory: Path, borrowed_from_bytes: int) -> None:
     files = [
         file
         for file in held.files or ()
         if ".." not in file.parts and file.suffix != ".pyc" and _place(file).is_file()
     ]
-    borrows = sum(_place(file).stat().st_size for file in files) > BORROWED_FROM_BYTES
+    borrows = sum(_place(file).stat().st_size for file in files) > borrowed_from_bytes
     with zipfile.ZipFile(directory / _filename(held), "w", zipfile.ZIP_STORED) as archive:
         for file in files:
             if not borrows or file.parts[0].endswith(".dist-info"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 
@@ -177,3 +178,15 @@ def test_nothing_is_tried_that_cannot_be_counted(tmp_path: Path) -> None:
         place.complete(name).touch()
     (tmp_path / "bridge/choice.json.partial").mkdir()
     assert launch._choose(place, NOW) == OLD
+
+
+def test_two_parts_of_a_bridge_that_decide_at_once_lose_nothing(tmp_path: Path) -> None:
+    """It is ready while a release that waits is chosen: that one would be forgotten, or the file torn."""
+    place, changes = Place(tmp_path), 40
+
+    def count(_: int) -> None:
+        place.change(lambda now: now._replace(starts=now.starts + 1))
+
+    with ThreadPoolExecutor(4) as parts:
+        list(parts.map(count, range(changes)))
+    assert place.read().starts == changes
