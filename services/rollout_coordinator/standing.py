@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from fleetward.contracts.ids import ModelName, RobotId
+from fleetward.contracts.bridge_release import BRIDGE_MODEL
+from fleetward.contracts.ids import RobotId
 from fleetward.contracts.members import MemberProgress, SetProgress
 from fleetward.contracts.ownership import Owners, owners
 from fleetward.contracts.places import place_of, said_at
@@ -16,6 +17,7 @@ from fleetward.contracts.rollouts import RobotProgress
 from fleetward.contracts.sites import SITE_LABEL
 from rollout_coordinator.artifacts import Chosen, Wanted, settled
 from rollout_coordinator.conflicts import returns_to
+from rollout_coordinator.entries import Pipelines
 from rollout_coordinator.fleet import Fleet
 
 HARDWARE_LABEL = "hw"
@@ -84,8 +86,7 @@ def _progress(robot: RobotId, given: Variant, fleet: Fleet, owned: Owners) -> Ro
     """Nobody returns to withdrawn bytes, nor to those that are being given."""
     pipelines, target = fleet.pipelines(robot), fleet.given(robot, given.model.name)
     if target is None:
-        accepted = 0 if pipelines is UNSET else _accepted(robot, given.model.name, fleet)
-        return RobotProgress(generation=accepted, pipelines=pipelines)
+        return replace(_before_any(robot, given, fleet, pipelines), pipelines=pipelines)
     owner = owned.get((robot, place_of(given.model.name, pipelines))) if owned else None
     held = returns_to(target, owner)
     if held.previous_digest in {*fleet.withdrawn, given.digest}:
@@ -93,11 +94,21 @@ def _progress(robot: RobotId, given: Variant, fleet: Fleet, owned: Owners) -> Ro
     return held if pipelines is UNSET else replace(held, pipelines=pipelines)
 
 
-def _accepted(robot: RobotId, model: ModelName, fleet: Fleet) -> int:
-    """The newest generation that it took there, though its target says nothing of that place.
+def _before_any(
+    robot: RobotId, given: Variant, fleet: Fleet, pipelines: Pipelines
+) -> RobotProgress:
+    """Its target says nothing of that place: the robot says which generation it took there last.
 
-    It may have had another set of pipelines then, and refuses an older one.
+    It may have had another set of pipelines then, and refuses an older one. Of its own bridge it says too
+    which release enrolment brought: nobody but the robot is harmed where that is not so.
     """
-    heard = fleet.heard.get(robot)
+    heard, model = fleet.heard.get(robot), given.model.name
     said = said_at(heard.said, fleet.place(robot, model)) if heard is not None else None
-    return said.generation if said is not None else 0
+    if pipelines is UNSET or said is None:
+        return RobotProgress(generation=0)
+    brought, its_digest = said.active_model, said.active_digest
+    if model != BRIDGE_MODEL or brought is None or brought.name != BRIDGE_MODEL:
+        return RobotProgress(generation=said.generation)
+    if its_digest is None or its_digest in {*fleet.withdrawn, given.digest}:
+        return RobotProgress(generation=said.generation)
+    return RobotProgress(generation=said.generation, previous=brought, previous_digest=its_digest)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from fleetward.cli.exits import Exit
     from fleetward.contracts.ids import RobotId
     from fleetward.enrolment.enrol import Asked
+    from fleetward.enrolment.published import Published
+    from fleetward.enrolment.wheelhouse import Wheelhouse
 
 Robots = Annotated[
     list[str],
@@ -72,6 +75,14 @@ Extras = Annotated[
         "them away. Default: those that the robot has. What a --setting needs is added.",
     ),
 ]
+Release = Annotated[
+    str,
+    typer.Option(
+        "--release",
+        help="Install this published release, as edge-bridge:VERSION, and not from a wheelhouse: a rollout "
+        "can take the robot back to it.",
+    ),
+]
 Replace = Annotated[
     bool,
     typer.Option(
@@ -96,6 +107,7 @@ def enrol(
     frames: Frames = "",
     settings: Settings = None,
     extras: Extras = None,
+    release: Release = "",
     prefix: Prefix = "",
     replace: Replace = False,
     at_once: AtOnce = 8,
@@ -116,24 +128,17 @@ def enrol(
     --name puts those same credentials on it. Enrolling again sets labels and keeps credentials, unless
     --replace asks for a new key: that is also what to do when a robot or its key was stolen.
     """
-    given, more = pairs_of("--label", labels or []), _extras_of(extras)
+    given, source = pairs_of("--label", labels or []), _source_of(wheelhouse, release, extras)
     if not any("@" in robot for robot in robots):
-        _check_here(robots, over_ssh=any((dry, name, fingerprints, prefix, settings, extras)))
+        _check_here(
+            robots, over_ssh=any((dry, name, fingerprints, prefix, settings, extras, release))
+        )
         end_with(lambda: _enrol_here(robots[0], given, home, new_key=replace, as_json=as_json))
     same = {"dry": dry, "replaces": replace, "nats_url": nats_url, "account": account}
-    asks = asked_of(
-        robots,
-        name,
-        fingerprints,
-        trust_first=trust_first,
-        prefix=prefix,
-        labels=given,
-        python=python,
-        settings=_variables(settings, frames),
-        extras=more,
-        **same,
-    )
-    end_with(lambda: _enrol_there(asks, home, wheelhouse, identities, at_once, as_json=as_json))
+    more = {"trust_first": trust_first, "labels": given, "python": python}
+    bridge = {"settings": _variables(settings, frames), "extras": _extras_of(extras)}
+    asks = asked_of(robots, name, fingerprints, prefix=prefix, **same, **more, **bridge)
+    end_with(lambda: _enrol_there(asks, home, source, identities, at_once, as_json=as_json))
 
 
 def _check_here(robots: Sequence[str], *, over_ssh: bool) -> None:
@@ -166,6 +171,22 @@ def _extras_of(named: Sequence[str] | None) -> tuple[str, ...] | None:
     return () if "none" in named else tuple(named)
 
 
+class _Source(NamedTuple):
+    """Where the bridge comes from: a published release where one is named, else a directory of wheels."""
+
+    wheelhouse: Path | None
+    release: str
+
+
+def _source_of(wheelhouse: Path | None, release: str, extras: Sequence[str] | None) -> _Source:
+    if release and (wheelhouse or extras):
+        raise typer.BadParameter(
+            "a release has its own wheels and extras: leave out --wheelhouse and --extra.",
+            param_hint="--release",
+        )
+    return _Source(wheelhouse, release)
+
+
 async def _enrol_here(
     robot: str, labels: Mapping[str, str], home: Path, *, new_key: bool, as_json: bool
 ) -> Exit | None:
@@ -187,7 +208,7 @@ async def _enrol_here(
 async def _enrol_there(
     asks: Sequence[Asked],
     home: Path,
-    wheelhouse: Path | None,
+    source: _Source,
     identities: Sequence[Path] | None,
     at_once: int,
     *,
@@ -196,16 +217,29 @@ async def _enrol_there(
     from fleetward.enrolment.enrol import Enroller
     from fleetward.enrolment.hub import opened
     from fleetward.enrolment.many import each
-    from fleetward.enrolment.wheelhouse import Wheelhouse
 
-    async with opened(home) as hub:
-        wheels = Wheelhouse(wheelhouse or home / "wheelhouse")
-        enroller = Enroller(hub, wheels, home / PINS_FILE, ssh_settings(identities))
+    async with opened(home) as hub, _wheels(source, home) as (published, wheels):
+        enroller = Enroller(hub, wheels, home / PINS_FILE, ssh_settings(identities), published)
         with progress([asked.host for asked in asks]) as told:
             results = await each(
                 asks, enroller.enrol, host_of=lambda asked: asked.host, told=told, at_once=at_once
             )
     return show_results(results, as_json=as_json, dry=any(asked.dry for asked in asks))
+
+
+@asynccontextmanager
+async def _wheels(
+    source: _Source, home: Path
+) -> AsyncIterator[tuple[Published | None, Wheelhouse]]:
+    from fleetward.client import Fleet
+    from fleetward.enrolment.published import fetched
+    from fleetward.enrolment.wheelhouse import Wheelhouse
+
+    if not source.release:
+        yield None, Wheelhouse(source.wheelhouse or home / "wheelhouse")
+        return
+    async with Fleet.connect(home) as fleet, fetched(fleet, source.release) as found:
+        yield found
 
 
 async def _issued(home: Path, name: RobotId, labels: Mapping[str, str], *, new_key: bool) -> Path:

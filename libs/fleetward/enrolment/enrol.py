@@ -25,13 +25,14 @@ from fleetward.enrolment.host_keys import believed, fingerprint, pins_of, with_p
 from fleetward.enrolment.hub import Hub
 from fleetward.enrolment.layout import ACCOUNT, Layout
 from fleetward.enrolment.plan import Wanted, looked_at, plan
+from fleetward.enrolment.published import Published, refuse_other_machine
 from fleetward.enrolment.result import Outcome, Result, Told
 from fleetward.enrolment.ssh import Session, SshSettings, connected, offered_keys
 from fleetward.enrolment.steps import Step
 from fleetward.enrolment.survey import found_in, is_whole, survey_script
 from fleetward.enrolment.unit import robot_in
 from fleetward.enrolment.wheelhouse import Wheelhouse
-from fleetward.enrolment.wheels import release_of, wheels_for
+from fleetward.enrolment.wheels import Wheel, release_of, wheels_for
 from fleetward.releases import launch
 from fleetward.releases.extras import wanted_extras
 from fleetward.trust.anchors import floors_file
@@ -61,10 +62,22 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 class Enroller:
-    """Enrols hosts against one hub; hosts may be enrolled side by side."""
+    """Enrols hosts against one hub; hosts may be enrolled side by side.
 
-    def __init__(self, hub: Hub, wheelhouse: Wheelhouse, pins: Path, ssh: SshSettings) -> None:
+    published: the release whose wheels, and no others, ``wheelhouse`` holds; None: of those that it
+    holds each robot gets what it needs.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        wheelhouse: Wheelhouse,
+        pins: Path,
+        ssh: SshSettings,
+        published: Published | None = None,
+    ) -> None:
         self._hub = hub
+        self._published = published
         self._wheelhouse = wheelhouse
         self._pins = pins
         self._ssh = ssh
@@ -109,10 +122,10 @@ class Enroller:
         return robot
 
     async def _wanted(self, asked: Asked, robot: RobotId, owner: str, found: Found) -> Wanted:
-        house = self._wheelhouse
-        extras = wanted_extras(asked.extras, found.extras, asked.settings)
-        wheels = wheels_for(house.wheels, found, str(house.directory), extras)
-        release = release_of(wheels, found, system_packages=bool(found.l4t))
+        wheels, extras = self._wheels(asked, found)
+        identity = self._published.identity if self._published else None
+        digest = identity.digest if identity else ""
+        release = release_of(wheels, found, system_packages=bool(found.l4t), digest=digest)
         if asked.layout.complete(release) not in found.entries:
             needed = sum(wheel.size_bytes + wheel.unpacked_bytes for wheel in wheels)
             _refuse(asked.host, reasons_against(found, needed))
@@ -131,8 +144,18 @@ class Enroller:
             launcher=Path(launch.__file__).read_bytes(),
             settings=asked.settings,
             extras=extras,
+            identity=identity,
             replaces=asked.replaces,
         )
+
+    def _wheels(self, asked: Asked, found: Found) -> tuple[tuple[Wheel, ...], tuple[str, ...]]:
+        """What to install, and with which extras."""
+        house, published = self._wheelhouse, self._published
+        if published is not None:
+            refuse_other_machine(published, found, asked.settings)
+            return house.wheels, published.lock.extras
+        extras = wanted_extras(asked.extras, found.extras, asked.settings)
+        return wheels_for(house.wheels, found, str(house.directory), extras), extras
 
 
 @asynccontextmanager

@@ -34,6 +34,7 @@ from fleetward.enrolment.steps import (
 )
 from fleetward.enrolment.unit import robot_in, settings_text, unit_text
 from fleetward.enrolment.wheels import Wheel, release_of
+from fleetward.releases.identity import Identity
 
 STARTED = b"the bridge was started with what lies here\n"
 OPEN_MODE, PRIVATE_MODE, FILE_MODE, SECRET_MODE = "755", "700", "644", "600"
@@ -72,6 +73,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
     """What was newest when it was enrolled."""
     extras: tuple[str, ...] = ()
     """Of the bridge, that ``wheels`` were chosen for."""
+    identity: Identity | None = None
+    """Of the published release that ``wheels`` are."""
     launcher: bytes = b""
     """The program that starts the bridge."""
     settings: Mapping[str, str] = {}
@@ -179,6 +182,7 @@ def _programs(wanted: Wanted, found: Found) -> Iterator[Step]:
             wheels=tuple(_place(layout, wheel) for wheel in wanted.wheels),
             system_packages=_uses_system_packages(found),
             extras=wanted.extras,
+            identity=wanted.identity,
         )
     link = found.entries.get(layout.current)
     if link is None or (link.kind, link.target) != ("link", layout.release(release)):
@@ -273,7 +277,9 @@ def _is_read_at_start(step: Step, layout: Layout) -> bool:
 
 
 def _release(wanted: Wanted, found: Found) -> str:
-    return release_of(wanted.wheels, found, system_packages=_uses_system_packages(found))
+    digest = wanted.identity.digest if wanted.identity else ""
+    system = _uses_system_packages(found)
+    return release_of(wanted.wheels, found, system_packages=system, digest=digest)
 
 
 def _uses_system_packages(found: Found) -> bool:

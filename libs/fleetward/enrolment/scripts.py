@@ -26,6 +26,7 @@ from fleetward.enrolment.steps import (
     StopUnit,
 )
 from fleetward.releases.extras import modules_of
+from fleetward.releases.identity import FILE, written
 from fleetward.releases.unpacking import UNPACK
 
 _HEAD = "set -eu; umask 022; PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export PATH LC_ALL=C"
@@ -106,11 +107,19 @@ def _install(step: Install) -> str:
             f"{release}/bin/python -I -c {shlex.quote(UNPACK)} {wheels}",
             # Compiles what the bridge imports, once and for an account that may not write here.
             f"env -u PYTHONDONTWRITEBYTECODE {release}/bin/python -c 'import {compiled}'",
+            *_identified(step),
             f"sync -f {release}",
             f"date -u >{marker}.partial",
             *_into_place(step.marker),
         ]
     )
+
+
+def _identified(step: Install) -> list[str]:
+    if step.identity is None:
+        return []
+    path = shlex.quote(f"{step.release}/{FILE}")
+    return [f"printf %s {shlex.quote(written(step.identity))} >{path}"]
 
 
 def _link(step: PointLink) -> str:

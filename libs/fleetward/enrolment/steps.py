@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from fleetward.enrolment.wheels import Wheel
+from fleetward.releases.identity import Identity
 
 
 class IssueCredentials(Struct, frozen=True, kw_only=True):
@@ -101,10 +102,13 @@ class Install(Struct, frozen=True, kw_only=True):
     wheels: tuple[str, ...]
     system_packages: bool
     extras: tuple[str, ...] = ()
+    identity: Identity | None = None
+    """Of the published release that these wheels are."""
 
     def __str__(self) -> str:
         told = f", with {', '.join(self.extras)}," if self.extras else ""
-        return f"install {len(self.wheels)} wheels{told} into {self.release}"
+        what = f" of {self.identity.model}" if self.identity else ""
+        return f"install {len(self.wheels)} wheels{what}{told} into {self.release}"
 
 
 class PointLink(Struct, frozen=True, kw_only=True):

@@ -115,10 +115,15 @@ def _chosen(
     return chosen, None
 
 
-def release_of(wheels: Iterable[Wheel], found: Found, *, system_packages: bool) -> str:
-    """The name of the environment that these wheels make: the same wheels, the same name."""
+def release_of(
+    wheels: Iterable[Wheel], found: Found, *, system_packages: bool, digest: str = ""
+) -> str:
+    """The name of the environment that these wheels make: the same wheels, the same name.
+
+    digest: of the published release that they are, which the environment then says of itself.
+    """
     told = [wheel.content for wheel in wheels]
-    told += [found.python_full, str(system_packages)]
+    told += [found.python_full, str(system_packages), *([digest] if digest else [])]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
 
 

@@ -15,6 +15,7 @@ from fleetward.bus.logs import log
 from fleetward.bus.readiness import calm_watchdog
 from fleetward.contracts.ids import Digest
 from fleetward.releases import launch
+from fleetward.releases.identity import FILE, Identity, identity_in
 from fleetward.releases.launch import Choice, Place
 
 _logger = logging.getLogger(__name__)
@@ -25,13 +26,19 @@ GIVE_UP_BEFORE_S = 10.0
 
 class Launched:
     """``argv``: what this process becomes to have a release started. ``name``: the one it is; empty: the
-    one that the robot was enrolled with."""
+    one that the robot was enrolled with, which is ``enrolled`` where the registry knows it."""
 
     def __init__(
-        self, place: Place, argv: Sequence[str], name: str, trial_s: float = launch.TRIAL_S
+        self,
+        place: Place,
+        argv: Sequence[str],
+        name: str,
+        trial_s: float = launch.TRIAL_S,
+        enrolled: Identity | None = None,
     ) -> None:
         self.place = place
         self.name = name
+        self.enrolled = enrolled
         self.leaving = asyncio.Event()
         """Set once another release is to be started."""
         self._argv = argv
@@ -42,7 +49,9 @@ class Launched:
 
     @property
     def digest(self) -> Digest | None:
-        """Of the release that this is; None: enrolment brought it, and the registry may not know it."""
+        """Of the release that this is; None: enrolment brought it, and the registry does not know it."""
+        if not self.name and self.enrolled is not None:
+            return self.enrolled.digest
         return digest_of(self.name)
 
     @property
@@ -52,7 +61,7 @@ class Launched:
 
     def proved(self) -> None:
         """The release on trial is the robot's own from here on. Blocks for an fsync; raises OSError."""
-        self.place.change(lambda now: launch.proved(now) if now.trial == self.name else now)
+        self.place.change(lambda now: launch.proved(now) if now.trial == self.name != "" else now)
         self.on_trial = False
 
     def settle(self) -> None:
@@ -100,9 +109,17 @@ def launched_by(environment: Mapping[str, str]) -> Launched | None:
     argv = shlex.split(environment.get(launch.LAUNCHED_BY, ""))
     if not argv:
         return None
-    *_, state_dir, _enrolled = argv
+    *_, state_dir, enrolled = argv
     name, trial_s = environment.get(launch.RELEASE, ""), launch.trial_s_of(environment)
-    return Launched(Place(Path(state_dir)), argv, name, trial_s)
+    return Launched(Place(Path(state_dir)), argv, name, trial_s, _identity_of(Path(enrolled)))
+
+
+def _identity_of(environment: Path) -> Identity | None:
+    """None: enrolment installed what no release names, or the file cannot be read as one."""
+    try:
+        return identity_in((environment / FILE).read_bytes())
+    except OSError:
+        return None
 
 
 def digest_of(name: str) -> Digest | None:

@@ -69,11 +69,12 @@ class Updater:
         return self._remembered.memory
 
     def standing(self) -> PipelineStanding:
-        """As a check-in says it. A release on trial is not active yet; the enrolment's has no name."""
+        """As a check-in says it. A release on trial is not active yet; the enrolment's may have no name."""
         memory, slotted = self.memory, self.steps.slotted(self.memory.target)
+        enrolled = self.steps.launched.enrolled
         named = {
             placed.digest: placed.model
-            for placed in (memory.previous, memory.active, _placed(memory.target))
+            for placed in (enrolled, memory.previous, memory.active, _placed(memory.target))
             if placed is not None
         }
         on_trial = self.steps.launched.on_trial

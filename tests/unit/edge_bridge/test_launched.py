@@ -9,7 +9,10 @@ import pytest
 
 from edge_bridge.errors import TrialFailedError
 from edge_bridge.updating.launched import Launched, launched_by
+from fleetward.contracts.bridge_release import BRIDGE_MODEL
+from fleetward.contracts.ids import Digest, ModelRef, Version
 from fleetward.releases import launch
+from fleetward.releases.identity import FILE, Identity, written
 from fleetward.releases.launch import Choice, Place
 
 NEW, OLD = "a" * 64, "b" * 64
@@ -83,3 +86,31 @@ def test_a_disk_that_is_full_keeps_no_bridge_from_being_ready(tmp_path: Path) ->
     (tmp_path / "bridge/choice.json.partial").mkdir()
     launched.settle()
     assert launched.choice().starts == 1
+
+
+def test_the_release_of_the_enrolment_has_the_name_that_enrolment_gave_it(tmp_path: Path) -> None:
+    enrolled = Identity(model=ModelRef(BRIDGE_MODEL, Version("1")), digest=Digest(f"sha256:{OLD}"))
+    opt = tmp_path / "current"
+    opt.mkdir()
+    told = {launch.LAUNCHED_BY: f"python -IS /opt/launch.py {tmp_path} {opt}", launch.RELEASE: ""}
+    nameless = launched_by(told)
+    (opt / FILE).write_text(written(enrolled))
+    named = launched_by(told)
+    updated = launched_by({**told, launch.RELEASE: NEW})
+
+    assert nameless is not None
+    assert (nameless.digest, nameless.enrolled) == (None, None)
+    assert named is not None
+    assert (named.digest, named.enrolled) == (enrolled.digest, enrolled)
+    assert updated is not None
+    assert updated.digest == f"sha256:{NEW}"
+    (opt / FILE).write_text("{")
+    damaged = launched_by(told)
+    assert damaged is not None
+    assert damaged.enrolled is None
+
+
+def test_an_enrolled_release_that_is_proved_changes_no_choice(tmp_path: Path) -> None:
+    launched = started(tmp_path, OWNS_OLD, "")
+    launched.proved()
+    assert launched.choice() == OWNS_OLD

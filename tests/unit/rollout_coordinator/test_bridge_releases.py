@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from fleetward.contracts.bridge_release import BRIDGE_MODEL
-from fleetward.contracts.ids import ModelRef, Version, model_selector
+from fleetward.contracts.ids import Digest, ModelRef, Version, model_selector
 from fleetward.contracts.registry import ModelRecord
 from fleetward.contracts.robots import MAX_PLACES, PipelineStanding
 from fleetward.contracts.rollouts import RolloutRequested, Strategy
@@ -64,6 +64,34 @@ def test_a_release_goes_to_who_can_take_it_and_leaves_what_the_robot_serves_alon
     why = excluded(rollout, ASKED, RELEASES, ready(), START)[R2]
     assert why.startswith("self-update is not available there")
     assert [group.named for group in previewed(ASKED, RELEASES, ready(), START).left_out] == [(R2,)]
+
+
+def enrolled(model: ModelRef | None, digest: Digest | None = OLD_SIGHT) -> Fleet:
+    """r1's bridge was never rolled out to; it says what enrolment brought."""
+    brought = replace(standing(BRIDGE_MODEL, 0, digest), active_model=model)
+    return knowing(DETECTS, says(brought))
+
+
+def test_a_robot_goes_back_to_the_release_that_it_was_enrolled_with() -> None:
+    progress = planned(ASKED, RELEASES, enrolled(FIRST), START).robots[R1]
+    assert (progress.generation, progress.previous) == (0, FIRST)
+    assert progress.previous_digest == OLD_SIGHT
+
+
+@pytest.mark.parametrize(
+    "fleet",
+    [
+        enrolled(None),
+        enrolled(FIRST, None),
+        enrolled(ModelRef(SEGMENTER, Version("1"))),
+        enrolled(SECOND, NEW_SIGHT),
+        replace(enrolled(FIRST), withdrawn={OLD_SIGHT: "sees ghosts"}),
+    ],
+    ids=["no name", "no digest", "another model", "what is given", "withdrawn"],
+)
+def test_what_is_no_way_back_is_none(fleet: Fleet) -> None:
+    progress = planned(ASKED, RELEASES, fleet, START).robots[R1]
+    assert (progress.previous, progress.previous_digest) == (None, None)
 
 
 def test_a_release_that_nobody_can_take_is_refused() -> None:
