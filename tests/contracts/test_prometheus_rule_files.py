@@ -172,3 +172,24 @@ eval instant at 30m {expression}
     script.run()
     assert script.differences == []
     assert script.compared == 1
+
+
+def test_the_shipped_rules_warn_of_recordings_that_are_lost_and_of_an_outbox_that_fills() -> None:
+    path = ROOT / "libs" / "fleetward" / "rules" / "shipped_rules" / "fleetward.yml"
+    placed = {each.rule.alert: each.rule.expr for each in read_rules(path.name, path.read_bytes())}
+    script = Script(
+        f"""
+load 1m
+  recording_messages_lost{{robot="loses",recording_kind="recording"}} 0 0 0 0 7 7
+  recording_messages_lost{{robot="lost before",recording_kind="logs"}} 7x5
+  recording_outbox_utilization{{robot="fills",recording_kind="logs"}} 0.9x5
+  recording_outbox_utilization{{robot="sends",recording_kind="logs"}} 0.1x5
+eval instant at 5m {placed["RecordingsWait"]}
+  {{robot="fills",recording_kind="logs"}} 0.9
+eval instant at 5m {placed["RecordingsLost"]}
+  {{robot="loses",recording_kind="recording"}} 7
+"""
+    )
+    script.run()
+    assert script.differences == []
+    assert script.compared == 2

@@ -30,7 +30,7 @@ from edge_bridge.shipping.fingerprint import fingerprint
 from edge_bridge.shipping.outbox import Outbox
 from edge_bridge.shipping.parts import PartSender
 from edge_bridge.shipping.shipper import Shipper
-from edge_bridge.shipping.standing import Standing
+from edge_bridge.shipping.standing import NumberGaps, Standing
 from edge_bridge.shipping.upstream import Upstream
 from fleetward.bus.errors import BusError
 from fleetward.bus.logs import log
@@ -56,8 +56,7 @@ class Logbook:
         self._collecting: Collecting | None = None
         self._shipper: Shipper | None = None
         self._sealed: asyncio.Queue[SealedSegment] = asyncio.Queue()
-        self._lost, self._told_until = 0, -1
-        """Records that no sealed segment has, and the number that those reach to."""
+        self._gaps = NumberGaps()
         self._given_up_before = 0
         self._live: deque[Live] = deque(maxlen=LIVE_WAITING)
         self._fresh = asyncio.Event()
@@ -108,7 +107,7 @@ class Logbook:
         return [
             Standing(
                 kind=SegmentKind.LOGS.value,
-                lost_messages=self._lost + given_up,
+                lost_messages=self._gaps.lost + given_up,
                 waiting_bytes=self._outbox.held_bytes,
                 limit_bytes=self._limits.shipping.outbox_bytes,
             )
@@ -132,19 +131,12 @@ class Logbook:
 
     def _hear(self, message: Message) -> None:
         if isinstance(message, Sealed):
-            self._count_lost(message.segment)
-            self._sealed.put_nowait(message.segment)
+            sealed = message.segment
+            self._gaps.sealed(sealed.first, sealed.end, sealed.records)
+            self._sealed.put_nowait(sealed)
         else:
             self._live.append(message)
             self._fresh.set()
-
-    def _count_lost(self, sealed: SealedSegment) -> None:
-        """By its numbers; a collector that was started again says some once more."""
-        if sealed.end <= self._told_until:
-            return
-        before = self._told_until if self._told_until >= 0 else sealed.first
-        self._lost += max(0, sealed.first - before) + sealed.end - sealed.first - sealed.records
-        self._told_until = sealed.end
 
     async def _keep_sealed(self) -> None:
         """The collector bounds how many there may be, and drops the oldest itself."""

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+
+import pytest
 from nats.js.api import DiscardPolicy, PersistMode
 
+from fleetward.bus.errors import PublishError
+from fleetward.bus.last_values import last_values
 from fleetward.bus.provision import provision
+from fleetward.bus.publish import publish
 from fleetward.contracts.catalog import CONSUMERS, STREAMS, copied_to, events_in, row_of
-from fleetward.contracts.rows import Principal
+from fleetward.contracts.ids import RobotId
+from fleetward.contracts.rows import Principal, StreamName
+from fleetward.contracts.segments import SegmentArrived, SegmentStored
 from testkit.servers import NatsSystem
+from tests.unit.edge_bridge.segments import segment_of
 
 
 async def test_provisioning_twice_changes_nothing(shared_nats_system: NatsSystem) -> None:
@@ -41,6 +50,32 @@ async def test_streams_and_consumers_are_those_of_the_catalog(
             row_of(event).pattern for event in consumer.events
         )
         assert found.max_deliver == consumer.max_deliver
+
+
+async def test_stream_of_before_takes_what_is_new_and_keeps_what_it_has(
+    nats_system: NatsSystem,
+) -> None:
+    provisioner = await nats_system.connect(Principal.PROVISIONER)
+    registry = await nats_system.connect(Principal.REGISTRY)
+    jetstream, now = provisioner.jetstream(), datetime.now(timezone.utc)
+    config = (await jetstream.stream_info(StreamName.SEGMENTS.value)).config
+    config.subjects = [row_of(SegmentStored).pattern]
+    await jetstream.update_stream(config)
+    robot, segment = RobotId("arm"), segment_of(1, b"x")
+    stored = SegmentStored(
+        robot_id=robot, segment_id=segment.segment_id, segment=segment, stored_at=now
+    )
+    await publish(registry, stored, message_id="before")
+    arrived = SegmentArrived(
+        robot_id=robot, kind=segment.kind, segment=segment, key="k", stored_at=now
+    )
+    with pytest.raises(PublishError):
+        await publish(registry, arrived, message_id="too early", timeout_s=0.5)
+
+    await provision(provisioner)
+    await publish(registry, arrived, message_id="after")
+    said = await last_values(registry, SegmentStored, robot_id=robot)
+    assert [each.event for each in said] == [stored]
 
 
 async def _everything(system: NatsSystem) -> list[object]:
