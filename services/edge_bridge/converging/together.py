@@ -149,17 +149,23 @@ class Together:
 
         Raises JournalError and changes nothing.
         """
-        await change_all([each.remembered for each in self._members], lambda: self._falls(own))
-        for member in self._members:
+        told: list[Member] = []
+        await change_all(
+            [each.remembered for each in self._members], lambda: self._falls(own, told)
+        )
+        for member in told:
             member.fall_written()
 
-    def _falls(self, own: Member) -> list[Change]:
+    def _falls(self, own: Member, told: list[Member]) -> list[Change]:
+        """``told``: whose falls this write knows. Others may have some that the disk refused before."""
         self.leave_with(own)
+        told.append(own)
         fallen = own.fallen()
         if fallen is None:
             return []
-        others = [each.fallen() for each in self._members if each is not own]
-        return [fallen, *(each for each in others if each is not None)]
+        others = [each for each in self._members if each is not own]
+        told.extend(others)
+        return [fallen, *(each for other in others if (each := other.fallen()) is not None)]
 
     def _others(self, target: RobotTarget) -> list[Member]:
         """Whoever has a target of the same set."""

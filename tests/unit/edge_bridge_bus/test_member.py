@@ -18,6 +18,7 @@ from edge_bridge.converging.outcome import Proof
 from edge_bridge.converging.remembering import Remembered
 from edge_bridge.converging.steps import Steps
 from edge_bridge.converging.together import Standing, Together
+from edge_bridge.journal import JournalError
 from edge_bridge.link import Link
 from edge_bridge.reporting import Reporter
 from edge_bridge.uplink import UplinkLimits
@@ -184,3 +185,21 @@ async def test_a_proof_that_is_doubted_holds_no_more(robot: Robot) -> None:
     assert not await robot.commit()
     assert robot.own == [None, None]
     assert robot.members[1].standing is Standing.SERVES
+
+
+async def test_a_fall_that_a_full_disk_refused_outlasts_what_another_pipeline_has_to_write(
+    robot: Robot,
+) -> None:
+    """The other's was of a model on trial, which is nobody's own: nothing is written for it."""
+    await robot.commit()
+    trial = robot.members[1].remembered
+    trial.memory = replace(trial.memory, active=OLD, activated=None)
+    robot.loses_its_worker(0)
+    robot.journal.is_full = True
+    with pytest.raises(JournalError):
+        await robot.together.write_fall(robot.members[0])
+    robot.loses_its_worker(1)
+    await robot.together.write_fall(robot.members[1])
+    robot.journal.is_full = False
+    await robot.together.write_fall(robot.members[0])
+    assert robot.own[0] == OLD
