@@ -30,6 +30,8 @@ _T = TypeVar("_T")
 NOWHERE = "nats://127.0.0.1:1"
 TRIAL_S = 3600.0
 COMES_UP_S = 60.0
+OURS = ("edge_bridge", "fleetward")
+"""Wheels whose files all lie in the release; of others it may hold a path."""
 ANSWER_S = 1.0
 LOOK_S = 0.1
 
@@ -184,17 +186,16 @@ def is_whole(release: Path) -> bool:
 def torn(release: Path) -> list[str]:
     """Files of an environment that are not what their wheels say."""
     packages = next((release / "lib").glob("python3.*/site-packages"))
-    found = [*_unlike(packages)]
-    assert (packages / "edge_bridge").is_dir()
-    return found
+    return [wrong for name in OURS for wrong in _unlike(packages, name)]
 
 
-def _unlike(packages: Path) -> Iterator[str]:
-    for held in distributions(path=[str(packages)]):
-        for file in held.files or ():
-            path = packages / file
-            if file.hash is None or not path.is_file():
-                continue  # a borrowed one lies outside of the release
-            told = base64.urlsafe_b64decode(f"{file.hash.value}==")
-            if hashlib.sha256(path.read_bytes()).digest() != told:
-                yield str(file)
+def _unlike(packages: Path, name: str) -> Iterator[str]:
+    held = next(iter(distributions(path=[str(packages)], name=name)), None)
+    files = [file for file in (held.files if held else None) or () if file.hash is not None]
+    if not files:
+        yield f"all of {name}"
+    for file in files:
+        path, told = packages / file, file.hash.value if file.hash else ""
+        content = path.read_bytes() if path.is_file() else b""
+        if base64.urlsafe_b64decode(f"{told}==") != hashlib.sha256(content).digest():
+            yield str(file)
