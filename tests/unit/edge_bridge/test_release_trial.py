@@ -114,3 +114,13 @@ def test_a_fall_back_to_what_enrolment_brought_has_no_digest_and_is_a_failure() 
     assert "enrolled with runs again" in fact.reason
     after = change(OWNS_FIRST)
     assert (after.active, after.settled_generation) == (None, 1), "it is not tried again"
+
+
+def test_a_fall_back_to_a_published_release_that_enrolment_brought_names_it() -> None:
+    brought = Digest(f"sha256:{9:064x}")
+    change, facts = report_of(left(FIRST, was_own=True), brought, OWNS_FIRST, NOW)
+    (fact,) = facts
+    assert isinstance(fact, ModelFellBack)
+    assert (fact.from_digest, fact.to_digest) == (FIRST.digest, brought)
+    after = change(OWNS_FIRST)
+    assert (after.active, after.settled_generation) == (None, 1), "it is not tried again"
