@@ -88,8 +88,7 @@ async def measure() -> list[Measurement]:
                 found += _cost(size, strategy, ran, cpu_per_robot)
                 if strategy is Strategy.BLUE_GREEN and size == SWITCHING:
                     found.append(_skew(scene))
-            aborts = [await _taken_back(scene, size) for _ in range(TIMES[size])]
-            found.append(_rate(size, aborts))
+            found.append(_rate(size, [await _taken_back(scene, size) for _ in range(TIMES[size])]))
             if size == max(SIZES):
                 found.append(_memory(scene, size))
     return found
@@ -169,7 +168,11 @@ def _skew(scene: Scene) -> Measurement:
 
 
 async def _taken_back(scene: Scene, size: int) -> TakenBack:
-    """From the decision to abort to the last robot's target, by the server's own times."""
+    """From the decision to abort to the last robot's target, by the server's own times.
+
+    Something else is rolled out first, or the third of them would ask for what the robots serve.
+    """
+    await _rolled_out(scene, Strategy.ALL_AT_ONCE, size)
     policy = replace(POLICY, bake_s=3600)
     wanted = await ask(scene.people, Strategy.ALL_AT_ONCE, policy)
     await _all_proved(scene, wanted, size)
