@@ -25,6 +25,7 @@ from fleetward.contracts.segments import (
 
 WINDOWS = (timedelta(hours=2), timedelta(days=1), timedelta(days=7), timedelta(days=30))
 """So far back the newest are looked for, a step at a time: a list of all may have tens of thousands."""
+LATELY = WINDOWS[:2]
 CLOCK_MARGIN = timedelta(hours=1)
 """A robot's clock may have been so far behind when it sealed what is of now."""
 
@@ -86,11 +87,22 @@ async def fetch(
 ) -> Segment:
     """Write a stored segment to ``path``, whole or not at all; raises RefusedError, DownloadError.
 
-    ``key``: as a list told it, else it is looked for.
+    ``key``: as a list told it, else it is looked for, first among those of today.
     """
-    linked = await link(connection, robot, segment, key)
+    linked = await link(connection, robot, segment, key or await _found(connection, robot, segment))
     await download(linked.url, linked.segment.digest, path)
     return linked.segment
+
+
+async def _found(connection: Client, robot: RobotId, segment: SegmentId) -> str:
+    """The key of one that was sealed lately; of any other the registry looks for it among all, for seconds."""
+    now = datetime.now(timezone.utc)
+    for window in LATELY:
+        for kind in SegmentKind:
+            for each in await _listed(connection, robot, kind, now - window):
+                if each.segment.segment_id == segment:
+                    return each.key
+    return ""
 
 
 async def _listed(

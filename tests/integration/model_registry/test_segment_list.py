@@ -45,6 +45,8 @@ from tests.unit.edge_bridge.segments import segment_of
 RECORDING = SegmentKind.RECORDING
 MORE_THAN_A_PAGE = 1100
 AT_ONCE = 16
+IN_ORDER = 130
+"""As a robot sends them, one after the other: more than the first look for the newest finds."""
 MINUTE = timedelta(minutes=1)
 
 
@@ -60,7 +62,7 @@ class Shelf:
 
     async def put(self, robot: RobotId, *segments: Segment, old: bool = False) -> None:
         async with store_client(self._settings, self._store.endpoint) as client:
-            slots = asyncio.Semaphore(AT_ONCE)
+            slots = asyncio.Semaphore(AT_ONCE if len(segments) > IN_ORDER else 1)
 
             async def put_one(segment: Segment) -> None:
                 key = (old_key_of if old else key_of)(robot, segment)
@@ -129,9 +131,9 @@ async def test_newest_are_listed_without_the_rest(
     fleet: Fleet, shelf: Shelf, operator_access: Access
 ) -> None:
     robot, segments = some_robot(), minutes(600)
-    await shelf.put(robot, *segments[:-2])
+    await shelf.put(robot, *segments[:-IN_ORDER])
     await asyncio.sleep(1.0)  # the store tells seconds
-    await shelf.put(robot, *segments[-2:])
+    await shelf.put(robot, *segments[-IN_ORDER:])
     found = await listing.newest(fleet.connection, robot, RECORDING, 50)
     assert 51 <= len(found) < 150
     words = ("robot", "recordings", robot, "--continuous", "--json", "--last", "2")
