@@ -13,7 +13,6 @@ from fleetward.cli.session import DEFAULT_HOME, Home, Json, show_json, with_flee
 if TYPE_CHECKING:
     from fleetward.client import Fleet, RobotStatus
     from fleetward.client.receipts import ShownReceipt
-    from fleetward.client.rules import SentRules
     from fleetward.contracts.receipts import SwapReceipt
     from fleetward.contracts.robot_keys import RobotKey
     from fleetward.contracts.robots import RobotCheckedIn
@@ -33,7 +32,7 @@ def show(
     from fleetward.client.receipts import newest_receipt
     from fleetward.client.robot_keys import current_key
     from fleetward.client.robots import enrolled
-    from fleetward.client.rules import sent_rules
+    from fleetward.client.rules import judged_by
     from fleetward.contracts.ids import robot_id
 
     async def work(fleet: Fleet) -> None:
@@ -42,12 +41,12 @@ def show(
         (status,) = await fleet.robots(f"robot={name}")
         shown, now = await newest_receipt(fleet.connection, status.enrolled), _now()
         key = await current_key(fleet.connection, status.enrolled)
-        sent = await sent_rules(fleet.connection)
         if as_json:
             held = None if key is None else to_builtins(key)
             show_json({**plain.robot(status, now), "credential": held, "receipt": _plain(shown)})
             return
-        for title, told in _lines(status, shown, key, sent, now):
+        rules = await judged_by(fleet.connection, status.last)
+        for title, told in _lines(status, shown, key, rules, now):
             print(f"{title:<14}{told}".rstrip())
 
     with_fleet(home, work)
@@ -57,7 +56,7 @@ def _lines(
     status: RobotStatus,
     shown: ShownReceipt | None,
     key: RobotKey | None,
-    sent: SentRules | None,
+    rules: str,
     now: datetime,
 ) -> Iterator[Line]:
     from fleetward.cli.robot import seen, serving, spoken_labels
@@ -69,7 +68,7 @@ def _lines(
     if last is not None:
         yield "model", serving(last)
         yield "frames", _frames(last)
-        yield from _rules(last, sent)
+        yield from _rules(last, rules)
     if status.failure:
         yield "trouble", status.failure
     if status.enrolled.public_key:
@@ -85,12 +84,10 @@ def _lines(
         yield from _receipt(shown.receipt)
 
 
-def _rules(last: RobotCheckedIn, sent: SentRules | None) -> Iterator[Line]:
+def _rules(last: RobotCheckedIn, judged_by: str) -> Iterator[Line]:
     """By which alert rules it judges itself."""
-    from fleetward.client.rules import judged_by
-
     if last.rules is not None:
-        yield "rules", judged_by(last, sent)
+        yield "rules", judged_by
         if last.rules.trouble:
             yield "  trouble", last.rules.trouble
 

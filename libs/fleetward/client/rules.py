@@ -7,9 +7,10 @@ from datetime import datetime
 from msgspec import Struct
 from nats.aio.client import Client
 
+from fleetward.bus.errors import BusError
 from fleetward.bus.last_values import last_value
 from fleetward.client.anchors import published_roots
-from fleetward.contracts.codec import decode
+from fleetward.contracts.codec import UnreadableMessageError, decode
 from fleetward.contracts.ids import AlertName, Digest
 from fleetward.contracts.robots import RobotCheckedIn
 from fleetward.contracts.rule_sets import CompiledRule, RuleSet, RuleSetSigned, RuleSource
@@ -38,7 +39,7 @@ class SentRules(Struct, frozen=True, kw_only=True):
 
 
 async def sent_rules(connection: Client) -> SentRules | None:
-    """None: the hub has sent none. Needs the rights of OPERATOR; raises UnreadableMessageError."""
+    """None: the hub has sent none. Needs the rights of OPERATOR; raises BusError, UnreadableMessageError."""
     value = await last_value(connection, RuleSetSigned)
     if value is None:
         return None
@@ -52,17 +53,27 @@ async def sent_rules(connection: Client) -> SentRules | None:
     )
 
 
-def judged_by(last: RobotCheckedIn, sent: SentRules | None) -> str:
-    """By which rules a robot judges itself, for people; empty where its bridge does not say."""
-    rules = last.rules
+async def judged_by(connection: Client, last: RobotCheckedIn | None) -> str:
+    """By which rules a robot judges itself, for people; empty where its bridge does not say.
+
+    A hub from before there were any, or a set that nobody can read, is said and no reason to say nothing else.
+    """
+    rules = last.rules if last is not None else None
     if rules is None:
         return ""
     if rules.digest is None:
         return "none"
-    todays = sent is not None and sent.digest == rules.digest
     whose = "of a file on the robot, " if rules.source is RuleSource.FILE else ""
-    same = "the same as the hub's" if todays else "not the hub's of today"
-    return f"{shown_digest(rules.digest)}, {whose}{same}"
+    return f"{shown_digest(rules.digest)}, {whose}{await _compared(connection, rules.digest)}"
+
+
+async def _compared(connection: Client, digest: Digest) -> str:
+    try:
+        sent = await sent_rules(connection)
+    except (BusError, UnreadableMessageError) as problem:
+        return f"the hub's cannot be read: {problem}"
+    todays = sent is not None and sent.digest == digest
+    return "the same as the hub's" if todays else "not the hub's of today"
 
 
 def shown_digest(digest: Digest) -> str:

@@ -11,7 +11,7 @@ from fleetward.bus.publish import publish
 from fleetward.contracts.codec import encode
 from fleetward.contracts.ids import BootId, Digest, RobotId
 from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
-from fleetward.contracts.rows import Principal
+from fleetward.contracts.rows import Principal, StreamName
 from fleetward.contracts.rule_sets import RuleSet, RuleSetSigned, RuleSource, RulesStanding
 from fleetward.contracts.trust import RootPublished
 from fleetward.rules.compilation import compile_rulebook
@@ -85,3 +85,21 @@ async def test_an_operator_sees_the_rules_and_who_judges_by_them(
     await sent_by(nats_system, authority.keys[COMMANDS][0])
     told = (await fleetward(home, "alert", "rules")).output
     assert "✗ robots refuse it: key" in told
+
+
+async def test_a_robot_is_shown_although_what_was_sent_cannot_be_read(
+    nats_system: NatsSystem, home_of: Callable[[NatsSystem], Path]
+) -> None:
+    """As of a hub from before there were rules to send, whose stream for them is not there."""
+    home = home_of(nats_system)
+    await robot_says(nats_system, "follows", RulesStanding(source=RuleSource.HUB, digest=DIGEST))
+    forged = RuleSetSigned(payload=b"no set", key_id="", signature=b"")
+    await publish(await nats_system.connect(Principal.ALERTING), forged)
+    shown = await fleetward(home, "robot", "show", "follows")
+    assert "seen" in shown.output
+    assert "the hub's cannot be read: 6 bytes are not a RuleSet" in shown.output
+
+    provisioner = await nats_system.connect(Principal.PROVISIONER)
+    await provisioner.jetstream().delete_stream(StreamName.RULES.value)
+    shown = await fleetward(home, "robot", "show", "follows")
+    assert "the hub's cannot be read: the server did not answer" in shown.output
