@@ -57,7 +57,6 @@ class Logbook:
         self._shipper: Shipper | None = None
         self._sealed: asyncio.Queue[SealedSegment] = asyncio.Queue()
         self._gaps = NumberGaps()
-        self._given_up_before = 0
         self._live: deque[Live] = deque(maxlen=LIVE_WAITING)
         self._fresh = asyncio.Event()
 
@@ -77,7 +76,6 @@ class Logbook:
                 self._limits.shipping.outbox_bytes,
                 reserve_bytes=settings.store.reserve_bytes,
             )
-            self._given_up_before = self._outbox.losses.messages
         except (OSError, BridgeError) as problem:
             log(_logger, "logs.off", level=logging.ERROR, reason=str(problem))
             return settings
@@ -103,15 +101,7 @@ class Logbook:
         """How the logs stand, where they are collected."""
         if self._collecting is None:
             return []
-        given_up = self._outbox.losses.messages - self._given_up_before
-        return [
-            Standing(
-                kind=SegmentKind.LOGS.value,
-                lost_messages=self._gaps.lost + given_up,
-                waiting_bytes=self._outbox.held_bytes,
-                limit_bytes=self._limits.shipping.outbox_bytes,
-            )
-        ]
+        return [self._outbox.standing(self._gaps.lost)]
 
     def parts(self) -> dict[str, Coroutine[Any, Any, None]]:
         """What runs beside the rest of the bridge, by name."""

@@ -40,7 +40,6 @@ class Tape:
         """None: nothing is recorded all the time."""
         self._outbox: Outbox | None = None
         self._sealer: Sealer | None = None
-        self._given_up_before = 0
         self._shipper: Shipper | None = None
 
     @property
@@ -57,15 +56,7 @@ class Tape:
         """Of what is recorded all the time, where it is."""
         if self.recorder is None or self._outbox is None or self._sealer is None:
             return []
-        given_up = self._outbox.losses.messages - self._given_up_before
-        return [
-            Standing(
-                kind=SegmentKind.RECORDING.value,
-                lost_messages=self.recorder.lost + self._sealer.lost + given_up,
-                waiting_bytes=self._outbox.held_bytes,
-                limit_bytes=self._limits.shipping.outbox_bytes,
-            )
-        ]
+        return [self._outbox.standing(self.recorder.lost + self._sealer.lost)]
 
     def wants(self, topic: str) -> bool:
         """Whether ``topic`` is recorded all the time."""
@@ -103,7 +94,6 @@ class Tape:
             sealed_until=outbox.last_number,
         )
         self._outbox, self._sealer = outbox, sealer
-        self._given_up_before = outbox.losses.messages
 
     def connect(
         self, link: Link, session: Callable[[], aiohttp.ClientSession], upstream: Upstream

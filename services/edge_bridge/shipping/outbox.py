@@ -19,6 +19,7 @@ import msgspec
 from edge_bridge.errors import DiskFullError
 from edge_bridge.files import Disk, Files, full_disk_named
 from edge_bridge.shipping.sealed import Losses, Sealed
+from edge_bridge.shipping.standing import Standing
 from fleetward.bus.logs import log
 from fleetward.contracts.ids import SegmentId
 from fleetward.contracts.segments import SUFFIXES, Segment, SegmentKind
@@ -55,6 +56,7 @@ class Outbox:
         with full_disk_named(str(directory)):
             directory.mkdir(parents=True, exist_ok=True)
             self._losses = self._read_losses()
+            self._given_up_before = self._losses.messages
             self._waiting = self._found()
 
     @property
@@ -66,6 +68,15 @@ class Outbox:
     def held_bytes(self) -> int:
         """Of all files that wait."""
         return sum(each.segment.size_bytes for each in list(self._waiting.values()))
+
+    def standing(self, lost_messages: int) -> Standing:
+        """How these files stand; ``lost_messages`` came into none of them."""
+        return Standing(
+            kind=self._kind.value,
+            lost_messages=lost_messages + self._losses.messages - self._given_up_before,
+            waiting_bytes=self.held_bytes,
+            limit_bytes=self._limit_bytes,
+        )
 
     @property
     def last_number(self) -> int:

@@ -14,6 +14,7 @@ from edge_bridge.shipping.fingerprint import fingerprint
 from edge_bridge.shipping.numbers import MessageNumbers
 from edge_bridge.shipping.outbox import Outbox
 from edge_bridge.shipping.sealed import Losses, Sealed
+from edge_bridge.shipping.standing import Standing
 from fleetward.contracts.recordings import PART_BYTES
 from fleetward.contracts.segments import SegmentKind, lost_before
 from tests.unit.edge_bridge.segments import MESSAGES, sealed_file, segment_of
@@ -57,6 +58,21 @@ def test_full_outbox_gives_up_the_oldest_and_remembers_how_many(tmp_path: Path) 
     assert (outbox.losses.files, outbox.losses.messages) == (3, 3 * MESSAGES)
     assert outbox_of(tmp_path, 3).losses == outbox.losses
     assert drained(outbox) == [3, 4, 5]
+
+
+def test_standing_counts_what_this_bridge_gave_up_and_not_what_one_before_did(
+    tmp_path: Path,
+) -> None:
+    filled(outbox_of(tmp_path, 3), tmp_path, range(4))
+    outbox = outbox_of(tmp_path, 3)
+    assert outbox.standing(7).lost_messages == 7
+    filled(outbox, tmp_path, range(4, 6))
+    assert outbox.standing(7) == Standing(
+        kind="recording",
+        lost_messages=7 + 2 * MESSAGES,
+        waiting_bytes=3 * SIZE_BYTES,
+        limit_bytes=3 * SIZE_BYTES,
+    )
 
 
 def test_what_is_being_sent_is_not_given_up_for_room(tmp_path: Path) -> None:
