@@ -11,6 +11,7 @@ import asyncio
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,7 +26,7 @@ from edge_bridge.workers.slot_settings import SlotSettings
 from edge_bridge.workers.slots import Slots, StagedModel
 from fleetward.contracts.errors import FleetwardError
 from fleetward.contracts.ids import Digest, ModelName, ModelRef
-from fleetward.releases.extras import MODULE_OF
+from fleetward.releases.extras import asked_for_by, modules_of
 
 LOADED = (
     "edge_bridge.__main__",
@@ -37,23 +38,6 @@ LOADED = (
     *("edge_bridge.updating.install", "mcap.reader", "mcap.writer"),
 )
 """With what a robot at rest does not hold, and loads when it fetches, serves or records."""
-
-
-def asked_for_by(settings: Settings) -> tuple[str, ...]:
-    """What is loaded only where the robot's settings ask for it, much of it from extras of the bridge.
-
-    A release without them would come up, serve, and leave out what the robot was set up for.
-    """
-    every = (settings, *settings.pipelines.values())
-    asked: tuple[tuple[str, object], ...] = (
-        (MODULE_OF["rules"], settings.rules and settings.rules.path),
-        (MODULE_OF["foxglove"], settings.foxglove),
-        (MODULE_OF["video"], any(each.video for each in every)),
-        (MODULE_OF["mcap"], any(each.recording for each in every)),
-        ("edge_bridge.recorder.continuous", settings.continuous.topics),
-        ("edge_bridge.logs.__main__", settings.logs.enabled),
-    )
-    return tuple(name for name, setting in asked if setting)
 
 
 LOAD_S = 24 * 3600.0
@@ -102,16 +86,24 @@ async def _warm_up(settings: Settings, tried: Tried) -> None:
         await slots.close()
 
 
-_EXTRA_OF = {module: extra for extra, module in MODULE_OF.items()}
+def own_parts(settings: Settings) -> tuple[str, ...]:
+    """What of the bridge itself is loaded only where the robot's settings ask for it."""
+    asked: tuple[tuple[str, object], ...] = (
+        ("edge_bridge.recorder.continuous", settings.continuous.topics),
+        ("edge_bridge.logs.__main__", settings.logs.enabled),
+    )
+    return tuple(name for name, setting in asked if setting)
 
 
-def load(name: str, extra: str = "") -> None:
-    """Import a module; raises ImportError, which names the extra that it belongs to."""
+def load_extra(extra: str, modules: Sequence[str]) -> None:
+    """Import what an extra brings; raises ImportError, which names the extra.
+
+    A release without it would come up, serve, and leave out what the robot was set up for.
+    """
     try:
-        importlib.import_module(name)
+        for name in modules:
+            importlib.import_module(name)
     except ImportError as problem:
-        if not extra:
-            raise
         raise ImportError(
             f"the robot's settings need the extra {extra}, which this release lacks ({problem}). Publish it "
             f"with: fleetward bridge push --extra {extra}"
@@ -120,8 +112,10 @@ def load(name: str, extra: str = "") -> None:
 
 async def _check(trying: Trying) -> None:
     settings = with_whole_paths(settings_from(os.environ))
-    for name in (*LOADED, *asked_for_by(settings)):
-        load(name, _EXTRA_OF.get(name, ""))
+    for name in (*LOADED, *own_parts(settings)):
+        importlib.import_module(name)
+    for extra in sorted(asked_for_by(os.environ)):
+        load_extra(extra, modules_of([extra]))
     for tried in trying.models:
         await _warm_up(settings, tried)
 

@@ -14,13 +14,12 @@ import pytest
 from edge_bridge.disturbance.brake import Brake, Braked
 from edge_bridge.errors import ReleaseRefusedError
 from edge_bridge.settings import Settings, settings_from
-from edge_bridge.updating.check import Tried, asked_for_by, limits_of, load
+from edge_bridge.updating.check import Tried, limits_of, load_extra, own_parts
 from edge_bridge.updating.installing import CHECK_S, _run
 from edge_bridge.workers.slot_settings import SlotSettings
 from fleetward.contracts.ids import Digest, ModelName, ModelRef, RobotId, Version
 from fleetward.contracts.robots import ActivationStage
-from fleetward.releases import extras
-from fleetward.releases.extras import MODULE_OF
+from fleetward.releases.extras import MODULE_OF, asked_for_by, modules_of
 
 LIMIT_S, PAUSE_S = 0.4, 0.8
 
@@ -81,7 +80,7 @@ def test_a_release_is_tried_with_what_the_robots_settings_ask_for() -> None:
         "FLEETWARD_CREDENTIALS": "robot.creds",
         "FLEETWARD_TRUST_DIR": "trust",
     }
-    assert asked_for_by(settings_from(needed)) == ()
+    assert (own_parts(settings_from(needed)), asked_for_by(needed)) == ((), frozenset())
     asked = {
         "FLEETWARD_PIPELINES": "speech",
         "FLEETWARD_PIPELINE_SPEECH_VIDEO": "/dev/video1",
@@ -92,11 +91,10 @@ def test_a_release_is_tried_with_what_the_robots_settings_ask_for() -> None:
         "FLEETWARD_CONTINUOUS_TOPICS": "/frames",
         "FLEETWARD_LOGS": "on",
     }
-    modules = asked_for_by(settings_from({**needed, **asked}))
-    assert len(modules) == len(asked) - 2, "video is said twice, and of what"
-    needed_by_settings = {MODULE_OF[extra] for extra in extras.asked_for_by(asked)}
-    assert needed_by_settings <= set(modules), "what enrolment installs is what is tried"
-    for name in modules:
+    told = {**needed, **asked}
+    assert asked_for_by(told) == set(MODULE_OF)
+    assert len(own_parts(settings_from(told))) == 2, "a recorder and a collector of logs"
+    for name in (*own_parts(settings_from(told)), *modules_of([*MODULE_OF])):
         assert importlib.util.find_spec(name) is not None, name
 
 
@@ -105,4 +103,4 @@ def test_a_release_without_an_extra_that_is_asked_for_is_refused_by_the_extras_n
         r"need the extra foxglove.*No module named 'no_such_module'.*bridge push --extra foxglove"
     )
     with pytest.raises(ImportError, match=told):
-        load("no_such_module", "foxglove")
+        load_extra("foxglove", ["no_such_module"])
