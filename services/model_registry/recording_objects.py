@@ -186,6 +186,15 @@ class RecordingObjects:
         ]
         return entries, page["IsTruncated"]
 
+    async def entries(self, prefix: str) -> AsyncIterator[StoredEntry]:
+        """Every object whose key begins so, in the order of keys; pages are asked for as they are needed."""
+        after, more = "", True
+        while more:
+            entries, more = await self.page(prefix, after)
+            for entry in entries:
+                yield entry
+            after, more = (entries[-1].key, more) if entries else ("", False)
+
     async def keep_within(
         self, prefix: str, limit_bytes: int, limit_count: int | None = None
     ) -> int:

@@ -135,13 +135,9 @@ class Segments:
     async def _looked_for(self, robot: RobotId, segment_id: SegmentId) -> str | None:
         """By a name alone a segment has to be looked for among all of the robot's."""
         for kind in SegmentKind:
-            place, after, more = place_of(robot, kind), "", True
-            while more:
-                entries, more = await self._objects.page(place, after)
-                for entry in entries:
-                    if named_in(entry.key) == segment_id:
-                        return entry.key
-                after, more = (entries[-1].key, more) if entries else ("", False)
+            async for entry in self._objects.entries(place_of(robot, kind)):
+                if named_in(entry.key) == segment_id:
+                    return entry.key
         return None
 
     async def _old(self, robot: RobotId, segment_id: SegmentId) -> Segment:
