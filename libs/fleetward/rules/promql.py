@@ -19,6 +19,10 @@ Labels: TypeAlias = tuple[tuple[str, str], ...]
 
 ROBOT_LABEL = "robot"
 METRIC_LABEL = "__name__"
+MAX_DEPTH = 50
+MAX_PATTERN_CHARACTERS = 256
+"""Python's ``re`` backtracks, so a label pattern is kept short."""
+MAX_RANGE_NS = 3600 * 1_000_000_000
 
 
 class Element(NamedTuple):
@@ -29,12 +33,6 @@ class Element(NamedTuple):
 
 
 Vector: TypeAlias = list[Element]
-
-
-MAX_DEPTH = 50
-MAX_PATTERN_CHARACTERS = 256
-"""Python's ``re`` backtracks, so a label pattern is kept short."""
-MAX_RANGE_NS = 3600 * 1_000_000_000
 
 
 class Node(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -22,8 +22,6 @@ _VALUE = re.compile(r"\A(?:\$value|\.Value)(?:\s*\|\s*(\w+))?\Z")
 _PRINTF = re.compile(
     r'\A(?:printf\s+"%\.(\d)f"\s+(?:\$value|\.Value)|(?:\$value|\.Value)\s*\|\s*printf\s+"%\.(\d)f")\Z'
 )
-
-
 PRECISION = re.compile(r"\A\.\d\Z")
 """A format that is so many decimals."""
 

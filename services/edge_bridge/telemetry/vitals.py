@@ -24,8 +24,6 @@ from fleetward.contracts.signals import (
 _MEMINFO = "/proc/meminfo"
 _MEMORY = re.compile(r"^Mem(?:Total|Available):\s+(\d+)", re.MULTILINE)
 """In the order in which the kernel has them."""
-
-
 MAX_TURNS = 4096
 """That wait to be told of; older ones are forgotten."""
 _NO_ATTRIBUTES: Mapping[str, str] = {}
