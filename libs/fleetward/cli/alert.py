@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from fleetward.client import AlertStatus, Fleet, RobotStatus
     from fleetward.client.rules import SentRules
 
-app = typer.Typer(help="What fires, what no longer does, what nobody knows.", no_args_is_help=True)
+app = typer.Typer(
+    help="What fires, what no longer does, what nobody knows; and the rules of robots.",
+    no_args_is_help=True,
+)
 
 _NONE_NOW = "No alert fires. `fleetward alert list --all` shows those that did."
 _NONE_EVER = "No alert ever fired."

@@ -46,7 +46,7 @@ class RecorderLimits(Struct, frozen=True, kw_only=True):
     outbox_bytes: int = 256 * MIB
     """Of recordings that were cut and not sent yet; one is cut shorter where it would be more."""
     part_stall_s: float = 30.0
-    """A part that gets no block further for so long is given up and sent again."""
+    """A part of which nothing leaves for so long, once it is its turn, is given up and sent again."""
     retry_wait_s: float = 1.0
     retry_wait_limit_s: float = 60.0
     upload_attempts: int = 3

@@ -16,7 +16,7 @@ class ShippingLimits(Struct, frozen=True, kw_only=True):
     bytes_per_s: float | None = None
     """None: whatever the link carries."""
     part_stall_s: float = 30.0
-    """A part that gets no block further for so long is given up and sent again."""
+    """A part of which nothing leaves for so long, once it is its turn, is given up and sent again."""
     retry_wait_s: float = 1.0
     retry_wait_limit_s: float = 60.0
     keep_patience_s: float = 5.0
