@@ -43,7 +43,7 @@ class Hub:
         self.link = Link(settings.bus, state / "credentials", settings.link_silence_s)
         self.registry = Registry(settings.robot_id, self.link)
         self.disk = DiskThread()
-        self.reporter = Reporter(self.journal, self.link, settings.uplink, on_fact, self.disk)
+        self.reporter = Reporter(self.journal, self.link, settings.uplink, self.disk, on_fact)
         self.sender = FrameSender(self.spool, self.link, settings.uplink, self.disk)
         self.trust = Trust(
             settings.robot_id,

@@ -36,12 +36,12 @@ class Reporter:
         journal: Journal,
         link: Link,
         limits: UplinkLimits,
+        disk: DiskThread,
         on_fact: Callable[[Event], None] = lambda _: None,
-        disk: DiskThread | None = None,
     ) -> None:
         """``on_fact`` sees every fact when it is written down, and must not block."""
         self._on_fact = on_fact
-        self._disk = disk or DiskThread()
+        self._disk = disk
         self._journal = journal
         self._link = link
         self._limits = limits

@@ -32,11 +32,9 @@ _IDLE_S = 2.0
 class FrameSender:
     """From the spool to the hub. A reconnect begins again at the oldest frame not yet stored."""
 
-    def __init__(
-        self, spool: Spool, link: Link, limits: UplinkLimits, disk: DiskThread | None = None
-    ) -> None:
+    def __init__(self, spool: Spool, link: Link, limits: UplinkLimits, disk: DiskThread) -> None:
         self._spool = spool
-        self._disk = disk or DiskThread()
+        self._disk = disk
         self._link = link
         self._limits = limits
         self._fresh = asyncio.Event()

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from edge_bridge.converging.converge import Cost, Memory, Placed, Slotted
 from edge_bridge.converging.outcome import Proof
 from edge_bridge.converging.targets import Offered
+from edge_bridge.disk_thread import DiskThread
 from edge_bridge.disturbance.brake import Brake
 from edge_bridge.disturbance.work import Work
 from edge_bridge.journal import Journal
@@ -114,7 +115,9 @@ class Bridge:
         self.place = SlowPlace(directory)
         self.said: list[Event] = []
         journal = Journal(directory / "journal.db")
-        reporter = Reporter(journal, cast(Link, None), UplinkLimits(), self.said.append)
+        reporter = Reporter(
+            journal, cast(Link, None), UplinkLimits(), DiskThread(), self.said.append
+        )
         self.steps = Steps(Launched(self.place, ["launch.py"], RUNNING))
         settings = Settings(
             robot_id=ROBOT,

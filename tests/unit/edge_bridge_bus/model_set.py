@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from edge_bridge.converging.converge import Memory, Placed, commit, return_to
 from edge_bridge.converging.remembering import Change, Remembered
 from edge_bridge.converging.together import Standing, Together
+from edge_bridge.disk_thread import DiskThread
 from edge_bridge.journal import Journal, JournalError
 from edge_bridge.link import Link
 from edge_bridge.reporting import Reporter
@@ -114,7 +115,7 @@ class Robot:
 
     def __init__(self, directory: Path, *standings: Standing) -> None:
         self.journal = Watched(directory / "journal.db")
-        reporter = Reporter(self.journal, cast(Link, None), UplinkLimits())
+        reporter = Reporter(self.journal, cast(Link, None), UplinkLimits(), DiskThread())
         self.together = Together()
         self.pipelines = [
             Pipeline(Remembered(Memory(active=OLD), reporter, lambda: None, name), of(name), at)

@@ -18,6 +18,7 @@ from edge_bridge.converging.outcome import Proof
 from edge_bridge.converging.remembering import Remembered
 from edge_bridge.converging.steps import Steps
 from edge_bridge.converging.together import Standing, Together
+from edge_bridge.disk_thread import DiskThread
 from edge_bridge.journal import JournalError
 from edge_bridge.link import Link
 from edge_bridge.reporting import Reporter
@@ -97,7 +98,9 @@ class Robot:
     def __init__(self, directory: Path) -> None:
         self.journal = Watched(directory / "journal.db")
         self.said: list[Event] = []
-        self.reporter = Reporter(self.journal, cast(Link, None), UplinkLimits(), self.said.append)
+        self.reporter = Reporter(
+            self.journal, cast(Link, None), UplinkLimits(), DiskThread(), self.said.append
+        )
         self.together = Together()
         self.steps = [FakeSteps(name) for name in PAIR]
         self.windows = [FakeWindow() for _ in PAIR]

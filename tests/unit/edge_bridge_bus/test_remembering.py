@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from edge_bridge.converging.converge import Memory
 from edge_bridge.converging.remembering import Remembered
+from edge_bridge.disk_thread import DiskThread
 from edge_bridge.journal import Journal, JournalError
 from edge_bridge.link import Link
 from edge_bridge.reporting import Reporter
@@ -50,7 +51,7 @@ def settled(generation: int) -> Memory:
 async def cancelled_while_writing(journal: SlowDisk) -> tuple[Remembered, list[None]]:
     """A change whose step is cancelled twice while its fsync runs."""
     changes: list[None] = []
-    reporter = Reporter(journal, cast(Link, None), UplinkLimits())
+    reporter = Reporter(journal, cast(Link, None), UplinkLimits(), DiskThread())
     remembered = Remembered(Memory(), reporter, lambda: changes.append(None))
     step = asyncio.ensure_future(remembered.change(lambda _: settled(7)))
     await asyncio.to_thread(journal.asked.wait, 10)

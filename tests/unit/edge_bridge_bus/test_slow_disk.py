@@ -6,6 +6,7 @@ import asyncio
 import threading
 from pathlib import Path
 
+from edge_bridge.disk_thread import DiskThread
 from edge_bridge.link import Link
 from edge_bridge.telemetry.sending import FrameSender
 from edge_bridge.telemetry.spool import Spool
@@ -32,7 +33,7 @@ async def test_the_loop_goes_on_while_frames_are_forgotten(tmp_path: Path) -> No
     spool = SlowSpool(tmp_path / "spool.db", 1024 * 1024)
     nowhere = BusSettings(url="nats://127.0.0.1:1", credentials=tmp_path / "none", name="r1")
     link = Link(nowhere, tmp_path / "renewed", silence_s=12.0)
-    sender = FrameSender(spool, link, UplinkLimits())
+    sender = FrameSender(spool, link, UplinkLimits(), DiskThread())
     watermark = TelemetryStored(robot_id=RobotId("r1"), boot_id=BootId("b1"), sequence=1)
     asyncio.get_running_loop().call_soon(spool.looped.set)
     sender.stored(encode(watermark))
