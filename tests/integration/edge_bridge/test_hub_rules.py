@@ -12,7 +12,7 @@ import pytest
 
 from edge_bridge.bridge import Bridge
 from edge_bridge.converging.health import HealthBounds
-from edge_bridge.rules import hub_rules, judging
+from edge_bridge.rules import judging
 from edge_bridge.rules.settings import RuleSettings
 from fleetward.bus.publish import publish
 from fleetward.contracts.codec import encode
@@ -220,10 +220,7 @@ async def test_a_file_of_the_robots_own_wins_over_the_hubs_and_the_robot_says_so
         assert (said.source, said.revision) == (RuleSource.FILE, 0)
 
 
-async def test_a_hub_that_sends_no_rules_has_robots_that_judge_by_none(
-    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hub_rules, "LOOK_S", 0.1)
+async def test_a_hub_that_sends_no_rules_has_robots_that_judge_by_none(fleet: Fleet) -> None:
     async with Bridge(fleet.settings(), source=Camera()):
         said = await fleet.hears(RobotCheckedIn, lambda fact: fact.sequence > 3)
         assert said.rules == RulesStanding(source=RuleSource.HUB)
