@@ -94,6 +94,7 @@ class HubRules:
     async def _newest(self) -> RuleSetSigned | None:
         heard, self._heard = self._heard, None
         if heard is not None:
+            # Of what is too large no more is looked at: cut off, it is no set, and refused.
             return decode(heard[: MAX_RULE_SET_BYTES + 1], RuleSetSigned)
         connection = await self._link.connected()
         reading = last_value(connection, RuleSetSigned, timeout_s=READ_TIMEOUT_S)
