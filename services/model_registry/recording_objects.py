@@ -170,7 +170,7 @@ class RecordingObjects:
     async def page(self, prefix: str, after: str) -> tuple[list[StoredEntry], bool]:
         """Objects whose key begins so and comes after ``after``, in the order of keys, and whether there are more.
 
-        As many as the store says at once: 1,000.
+        As many as the store says at once: 1,000. After a page without any there is nothing to go on from.
         """
         try:
             page = await self._inner.list_objects_v2(
@@ -184,7 +184,7 @@ class RecordingObjects:
             )
             for entry in page.get("Contents", ())
         ]
-        return entries, page["IsTruncated"]
+        return entries, bool(entries) and page["IsTruncated"]
 
     async def entries(self, prefix: str) -> AsyncIterator[StoredEntry]:
         """Every object whose key begins so, in the order of keys; pages are asked for as they are needed."""
@@ -193,7 +193,7 @@ class RecordingObjects:
             entries, more = await self.page(prefix, after)
             for entry in entries:
                 yield entry
-            after, more = (entries[-1].key, more) if entries else ("", False)
+            after = entries[-1].key if more else ""
 
     async def keep_within(
         self, prefix: str, limit_bytes: int, limit_count: int | None = None
