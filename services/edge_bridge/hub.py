@@ -39,7 +39,8 @@ class Hub:
         state = settings.state_dir
         self._robot_id = settings.robot_id
         self._boot_id = boot_id
-        self.journal, self.spool = Reserve(state / "reserve").opened(lambda: _files(settings))
+        self._reserve = Reserve(state / "reserve")
+        self.journal, self.spool = self._reserve.opened(lambda: _files(settings))
         self.link = Link(settings.bus, state / "credentials", settings.link_silence_s)
         self.registry = Registry(settings.robot_id, self.link)
         self.disk = DiskThread()
@@ -69,6 +70,7 @@ class Hub:
         self.disk.close()
         self.journal.close()
         self.spool.close()
+        self._reserve.keep()
 
 
 def _files(settings: Settings) -> tuple[Journal, Spool]:

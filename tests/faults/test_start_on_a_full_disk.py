@@ -41,7 +41,30 @@ async def test_a_bridge_starts_on_a_disk_that_was_filled_while_it_was_stopped(fl
     answers = Answers()
     async with Bridge(settings, source=Camera(), on_result=answers):
         await answers.by(good.digest)
-    assert not (state / "reserve").exists()
+        assert 0 < (state / "reserve").stat().st_blocks * 512 < RESERVE_BYTES
     (state / "filler").unlink()
     async with Bridge(settings, source=Camera(), on_result=answers):
         assert (state / "reserve").stat().st_blocks * 512 >= RESERVE_BYTES
+
+
+@pytest.mark.parametrize("stays_full", [False, True])
+async def test_a_disk_that_is_full_at_every_start_lets_it_start_each_time(
+    fleet: Fleet, stays_full: bool
+) -> None:
+    """As where another program's logs fill it, and are thrown away now and then, or are not."""
+    state = fleet.directory / "robot"
+    settings = fleet.settings(state_dir=state)
+    good = tiny_models.brightness(fleet.directory, "good", gain=1.0)
+    fleet.publish_model(good)
+    async with Bridge(settings, source=Camera()):
+        await fleet.aim(good, 1)
+        await fleet.hears(ModelActivated)
+    for number in range(6):
+        fill_up(filler := state / f"filler-{number}")
+        answers = Answers()
+        async with Bridge(settings, source=Camera(), on_result=answers):
+            await answers.by(good.digest)
+            if stays_full:
+                fill_up(state / f"filler-{number}-later")
+            else:
+                filler.unlink()
