@@ -7,7 +7,7 @@ if the thresholds spare it, and else pauses and asks.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -23,7 +23,12 @@ from rollout_coordinator.step import Step, with_robots
 
 
 def unless_held_up(rollout: Rollout, now: datetime) -> Step:
-    """A rollout that is not settled, once it has waited for long enough for robots held back."""
+    """A rollout that is not settled, once it has waited for long enough for robots held back.
+
+    Nobody of a wave that began less long ago has been held back for long enough.
+    """
+    if now < rollout.wave_started_at + timedelta(seconds=rollout.policy.stalled_after_s):
+        return Step(rollout=rollout)
     until = given_up_at(rollout)
     if until is None or now < until or expected(rollout):
         return Step(rollout=rollout)

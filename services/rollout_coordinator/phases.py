@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.rollouts import RobotPhase, Rollout, Strategy
-from rollout_coordinator.step import counted, due_phase, phases_of, reached
+from rollout_coordinator.step import counting, due_phase, phases_of, progress_of, reached
 
 _PHASE = attrgetter("phase")
 
@@ -48,12 +48,14 @@ def everybody(rollout: Rollout) -> Standing:
 
 
 def that_count(rollout: Rollout, stands: Standing) -> Standing:
-    """Those that are still this rollout's, and count for or against its model (``step.counted``)."""
+    """Those that are still this rollout's, and count for or against its model (``step.counting``)."""
     is_switching = rollout.strategy is Strategy.BLUE_GREEN and not rollout.staging
     if not is_switching and RobotPhase.SUPERSEDED not in stands.phases:
         return stands
-    ours = counted(rollout, stands.robots)
-    return Standing(ours, phases_of(rollout, ours))
+    counts = counting(rollout, progress_of(rollout, stands.robots), stands.phases)
+    if all(counts):
+        return stands
+    return Standing(tuple(compress(stands.robots, counts)), list(compress(stands.phases, counts)))
 
 
 def is_settled(rollout: Rollout, stands: Standing) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import chain
-from operator import attrgetter
+from itertools import chain, compress, islice
+from operator import attrgetter, is_
 
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from fleetward.contracts.robots import TargetMode
 from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout, Strategy
 from rollout_coordinator.written_down import WriteDown, in_a_copy
 
-_PHASE = attrgetter("phase")
+_PHASE, _IS_TO_SWITCH = attrgetter("phase"), attrgetter("is_to_switch")
 
 
 class TargetOrder(Struct, frozen=True, kw_only=True):
@@ -95,16 +95,41 @@ def reached(rollout: Rollout) -> tuple[RobotId, ...]:
     return tuple(chain.from_iterable(waves))
 
 
-def counted(rollout: Rollout, robots: tuple[RobotId, ...]) -> tuple[RobotId, ...]:
-    """Those of ``robots`` that are still this rollout's, and count for or against its model.
+def progress_of(rollout: Rollout, robots: Sequence[RobotId]) -> list[RobotProgress]:
+    """What is held of each of ``robots``.
+
+    Nearly always they are the first that are held, in the same order: then none is looked up by its name,
+    which takes three times as long for ten thousand.
+    """
+    held = rollout.robots
+    if all(map(is_, robots, held)):
+        return list(islice(held.values(), len(robots)))
+    return [held[robot] for robot in robots]
+
+
+def counted(rollout: Rollout, robots: Sequence[RobotId]) -> tuple[RobotId, ...]:
+    """Those of ``robots`` that are still this rollout's, and count for or against its model."""
+    held = progress_of(rollout, robots)
+    return tuple(compress(robots, counting(rollout, held, list(map(_PHASE, held)))))
+
+
+def counting(
+    rollout: Rollout, held: Sequence[RobotProgress], phases: Sequence[RobotPhase]
+) -> list[bool]:
+    """Of each robot of which this is held, whether it counts.
 
     Once a blue-green rollout switches, only those that hold green: the others counted at staging.
     """
-    held, superseded, staged = rollout.robots, RobotPhase.SUPERSEDED, RobotPhase.STAGED
-    ours = [robot for robot in robots if held[robot].phase is not superseded]
+    superseded, staged = RobotPhase.SUPERSEDED, RobotPhase.STAGED
     if rollout.strategy is Strategy.BLUE_GREEN and not rollout.staging:
-        ours = [robot for robot in ours if held[robot].is_to_switch or held[robot].phase is staged]
-    return tuple(ours)
+        switching = list(map(_IS_TO_SWITCH, held))
+        if all(switching) and superseded not in phases:
+            return switching
+        return [
+            phase is staged or (to_switch and phase is not superseded)
+            for phase, to_switch in zip(phases, switching, strict=True)
+        ]
+    return [phase is not superseded for phase in phases]
 
 
 def due_phase(rollout: Rollout) -> RobotPhase:
@@ -124,9 +149,9 @@ def count(rollout: Rollout, robots: tuple[RobotId, ...], *phases: RobotPhase) ->
     return sum(stands.count(phase) for phase in phases)
 
 
-def phases_of(rollout: Rollout, robots: tuple[RobotId, ...]) -> list[RobotPhase]:
+def phases_of(rollout: Rollout, robots: Sequence[RobotId]) -> list[RobotPhase]:
     """Where each of ``robots`` stands."""
-    return list(map(_PHASE, map(rollout.robots.__getitem__, robots)))
+    return list(map(_PHASE, progress_of(rollout, robots)))
 
 
 def waiting_reason(progress: RobotProgress, silent_after_s: float) -> str:

@@ -61,7 +61,8 @@ def targeted(rollout: Rollout, stands: Standing, now: datetime, around: Surround
 
     The same rollout object: nobody is due, or nobody may be given anything, as was known before.
     """
-    due = list(stands.of(due_phase(rollout)))
+    waiting = due_phase(rollout)
+    due = list(stands.of(waiting)) if waiting in stands.phases else []
     who = admitted(rollout, stands, due, around)
     if not who.robots:
         waits_at_gates = bool(rollout.checkpoint) and not due
