@@ -9,7 +9,7 @@ of robots, which is larger and changes rarely.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from itertools import compress, islice
+from itertools import chain, compress, islice
 from operator import is_, is_not
 from typing import TypeVar
 
@@ -69,7 +69,7 @@ def split(rollout: Rollout, before: Rollout | None) -> Stored:
     """What to write so that ``rollout`` is stored, where ``before`` (None: nothing) is."""
     if len(rollout.robots) <= ROBOTS_PER_SHARD:
         return Stored(rollout, rollout, ())
-    parts = _parts([robot for wave in rollout.waves for robot in wave])
+    parts = _parts(list(chain.from_iterable(rollout.waves)))
     known = before if before is not None and before.sharding is not None else None
     grown = _grown(parts, known)
     moved = sorted({*grown, *_changed(parts, rollout.robots, known.robots if known else None)})
