@@ -98,8 +98,7 @@ def reached(rollout: Rollout) -> tuple[RobotId, ...]:
 def progress_of(rollout: Rollout, robots: Sequence[RobotId]) -> list[RobotProgress]:
     """What is held of each of ``robots``.
 
-    Nearly always they are the first that are held, in the same order: then none is looked up by its name,
-    which takes three times as long for ten thousand.
+    Nearly always they are the first that are held, in the same order: then none is looked up by its name.
     """
     held = rollout.robots
     if all(map(is_, robots, held)):

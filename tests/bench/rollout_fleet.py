@@ -3,7 +3,7 @@
 The robots speak the real contracts over a real server (``testkit.swarm``), and telemetry of what they
 serve arrives at a bounded rate. The coordinator is a process of its own, with one that signs,
 and so is its figure. Everything is done ``TIMES`` times, and the median is told: one rollout of a
-thousand robots takes a third of a second of processor, of which chance is a tenth.
+thousand robots takes a third of a second of processor, and the next a third of that more or less.
 """
 
 from __future__ import annotations
