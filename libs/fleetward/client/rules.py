@@ -40,16 +40,16 @@ class SentRules(Struct, frozen=True, kw_only=True):
 
 async def sent_rules(connection: Client) -> SentRules | None:
     """None: the hub has sent none. Needs the rights of OPERATOR; raises BusError, UnreadableMessageError."""
-    value = await last_value(connection, RuleSetSigned)
-    if value is None:
+    found = await _newest(connection)
+    if found is None:
         return None
-    rule_set = decode(value.event.payload, RuleSet)
+    signed, rule_set = found
     return SentRules(
-        digest=digest_of(rule_set.rules, rule_set.lookback_s),
+        digest=_digest(rule_set),
         revision=rule_set.revision,
         issued_at=rule_set.issued_at,
         rules=tuple(map(_shown, rule_set.rules)),
-        refused=_refusal(await published_roots(connection), value.event),
+        refused=_refusal(await published_roots(connection), signed),
     )
 
 
@@ -69,11 +69,20 @@ async def judged_by(connection: Client, last: RobotCheckedIn | None) -> str:
 
 async def _compared(connection: Client, digest: Digest) -> str:
     try:
-        sent = await sent_rules(connection)
+        found = await _newest(connection)
     except (BusError, UnreadableMessageError) as problem:
         return f"the hub's cannot be read: {problem}"
-    todays = sent is not None and sent.digest == digest
-    return "the same as the hub's" if todays else "not the hub's of today"
+    todays = _digest(found[1]) if found is not None else None
+    return "the same as the hub's" if digest == todays else "not the hub's of today"
+
+
+async def _newest(connection: Client) -> tuple[RuleSetSigned, RuleSet] | None:
+    value = await last_value(connection, RuleSetSigned)
+    return (value.event, decode(value.event.payload, RuleSet)) if value is not None else None
+
+
+def _digest(rule_set: RuleSet) -> Digest:
+    return digest_of(rule_set.rules, rule_set.lookback_s)
 
 
 def shown_digest(digest: Digest) -> str:
