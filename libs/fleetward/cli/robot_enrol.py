@@ -134,10 +134,10 @@ def enrol(
             robots, over_ssh=any((dry, name, fingerprints, prefix, settings, extras, release))
         )
         end_with(lambda: _enrol_here(robots[0], given, home, new_key=replace, as_json=as_json))
-    same = {"dry": dry, "replaces": replace, "nats_url": nats_url, "account": account}
-    more = {"trust_first": trust_first, "labels": given, "python": python}
+    machine = {"account": account, "python": python, "trust_first": trust_first, "dry": dry}
+    robot = {"labels": given, "replaces": replace, "nats_url": nats_url}
     bridge = {"settings": _variables(settings, frames), "extras": _extras_of(extras)}
-    asks = asked_of(robots, name, fingerprints, prefix=prefix, **same, **more, **bridge)
+    asks = asked_of(robots, name, fingerprints, prefix=prefix, **machine, **robot, **bridge)
     end_with(lambda: _enrol_there(asks, home, source, identities, at_once, as_json=as_json))
 
 
