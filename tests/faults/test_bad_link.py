@@ -147,24 +147,30 @@ async def check_ins(robot: Robot) -> AsyncIterator[CheckIns]:
     await subscription.unsubscribe()
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def robot(models: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Robot]:
-    """It serves its first model; its link is perfect so far."""
-    home = tmp_path_factory.mktemp("system")
+def behind(link: BadLink, home: Path, models: Path, **more: str) -> Settings:
+    """A system of which the one robot alone is behind the link. more: further variables of its bridge."""
     environment = {
         "FLEETWARD_FRAMES_DIR": str(models / "frames"),
         "FLEETWARD_FRAME_RATE_HZ": str(FRAME_RATE_HZ),
         "FLEETWARD_FRAME_HEIGHT_PX": str(tiny_models.SIDE_PX),
         "FLEETWARD_FRAME_WIDTH_PX": str(tiny_models.SIDE_PX),
         "FLEETWARD_CHECK_IN_S": str(CHECK_IN_S),
+        **more,
     }
+
+    def launch(command: Command) -> Child:
+        is_robot = command.name == process_of(ROBOT)
+        return link.launch(command) if is_robot else forked.launch(command)
+
+    return Settings(home=home, robots=fleet(1, environment), launch=launch)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def robot(models: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Robot]:
+    """It serves its first model; its link is perfect so far."""
+    home = tmp_path_factory.mktemp("system")
     with bad_link() as link:
-
-        def launch(command: Command) -> Child:
-            is_robot = command.name == process_of(ROBOT)
-            return link.launch(command) if is_robot else forked.launch(command)
-
-        settings = Settings(home=home, robots=fleet(1, environment), launch=launch)
+        settings = behind(link, home, models)
         async with local_system(settings, print) as system, Fleet.connect(home) as operator:
             directory = tmp_path_factory.mktemp("models")
             running = Robot(Fleetward(system, operator, models), link, directory)

@@ -62,8 +62,10 @@ async def test_a_disk_that_is_full_at_every_start_lets_it_start_each_time(
     for number in range(6):
         fill_up(filler := state / f"filler-{number}")
         answers = Answers()
-        async with Bridge(settings, source=Camera(), on_result=answers):
+        async with Bridge(settings, source=Camera(), on_result=answers) as bridge:
             await answers.by(good.digest)
+            assert bridge.active
+            assert bridge.active.digest == good.digest
             if stays_full:
                 fill_up(state / f"filler-{number}-later")
             else:

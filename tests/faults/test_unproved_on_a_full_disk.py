@@ -97,10 +97,13 @@ async def test_a_model_whose_proof_is_broken_off_for_a_target_that_cannot_be_wri
     newer = tiny_models.brightness(fleet.directory, "newer", gain=0.5)
     fleet.publish_model(newer)
     settings = fleet.settings(state_dir=filler.parent)
-    async with Bridge(settings, source=Camera(), on_result=answers):
+    async with Bridge(settings, source=Camera(), on_result=answers) as bridge:
         await proving(fleet, good, bad, answers)
         fill_up(filler)
         await fleet.aim(newer, 3)
         await answers.by(good.digest)
+        assert fleet.count(ModelActivated) == 1
         filler.unlink()
         await fleet.hears(ModelActivated, lambda fact: fact.generation == 3)
+        assert bridge.active
+        assert bridge.active.digest == newer.digest

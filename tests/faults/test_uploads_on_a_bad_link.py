@@ -21,15 +21,11 @@ from edge_bridge.shipping.outbox import Outbox
 from fleetward.client import Fleet, segments
 from fleetward.contracts.ids import SegmentId
 from fleetward.contracts.segments import SUFFIXES, Segment, SegmentKind
-from fleetward.local.child import Child, Command
 from fleetward.local.home import Home
-from fleetward.local.programs import Settings, fleet, process_of
 from fleetward.local.up import local_system
-from testkit import forked
 from testkit.bad_link import bad_link
 from tests.faults.conftest import Fleetward
-from tests.faults.test_bad_link import CHECK_IN_S, FRAME_RATE_HZ, ROBOT, WAY_S, Robot, check_ins
-from tests.integration.edge_slots import tiny_models
+from tests.faults.test_bad_link import CHECK_IN_S, ROBOT, WAY_S, Robot, behind, check_ins
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
@@ -75,23 +71,10 @@ def fill(state_dir: Path) -> None:
 async def robot(models: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Robot]:
     """It serves its first model; nothing of what waits has left."""
     home = tmp_path_factory.mktemp("system")
-    environment = {
-        "FLEETWARD_FRAMES_DIR": str(models / "frames"),
-        "FLEETWARD_FRAME_RATE_HZ": str(FRAME_RATE_HZ),
-        "FLEETWARD_FRAME_HEIGHT_PX": str(tiny_models.SIDE_PX),
-        "FLEETWARD_FRAME_WIDTH_PX": str(tiny_models.SIDE_PX),
-        "FLEETWARD_CHECK_IN_S": str(CHECK_IN_S),
-        "FLEETWARD_CONTINUOUS_TOPICS": "/nothing",
-    }
     fill(Home(home).robots / ROBOT)
     with bad_link() as link:
         link.set(bytes_per_s=KBIT_64, delay_s=WAY_S, queue_bytes=QUEUE_BYTES)
-
-        def launch(command: Command) -> Child:
-            is_robot = command.name == process_of(ROBOT)
-            return link.launch(command) if is_robot else forked.launch(command)
-
-        settings = Settings(home=home, robots=fleet(1, environment), launch=launch)
+        settings = behind(link, home, models, FLEETWARD_CONTINUOUS_TOPICS="/nothing")
         async with local_system(settings, print) as system, Fleet.connect(home) as operator:
             directory = tmp_path_factory.mktemp("models")
             running = Robot(Fleetward(system, operator, models), link, directory)
