@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from msgspec import Struct
 from edge_bridge.recorder.file import messages_in
 from edge_bridge.shipping.limits import ShippingLimits
 from examples.demo import releases
+from fleetward.bus.errors import NoAnswerError
 from fleetward.client import Fleet, segments
 from fleetward.contracts.segments import Segment, SegmentKind, lost_before
 from fleetward.local.programs import Settings, fleet
@@ -37,8 +39,15 @@ class Recording(Struct, frozen=True):
     operator: Fleet
 
     async def stored(self) -> list[Segment]:
-        found = await segments.stored(self.operator.connection, ROBOT, SegmentKind.RECORDING)
-        return [each.segment for each in found]
+        """Asked until somebody answers: the registry comes back after a server that was killed."""
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                with contextlib.suppress(NoAnswerError):
+                    found = await segments.stored(
+                        self.operator.connection, ROBOT, SegmentKind.RECORDING
+                    )
+                    return [each.segment for each in found]
+                await asyncio.sleep(0.1)
 
     async def stores_more(self, count: int) -> None:
         """Until so many segments more are stored."""

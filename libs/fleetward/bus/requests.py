@@ -45,6 +45,11 @@ async def ask(connection: Client, request: Event, *, timeout_s: float | None = N
             timeout=wait_s,
             headers=headers_of_span() or None,
         )
+    except nats.errors.NoRespondersError as problem:
+        raise NoAnswerError(
+            f"{row.responder.value} did not answer {type(request).__name__}: nobody listens for it. "
+            "Is it running, and of a release that knows this question?"
+        ) from problem
     except (nats.errors.Error, asyncio.TimeoutError) as problem:
         raise NoAnswerError(
             f"{row.responder.value} did not answer {type(request).__name__} within {wait_s:g} s "
