@@ -201,6 +201,7 @@ class Bridge:
             renewing=self._hub.renewing,
             facts=self._facts,
             onlookers=self._onlookers,
+            extras=self._settings.extras,
         )
 
     def _made_measuring(self) -> Measuring:

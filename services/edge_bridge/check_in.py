@@ -34,6 +34,8 @@ class Speaker(Struct, frozen=True, kw_only=True):
     renewing: Renewing
     facts: Facts
     onlookers: Onlookers
+    extras: tuple[str, ...]
+    """Of the bridge, that the robot's settings need."""
 
     def check_in(self, sequence: int) -> RobotCheckedIn:
         """The truth of this moment."""
@@ -65,5 +67,6 @@ class Speaker(Struct, frozen=True, kw_only=True):
             trust_version=self.trust.version,
             credential_trouble=self.renewing.trouble[:MAX_TROUBLE_CHARACTERS],
             rules=self.onlookers.rules,
+            extras=self.extras,
             checked_in_at=datetime.fromtimestamp(time.time(), timezone.utc),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from fleetward.bus.environment import Environment, SettingsError
 from fleetward.contracts.ids import ModelName, RobotId, robot_id
 from fleetward.contracts.robots import CHECK_IN_S
 from fleetward.contracts.segments import MAX_SEGMENT_BYTES
+from fleetward.releases.extras import lacked_without
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -114,6 +116,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     continuous: ContinuousLimits = ContinuousLimits()
     logs: LogSettings = LogSettings()
     renewal: RenewalLimits = RenewalLimits()
+    extras: tuple[str, ...] = ()
+    """Of the bridge, that the variables it was told by need here: for its check-ins."""
     pipelines: dict[ModelName, Settings] = {}
     """The models that have a pipeline of their own beside the robot's, and what is said of each: its
     slots, health, disturbance and frames. The rest a robot has once."""
@@ -237,6 +241,7 @@ def settings_from(variables: Mapping[str, str]) -> Settings:
         foxglove=foxglove_address(whole),
         logs=logs_of(whole),
         rules=rule_settings(whole),
+        extras=tuple(sorted(lacked_without(variables, os.uname().machine))),
     )
 
 

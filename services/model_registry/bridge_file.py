@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fleetward.contracts.bridge_release import BRIDGE_FORMAT
+from fleetward.contracts.bridge_release import BRIDGE_FORMAT, told_extras
 from fleetward.releases.archive import ArchiveError, check
 from model_registry.verdicts import Inspection, Refusal
 
@@ -25,6 +25,6 @@ def inspect(path: Path) -> Inspection | Refusal:
             "python": lock.python,
             "arch": lock.arch,
             "glibc": lock.glibc,
-            **({"extras": ", ".join(lock.extras)} if lock.extras else {}),
+            **told_extras(lock.extras),
         },
     )

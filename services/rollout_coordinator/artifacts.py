@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
+from fleetward.contracts.bridge_release import BRIDGE_MODEL, extras_told
 from fleetward.contracts.ids import Digest, ModelRef, ModelSelector, RobotId, Version
 from fleetward.contracts.members import Member
 from fleetward.contracts.registry import ModelRecord, Variant
@@ -17,10 +18,14 @@ from rollout_coordinator.errors import PlanRefusedError
 
 
 class Wanted(Struct, frozen=True):
-    """A version, and its artifacts: a single one for everybody, or one for each kind of robot."""
+    """A version, and its artifacts: a single one for everybody, or one for each kind of robot.
+
+    extras: of the bridge, that its releases bring, as far as that is known.
+    """
 
     model: ModelRef
     artifacts: tuple[Variant, ...]
+    extras: Mapping[Digest, frozenset[str]] = {}
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -70,11 +75,19 @@ def wanted_by(asked: ModelSelector, record: ModelRecord | None) -> Wanted:
     found = named(record, version)
     if found and version is not None:
         artifacts = tuple(variant_of(each.manifest) for each in found)
-        return Wanted(ModelRef(asked.name, version), artifacts)
+        return Wanted(ModelRef(asked.name, version), artifacts, extras_of(record))
     known = ", ".join(candidate.manifest.model.version for candidate in record.versions[-5:])
     raise PlanRefusedError(
         f"model {asked.name!r} has no version {version!r}; the newest are: {known or 'none'}."
     )
+
+
+def extras_of(record: ModelRecord | None) -> dict[Digest, frozenset[str]]:
+    """The extras of the bridge that each release brings; of models nothing."""
+    if record is None or record.name != BRIDGE_MODEL:
+        return {}
+    manifests = [each.manifest for each in record.versions]
+    return {each.digest: extras_told(each.metadata) for each in manifests}
 
 
 def _version(asked: ModelSelector, record: ModelRecord) -> Version | None:

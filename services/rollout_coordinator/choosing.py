@@ -8,12 +8,12 @@ from itertools import pairwise
 from msgspec.structs import replace
 
 from fleetward.contracts.bridge_release import BRIDGE_MODEL
-from fleetward.contracts.ids import ModelName
+from fleetward.contracts.ids import ModelName, RobotId
 from fleetward.contracts.members import Member
 from fleetward.contracts.registry import ModelRecord, Variant
 from fleetward.contracts.robots import MAX_PIPELINES, RobotEnrolled
 from fleetward.contracts.rollouts import Rollout, RolloutRequested, Strategy
-from rollout_coordinator.artifacts import Chosen, Wanted, chosen, wanted_by
+from rollout_coordinator.artifacts import Chosen, Wanted, chosen, extras_of, wanted_by
 from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.fleet import Fleet
 
@@ -66,11 +66,14 @@ def _refuse_of_bridge(request: RolloutRequested) -> None:
         )
 
 
-def given_by(rollout: Rollout) -> tuple[Wanted, ...]:
-    """The same of a rollout that was planned."""
+def given_by(rollout: Rollout, record: ModelRecord | None = None) -> tuple[Wanted, ...]:
+    """The same of a rollout that was planned; ``record``: of its own model, for releases of the bridge."""
     every: tuple[Rollout | Member, ...] = (rollout, *rollout.together)
     return tuple(
-        Wanted(each.model, each.variants or (Variant(model=each.model, digest=each.digest),))
+        Wanted(
+            *(each.model, each.variants or (Variant(model=each.model, digest=each.digest),)),
+            extras_of(record),
+        )
         for each in every
     )
 
@@ -80,7 +83,7 @@ def choice_of(wanted: Sequence[Wanted], robots: Iterable[RobotEnrolled], fleet: 
     own, *others = wanted
     choice = chosen(own.artifacts, robots)
     if own.model.name == BRIDGE_MODEL:
-        return _with_updaters_alone(choice, fleet)
+        return _with_updaters_alone(choice, own, fleet)
     if not others:
         return choice
     among = [robot for robot in fleet.robots if robot.robot_id in choice.of]
@@ -104,13 +107,29 @@ def choice_of(wanted: Sequence[Wanted], robots: Iterable[RobotEnrolled], fleet: 
     )
 
 
-def _with_updaters_alone(choice: Chosen, fleet: Fleet) -> Chosen:
-    """Of those that a release fits, the robots whose bridges can become another."""
-    unable = {robot for robot in choice.of if fleet.place(robot, BRIDGE_MODEL) is None}
+def _with_updaters_alone(choice: Chosen, wanted: Wanted, fleet: Fleet) -> Chosen:
+    """Of those that a release fits, the robots whose bridges can become it."""
+    found = {robot: _unfit(robot, it, wanted, fleet) for robot, it in choice.of.items()}
+    unable = {robot: reason for robot, reason in found.items() if reason}
     return replace(
         choice,
         of={robot: it for robot, it in choice.of.items() if robot not in unable},
-        misfits={**choice.misfits, **dict.fromkeys(unable, NO_UPDATER)},
+        misfits={**choice.misfits, **unable},
+    )
+
+
+def _unfit(robot: RobotId, given: Variant, wanted: Wanted, fleet: Fleet) -> str:
+    """Why a robot's bridge would not become this release; empty: as far as the robot said, it would."""
+    if fleet.place(robot, BRIDGE_MODEL) is None:
+        return NO_UPDATER
+    needed = fleet.extras(robot)
+    lacked = needed - wanted.extras.get(given.digest, needed)
+    if not lacked:
+        return ""
+    extras = " ".join(f"--extra {extra}" for extra in sorted(needed))
+    return (
+        f"its settings need {', '.join(sorted(lacked))}, which this release lacks. Publish one with "
+        f"`fleetward bridge push {extras}`, or change the robot's settings"
     )
 
 

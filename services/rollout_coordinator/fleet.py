@@ -7,6 +7,7 @@ from datetime import datetime
 
 from msgspec import UNSET, Struct
 
+from fleetward.contracts.bridge_release import MAX_EXTRA_CHARACTERS, MAX_EXTRAS
 from fleetward.contracts.fleet_facts import facts_of
 from fleetward.contracts.ids import Digest, ModelName, RobotId
 from fleetward.contracts.places import Place, place_of
@@ -48,6 +49,12 @@ class Fleet(Struct, frozen=True):
         """What its bridge said that it understands beside serving."""
         heard = self.heard.get(robot)
         return frozenset(heard.said.modes) if heard else frozenset()
+
+    def extras(self, robot: RobotId) -> frozenset[str]:
+        """Of the bridge, that it said its settings need: no more than it may."""
+        heard = self.heard.get(robot)
+        said = heard.said.extras[:MAX_EXTRAS] if heard else ()
+        return frozenset(extra[:MAX_EXTRA_CHARACTERS] for extra in said)
 
     def pipelines(self, robot: RobotId) -> Pipelines:
         """The models that have a pipeline of their own there, as far as it said so: no more than it may."""

@@ -18,6 +18,7 @@ from fleetward.contracts.fleet_facts import is_online
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.model_sets import models
 from fleetward.contracts.ownership import owners
+from fleetward.contracts.registry import ModelRecord
 from fleetward.contracts.rollout_events import RobotsJoined
 from fleetward.contracts.rollouts import (
     MAX_ROBOTS_PER_ROLLOUT,
@@ -60,12 +61,17 @@ def candidates(rollout: Rollout, fleet: Fleet, now: datetime) -> tuple[RobotId, 
     return tuple(found)
 
 
-def matched(rollout: Rollout, names: tuple[RobotId, ...], fleet: Fleet) -> RobotsMatched:
+def matched(
+    rollout: Rollout,
+    names: tuple[RobotId, ...],
+    fleet: Fleet,
+    record: ModelRecord | None = None,
+) -> RobotsMatched:
     """Those of the candidates that one artifact fits and that do not serve it already.
 
-    ``fleet`` has their targets.
+    ``fleet`` has their targets; ``record`` is the bridge's, of whose releases it asks more.
     """
-    among, given = set(names), given_by(rollout)
+    among, given = set(names), given_by(rollout, record)
     robots = [robot for robot in fleet.robots if robot.robot_id in among]
     choice = choice_of(given, robots, fleet)
     behind = {

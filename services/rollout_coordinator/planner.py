@@ -12,6 +12,7 @@ from nats.aio.client import Client
 from fleetward.bus.enrolled import enrolled_robots
 from fleetward.bus.errors import ConflictError
 from fleetward.bus.last_values import last_value, last_values
+from fleetward.contracts.bridge_release import BRIDGE_MODEL
 from fleetward.contracts.codec import encode
 from fleetward.contracts.decisions import Given
 from fleetward.contracts.errors import MalformedError
@@ -104,7 +105,9 @@ class Planner:
         """Who may join a continuous rollout by now; targets are read of those alone."""
         seen = await self._seen(opened)
         names = candidates(rollout, seen, self._now())
-        return matched(rollout, names, await self._with_targets(seen, names))
+        is_release = rollout.model.name == BRIDGE_MODEL
+        record = await self._record(BRIDGE_MODEL) if is_release and names else None
+        return matched(rollout, names, await self._with_targets(seen, names), record)
 
     async def _record(self, name: ModelName) -> ModelRecord | None:
         record = await last_value(self._connection, ModelRecord, name=name)

@@ -21,6 +21,7 @@ from examples.demo import releases as demo
 from examples.demo import wheels
 from fleetward.cli.__main__ import app
 from fleetward.cli.exits import Exit
+from fleetward.client.errors import RolloutRefusedError
 from fleetward.contracts.bridge_release import BRIDGE_MODEL
 from fleetward.contracts.ids import Digest, ModelRef, RobotId, Version
 from fleetward.contracts.rollouts import Rollout, RolloutState, Strategy
@@ -105,16 +106,17 @@ async def robot(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Robot
         yield Robot(system, house, port)
 
 
-async def test_a_release_without_what_the_robot_uses_is_not_taken_and_the_extra_is_named(
+async def test_a_release_without_what_the_robot_uses_is_not_given_to_it_and_the_extra_is_named(
     robot: Robot,
 ) -> None:
     await robot.push("--version", "0.2.0-plain")
 
-    ended = await robot.roll_out("0.2.0-plain")
+    with pytest.raises(RolloutRefusedError, match="--extra foxglove --extra rules"):
+        await robot.roll_out("0.2.0-plain")
 
-    assert ended.state is RolloutState.REVERTED
-    told = " ".join((ended.reason, *(held.reason for held in ended.robots.values())))
-    assert "the robot's settings need the extra" in told
+    (status,) = await robot.system.fleet.robots()
+    assert status.last is not None
+    assert status.last.extras == EXTRAS
     assert robot.said("rules.on") == 1, "the bridge was not restarted"
 
 

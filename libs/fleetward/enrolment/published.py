@@ -20,7 +20,7 @@ from fleetward.enrolment.errors import WheelMissingError
 from fleetward.enrolment.found import Found
 from fleetward.enrolment.wheelhouse import Wheelhouse
 from fleetward.releases.archive import ReleaseLock, opened
-from fleetward.releases.extras import asked_for_by
+from fleetward.releases.extras import lacked_without
 from fleetward.releases.identity import Identity
 
 
@@ -72,7 +72,7 @@ def refuse_other_machine(published: Published, found: Found, settings: Mapping[s
             f"{name} is for Python {lock.python}, {lock.arch} and glibc {lock.glibc}; this robot has Python "
             f"{python}, {found.arch} and glibc {'.'.join(map(str, found.glibc))}. Name a release for such robots."
         )
-    if lacking := asked_for_by(settings) - {*lock.extras}:
+    if lacking := lacked_without(settings, found.arch) - {*lock.extras}:
         extras = " ".join(f"--extra {extra}" for extra in sorted(lacking))
         raise WheelMissingError(
             f"{name} lacks what the settings need. Publish a release with: fleetward bridge push {extras}"

@@ -19,6 +19,9 @@ MODULE_OF = {
 }
 """What a bridge imports of an extra; ``tensorrt`` has none that loads on a machine without a driver."""
 
+BROUGHT_ON = {"tensorrt": "aarch64"}
+"""Processors on which the bare bridge brings what is an extra on others."""
+
 
 def asked_for_by(variables: Mapping[str, str]) -> frozenset[str]:
     """The extras that a bridge needs for what it is told in its environment."""
@@ -33,6 +36,11 @@ def asked_for_by(variables: Mapping[str, str]) -> frozenset[str]:
     if variables.get(f"{PREFIX}BACKEND") == "tensorrt":
         asked.add("tensorrt")
     return frozenset(asked)
+
+
+def lacked_without(variables: Mapping[str, str], arch: str) -> frozenset[str]:
+    """Those of them that the bare bridge lacks on a machine with this processor."""
+    return frozenset(each for each in asked_for_by(variables) if BROUGHT_ON.get(each) != arch)
 
 
 def wanted_extras(

@@ -19,7 +19,7 @@ from edge_bridge.updating.installing import CHECK_S, _run
 from edge_bridge.workers.slot_settings import SlotSettings
 from fleetward.contracts.ids import Digest, ModelName, ModelRef, RobotId, Version
 from fleetward.contracts.robots import ActivationStage
-from fleetward.releases.extras import MODULE_OF, asked_for_by, modules_of
+from fleetward.releases.extras import MODULE_OF, asked_for_by, lacked_without, modules_of
 
 LIMIT_S, PAUSE_S = 0.4, 0.8
 
@@ -94,8 +94,15 @@ def test_a_release_is_tried_with_what_the_robots_settings_ask_for() -> None:
     told = {**needed, **asked}
     assert asked_for_by(told) == set(MODULE_OF)
     assert len(own_parts(settings_from(told))) == 2, "a recorder and a collector of logs"
+    assert settings_from(told).extras == tuple(sorted(MODULE_OF)), "as it says in check-ins"
     for name in (*own_parts(settings_from(told)), *modules_of([*MODULE_OF])):
         assert importlib.util.find_spec(name) is not None, name
+
+
+def test_tensorrt_comes_with_the_bare_bridge_on_a_jetson_and_is_an_extra_elsewhere() -> None:
+    told = {"FLEETWARD_BACKEND": "tensorrt"}
+    assert lacked_without(told, "x86_64") == {"tensorrt"}
+    assert lacked_without(told, "aarch64") == frozenset()
 
 
 def test_a_release_without_an_extra_that_is_asked_for_is_refused_by_the_extras_name() -> None:

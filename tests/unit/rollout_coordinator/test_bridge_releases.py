@@ -13,6 +13,7 @@ from fleetward.contracts.rollouts import RolloutRequested, Strategy
 from rollout_coordinator.errors import PlanRefusedError
 from rollout_coordinator.excluded import excluded
 from rollout_coordinator.fleet import Fleet
+from rollout_coordinator.joining import matched
 from rollout_coordinator.plan import planned
 from rollout_coordinator.preview import previewed
 from tests.unit.rollout_coordinator import scenes
@@ -98,6 +99,63 @@ def test_a_release_that_nobody_can_take_is_refused() -> None:
     alone = knowing(DETECTS, says(standing(SEGMENTER)))
     with pytest.raises(PlanRefusedError, match="of r1: self-update is not available there"):
         planned(ASKED, RELEASES, alone, START)
+
+
+def needing(*extras: str) -> Fleet:
+    """r1 runs a release that was rolled out; its settings need these extras."""
+    said = replace(says(standing(BRIDGE_MODEL, 3, OLD_SIGHT)), extras=extras)
+    return knowing(told(DETECTS, entry(FIRST, OLD_SIGHT, 3)), said)
+
+
+def bringing(extras: str) -> ModelRecord:
+    """The second release was published with these extras."""
+    first, second = RELEASES.versions
+    manifest = replace(second.manifest, metadata={"extras": extras} if extras else {})
+    return replace(RELEASES, versions=(first, replace(second, manifest=manifest)))
+
+
+@pytest.mark.parametrize(
+    ("needed", "brought"),
+    [
+        ((), ""),
+        (("rules",), "rules"),
+        (("foxglove", "rules"), "foxglove, rules, video"),
+        ((), "rules"),
+    ],
+)
+def test_a_robot_is_given_a_release_that_brings_what_its_settings_need(
+    needed: tuple[str, ...], brought: str
+) -> None:
+    """A bridge that says nothing of extras is given it as well: it checks by itself."""
+    assert set(planned(ASKED, bringing(brought), needing(*needed), START).robots) == {R1}
+
+
+def test_a_robot_whose_settings_need_more_than_a_release_brings_is_left_out_and_the_extra_named() -> (
+    None
+):
+    known, record = needing("foxglove", "rules"), bringing("rules, video")
+    why = "its settings need foxglove, which this release lacks. Publish one with `fleetward bridge push "
+    with pytest.raises(PlanRefusedError, match=f"of r1: {why}--extra foxglove --extra rules`"):
+        planned(ASKED, record, known, START)
+    (group,) = previewed(ASKED, record, known, START).left_out
+    assert (group.named, group.reason.startswith(why)) == ((R1,), True)
+
+    plain = replace(known.robots[0], robot_id=R2)
+    both = replace(
+        known,
+        robots=(*known.robots, plain),
+        heard={**known.heard, R2: needing().heard[R1]},
+    )
+    rollout = planned(ASKED, record, both, START)
+    assert set(rollout.robots) == {R2}
+    assert excluded(rollout, ASKED, record, both, START)[R1].startswith(why)
+
+
+def test_nobody_joins_a_rollout_of_a_release_that_lacks_what_its_settings_need() -> None:
+    running = replace(started(1, 1), model=SECOND, digest=NEW_SIGHT, is_continuous=True)
+    known = needing("rules")
+    assert not matched(running, (R1,), known, bringing("")).robots
+    assert set(matched(running, (R1,), known, bringing("rules")).robots) == {R1}
 
 
 @pytest.mark.parametrize(
