@@ -1,7 +1,8 @@
 """Sends robots the rules by which they judge themselves: signed, kept on the bus, one set for all.
 
 Only critical rules go: no others take a model back. A set is sent when it differs from the one that is
-there, so that a start changes nothing on any robot.
+there, so that a start changes nothing on any robot. It is sent once: where a newer one of another alerting
+took its place, that stays, and is said.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from fleetward.bus.logs import log
 from fleetward.bus.publish import publish
 from fleetward.bus.waiting import happens
 from fleetward.contracts.codec import MessageTooLargeError, UnreadableMessageError, decode, encode
-from fleetward.contracts.rule_sets import CompiledRule, RuleSet, RuleSetSigned
+from fleetward.contracts.rule_sets import CompiledRule, RuleSet, RuleSetGaveWay, RuleSetSigned
 from fleetward.rules.rule_sets import compiled, critical, digest_of
 from fleetward.rules.rulebook import Rulebook
 from fleetward.trust.signing import RULE_SET, SignatureError, SigningKey, TrustedKeys
@@ -56,6 +57,15 @@ def next_set(
     )
 
 
+def is_of_another(there: RuleSet, was_in_force: bool, newest: int) -> bool:
+    """Whether a set with other rules than ours, which our key signed, is another alerting's and stays there.
+
+    was_in_force: the same rules of ours were there before. newest: the revision that we knew of; what is
+    older than that is what somebody repeats, and is replaced.
+    """
+    return was_in_force and there.revision >= newest
+
+
 def signed(rule_set: RuleSet, key: SigningKey) -> RuleSetSigned:
     """The set under alerting's key."""
     payload = encode(rule_set)
@@ -80,8 +90,11 @@ class RuleSets:
         self._lookback_s = lookback_s
         self._clock = clock
         self._rules: tuple[CompiledRule, ...] = ()
+        self._in_force: tuple[CompiledRule, ...] | None = None
+        """Those of ours that were there last."""
         self._newest = 0
-        """The newest revision of ours that we saw."""
+        """The newest revision of our key that we saw."""
+        self._gave_way_to = 0
         self._changed = asyncio.Event()
         self.use(rulebook)
 
@@ -91,13 +104,13 @@ class RuleSets:
         self._changed.set()
 
     async def run(self) -> None:
-        """Send whenever the rules change, or what was sent is gone, until cancelled."""
+        """Send whenever our rules change, or what was sent is gone, until cancelled."""
         failures = 0
         while True:
             await happens(self._changed, LOOK_S)
             self._changed.clear()
             try:
-                await self._send()
+                await self.look()
             except BusError as problem:
                 failures += 1
                 log(_logger, "rules.not_sent", level=logging.WARNING, reason=str(problem))
@@ -109,21 +122,55 @@ class RuleSets:
             else:
                 failures = 0
 
-    async def _send(self) -> None:
+    async def look(self) -> None:
+        """Send our rules unless they are there, or others that took their place; raises BusError, MessageTooLargeError."""
+        rules = self._rules
         there, sequence = await self._there()
-        self._newest = max(self._newest, there.revision if there is not None else 0)
+        known = self._newest
+        self._newest = max(known, there.revision if there is not None else 0)
         now = self._clock.now()
-        following = next_set(there, self._rules, self._lookback_s, now, self._newest)
-        if following is None:
-            return
-        await publish(self._connection, signed(following, self._key), after=sequence)
+        following = next_set(there, rules, self._lookback_s, now, self._newest)
+        if following is not None:
+            if there is not None and is_of_another(there, rules == self._in_force, known):
+                await self._give_way(there, following)
+                return
+            await self._publish(following, sequence)
+        self._in_force = rules
+
+    async def _publish(self, rule_set: RuleSet, after: int) -> None:
+        await publish(self._connection, signed(rule_set, self._key), after=after)
+        self._newest = rule_set.revision
         log(
             _logger,
             "rules.sent",
-            revision=following.revision,
-            rules=len(following.rules),
-            digest=digest_of(following.rules, following.lookback_s),
+            revision=rule_set.revision,
+            rules=len(rule_set.rules),
+            digest=digest_of(rule_set.rules, rule_set.lookback_s),
         )
+
+    async def _give_way(self, there: RuleSet, ours: RuleSet) -> None:
+        """Say once that robots judge by ``there``, which is not what we judge by."""
+        if there.revision == self._gave_way_to:
+            return
+        digest = digest_of(ours.rules, ours.lookback_s)
+        log(
+            _logger,
+            "rules.replaced",
+            level=logging.WARNING,
+            reason="another alerting sent other rules, by which robots judge themselves from now on. Run one "
+            "alerting, or give each the same rule files.",
+            revision=there.revision,
+            digest=digest_of(there.rules, there.lookback_s),
+            ours=digest,
+        )
+        told = RuleSetGaveWay(
+            digest=digest,
+            rules=len(ours.rules),
+            to_revision=there.revision,
+            found_at=ours.issued_at,
+        )
+        await publish(self._connection, told)
+        self._gave_way_to = there.revision
 
     async def _there(self) -> tuple[RuleSet | None, int]:
         """What we sent last, None where that is not ours or not to be read; and its sequence."""

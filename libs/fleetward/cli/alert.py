@@ -85,6 +85,12 @@ def _show_set(sent: SentRules, robots: Sequence[RobotStatus]) -> None:
     counted = _counted(sent, robots)
     print(f"digest  {shown_digest(sent.digest)}, sent {with_its_zone(sent.issued_at)}")
     print(f"signed  {'✗ robots refuse it: ' + sent.refused if sent.refused else '✓'}")
+    if sent.gave_way is not None:
+        theirs, since = sent.gave_way, with_its_zone(sent.gave_way.found_at)
+        print(
+            f"others  ✗ another alerting judges by {shown_digest(theirs.digest)} and robots do not, since {since}. "
+            "Run one alerting, or give each the same rule files"
+        )
     print(f"robots  {', '.join(f'{count} {how}' for how, count in counted.items())}\n")
 
 

@@ -13,7 +13,13 @@ from fleetward.client.anchors import published_roots
 from fleetward.contracts.codec import UnreadableMessageError, decode
 from fleetward.contracts.ids import AlertName, Digest
 from fleetward.contracts.robots import RobotCheckedIn
-from fleetward.contracts.rule_sets import CompiledRule, RuleSet, RuleSetSigned, RuleSource
+from fleetward.contracts.rule_sets import (
+    CompiledRule,
+    RuleSet,
+    RuleSetGaveWay,
+    RuleSetSigned,
+    RuleSource,
+)
 from fleetward.rules.rule_sets import RuleNotKnownError, digest_of, rule_in
 from fleetward.trust.following import believed_keys
 from fleetward.trust.signing import RULE_SET, SignatureError
@@ -36,6 +42,8 @@ class SentRules(Struct, frozen=True, kw_only=True):
     issued_at: datetime
     rules: tuple[SentRule, ...]
     refused: str = ""
+    gave_way: RuleSetGaveWay | None = None
+    """An alerting that judges by other rules than these, which took the place of its own."""
 
 
 async def sent_rules(connection: Client) -> SentRules | None:
@@ -50,6 +58,7 @@ async def sent_rules(connection: Client) -> SentRules | None:
         issued_at=rule_set.issued_at,
         rules=tuple(map(_shown, rule_set.rules)),
         refused=_refusal(await published_roots(connection), signed),
+        gave_way=await _gave_way(connection, rule_set.revision),
     )
 
 
@@ -79,6 +88,11 @@ async def _compared(connection: Client, digest: Digest) -> str:
 async def _newest(connection: Client) -> tuple[RuleSetSigned, RuleSet] | None:
     value = await last_value(connection, RuleSetSigned)
     return (value.event, decode(value.event.payload, RuleSet)) if value is not None else None
+
+
+async def _gave_way(connection: Client, revision: int) -> RuleSetGaveWay | None:
+    value = await last_value(connection, RuleSetGaveWay)
+    return value.event if value is not None and value.event.to_revision == revision else None
 
 
 def _digest(rule_set: RuleSet) -> Digest:

@@ -45,6 +45,16 @@ class RuleSetSigned(Event, frozen=True, kw_only=True):
     signature: bytes
 
 
+class RuleSetGaveWay(Event, frozen=True, kw_only=True):
+    """An alerting found another one's set in the place of its own: from then on it judges by other rules than
+    robots do. digest, rules: of its own. to_revision: of the set that is there."""
+
+    digest: Digest
+    rules: int
+    to_revision: int
+    found_at: UtcTime
+
+
 class RuleSource(str, enum.Enum):
     """Where the rules of a robot come from. file: from its own disk, whatever the hub sends."""
 

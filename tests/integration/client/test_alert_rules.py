@@ -12,7 +12,13 @@ from fleetward.contracts.codec import encode
 from fleetward.contracts.ids import BootId, Digest, RobotId
 from fleetward.contracts.robots import RobotCheckedIn, RobotEnrolled
 from fleetward.contracts.rows import Principal, StreamName
-from fleetward.contracts.rule_sets import RuleSet, RuleSetSigned, RuleSource, RulesStanding
+from fleetward.contracts.rule_sets import (
+    RuleSet,
+    RuleSetGaveWay,
+    RuleSetSigned,
+    RuleSource,
+    RulesStanding,
+)
 from fleetward.contracts.trust import RootPublished
 from fleetward.rules.compilation import compile_rulebook
 from fleetward.rules.rule_sets import compiled, digest_of
@@ -85,6 +91,20 @@ async def test_an_operator_sees_the_rules_and_who_judges_by_them(
     await sent_by(nats_system, authority.keys[COMMANDS][0])
     told = (await fleetward(home, "alert", "rules")).output
     assert "✗ robots refuse it: key" in told
+
+
+async def test_an_operator_sees_that_another_alerting_has_other_rules_while_the_set_is_there_that_it_gave_way_to(
+    nats_system: NatsSystem, home_of: Callable[[NatsSystem], Path], tmp_path: Path
+) -> None:
+    home, alerting = home_of(nats_system), await nats_system.connect(Principal.ALERTING)
+    await sent_by(nats_system, Authority(tmp_path).keys[RULES][0])
+    told = {}
+    for revision in (6, 7):
+        gave_way = RuleSetGaveWay(digest=OTHER, rules=1, to_revision=revision, found_at=NOW)
+        await publish(alerting, gave_way)
+        told[revision] = (await fleetward(home, "alert", "rules")).output
+    assert "another alerting" not in told[6]
+    assert "another alerting judges by bbbbbbbbbbbb" in told[7]
 
 
 async def test_a_robot_is_shown_although_what_was_sent_cannot_be_read(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fleetward.contracts.alerts import AlertBecameUnknown, AlertFired, AlertResolved
 from fleetward.contracts.dead_letter import DeadLettered
 from fleetward.contracts.rows import MIB, PEOPLE, EventRow, Principal, StreamName
-from fleetward.contracts.rule_sets import MAX_RULE_SET_BYTES, RuleSetSigned
+from fleetward.contracts.rule_sets import MAX_RULE_SET_BYTES, RuleSetGaveWay, RuleSetSigned
 
 _P = Principal
 _S = StreamName
@@ -50,6 +50,15 @@ EVENTS: tuple[EventRow, ...] = (
         size_limit_bytes=MAX_RULE_SET_BYTES,
         readers=(_P.ALERTING, _P.ROBOT, *PEOPLE),
         listeners=(_P.ROBOT,),
+    ),
+    EventRow(
+        event=RuleSetGaveWay,
+        subject="alert.rules_gave_way.v1",
+        producers=(_P.ALERTING,),
+        stream=_S.RULES,
+        rate="never, when there is one alerting",
+        size_limit_bytes=1024,
+        readers=PEOPLE,
     ),
     EventRow(
         event=DeadLettered,
