@@ -29,6 +29,7 @@ PURE = (
     "edge_bridge.workers.ledger",
     "edge_bridge.backends.model_input",
     "edge_bridge.converging.trust_state",
+    "edge_bridge.telemetry.thinning",
     "edge_bridge.updating.trial",
     "fleetward.bus.backoff",
     "fleetward.delivery.manifest",

@@ -1,4 +1,4 @@
-"""Telemetry waits here until it is stored at the other end; a full spool thins its oldest half.
+"""Telemetry waits here until it is stored at the other end; a full spool thins its oldest half, step by step.
 
 A frame is numbered when it is first sent, not when it is made. So frames may be thinned while
 they wait and the numbers that leave the robot still have no gap, which is what the watermark of
@@ -18,6 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from edge_bridge.errors import BridgeError
+from edge_bridge.telemetry.thinning import LOOKED_AT_ONCE, Thinning, thinned
 from fleetward.contracts.codec import decode, encode
 from fleetward.contracts.ids import BootId
 from fleetward.contracts.telemetry import TelemetryFrame
@@ -33,7 +34,6 @@ CREATE TABLE IF NOT EXISTS frames (
 CREATE UNIQUE INDEX IF NOT EXISTS numbered ON frames (boot, sequence) WHERE sequence IS NOT NULL;
 CREATE TABLE IF NOT EXISTS boots (boot TEXT PRIMARY KEY, last_sequence INTEGER NOT NULL);
 """
-_DROPPED_AT_ONCE = 256
 _LOG_BYTES = 4 * 1024 * 1024
 """What SQLite's log ever grew to is given back down to this."""
 _UNNUMBERED = "sequence IS NULL"
@@ -85,6 +85,7 @@ class Spool:
                 "file is damaged, move it away: only telemetry is in it."
             ) from problem
         self.size_bytes = self._measured_bytes()
+        self._thinning: Thinning | None = None
         self.last_place = self._last_place()
         """No frame has a later one."""
         self.waiting_since_ns = self._oldest_started_at_ns()
@@ -103,7 +104,7 @@ class Spool:
         """
         body = encode(frame)
         with self._locked():
-            thinned = self._make_room(len(body))
+            given_up = self._make_room(len(body))
             with self._transaction():
                 forgotten = [size_bytes for one in stored for size_bytes in self._forget(one)]
                 since_ns = self._oldest_started_at_ns()
@@ -115,7 +116,7 @@ class Spool:
             if place in numbers:
                 numbered = replace(frame, sequence=numbers[place])
                 self._newest = before, Waiting(place, numbered, len(body))
-        return thinned
+        return given_up
 
     def take_newest(self, after_place: int) -> Waiting | None:
         """The newest frame, once, where no other waits past ``after_place``: the disk need not be read."""
@@ -245,32 +246,35 @@ class Spool:
         return numbers
 
     def _make_room(self, wanted_bytes: int) -> int:
-        """Drop every second frame of the oldest half that has no number yet, as often as needed."""
-        thinned = 0
+        """Thin by as many steps as are needed, in general one or none; the next frame goes on there."""
+        given_up = 0
         while self.size_bytes + wanted_bytes > self._limit_bytes:
-            places = [
-                place
-                for (place,) in self._database.execute(
-                    f"SELECT place FROM frames WHERE {_UNNUMBERED} ORDER BY place"  # noqa: S608 (a constant)
+            thinning = self._thinning or Thinning(self.size_bytes // 2)
+            oldest = self._database.execute(
+                f"SELECT place, length(body) FROM frames WHERE {_UNNUMBERED} AND place > ? "  # noqa: S608 (a constant)
+                "ORDER BY place LIMIT ?",
+                (thinning.place, LOOKED_AT_ONCE),
+            ).fetchall()
+            if not oldest and not thinning.place:
+                break
+            step = thinned(thinning, oldest)
+            given_up += self._drop(step.doomed)
+            self._thinning = step.then
+        self.frames_thinned += given_up
+        return given_up
+
+    def _drop(self, places: Sequence[int]) -> int:
+        """Synced once; how many."""
+        with self._transaction():
+            sizes = [
+                size_bytes
+                for place in places
+                for (size_bytes,) in self._database.execute(
+                    "DELETE FROM frames WHERE place = ? RETURNING length(body)", (place,)
                 )
             ]
-            doomed = places[1 : len(places) // 2 : 2] or places[:1]
-            if not doomed:
-                break
-            self._drop(doomed)
-            thinned += len(doomed)
-        self.frames_thinned += thinned
-        return thinned
-
-    def _drop(self, places: Sequence[int]) -> None:
-        """Some at a time, so that SQLite's log stays small; each of them synced once."""
-        for start in range(0, len(places), _DROPPED_AT_ONCE):
-            some = places[start : start + _DROPPED_AT_ONCE]
-            with self._transaction():
-                self._database.executemany(
-                    "DELETE FROM frames WHERE place = ?", [(place,) for place in some]
-                )
-        self.size_bytes = self._measured_bytes()
+        self.size_bytes -= sum(sizes)
+        return len(sizes)
 
     def _measured_bytes(self) -> int:
         (size_bytes,) = self._database.execute(

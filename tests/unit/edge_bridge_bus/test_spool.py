@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge_bridge.telemetry.spool import Spool, SpoolError, Stored
+from fleetward.contracts.codec import encode
 from fleetward.contracts.ids import BootId, RobotId
 from fleetward.contracts.telemetry import TelemetryFrame
 
@@ -150,22 +151,38 @@ def test_the_newest_frame_is_sent_without_a_look_at_the_disk_where_no_other_wait
     assert spool.take_newest(spool.last_place) is None, "it has no number yet"
 
 
-def test_a_frame_costs_the_same_however_many_wait(tmp_path: Path) -> None:
-    """Days without a hub leave hundreds of thousands."""
-    spool = Spool(tmp_path / "spool.db", 10 * MIB)
-    steps = [0]
+def costs(path: Path, limit_bytes: int, frames: int, number_up_to: int = 0) -> list[int]:
+    """SQLite's own count of its work, frame by frame."""
+    spool, steps = Spool(path, limit_bytes), [0]
 
     def counted() -> int:
         steps[0] += 1
         return 0
 
-    spool._database.set_progress_handler(counted, 1)  # its own count of its work
+    spool._database.set_progress_handler(counted, 1)
     cost = []
-    for at in range(2_000):
+    for at in range(frames):
         before = steps[0]
-        spool.append(frame(at), number_up_to=32)
+        spool.append(frame(at), number_up_to)
         cost.append(steps[0] - before)
+    spool.close()
+    return cost
+
+
+def test_a_frame_costs_the_same_however_many_wait(tmp_path: Path) -> None:
+    """Days without a hub leave hundreds of thousands."""
+    cost = costs(tmp_path / "spool.db", 10 * MIB, 2_000, number_up_to=32)
     assert max(cost[1_900:]) <= 1.5 * max(cost[32:100])
+
+
+def test_a_frame_waits_for_one_step_of_thinning_however_large_the_spool_is(tmp_path: Path) -> None:
+    """What else is written, as the word that a model serves, waits for the disk behind it."""
+    size = len(encode(frame(1)))
+    small, large = (
+        costs(tmp_path / f"{frames}.db", frames * size, frames + 600) for frames in (1_200, 4_800)
+    )
+    assert max(small) > 10 * small[0], "it was thinned"
+    assert max(large) <= 1.1 * max(small)
 
 
 _WRITER = """
