@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
@@ -79,6 +78,7 @@ class Converger:
         self._failing = Failing(self._member, together)
         self._unasked = Unasked(steps, self._member, together, retry_wait_s=settings.retry_wait_s)
         self._switching = Switching(steps, together, self._window)
+        self._has_lost_own = False
 
     @property
     def memory(self) -> Memory:
@@ -131,6 +131,7 @@ class Converger:
             self._window.stop()
 
     async def _converge(self) -> None:
+        await self._forget_own()
         await self._failing.write()
         await self._or_return(self._inbox.take())
         if isinstance(self._next(), actions.Rest):
@@ -267,13 +268,16 @@ class Converger:
         if own is None:
             return
         started = await start_own_model(self.memory, self._steps)
-        if started.placed is None:
-            with suppress(JournalError):
-                await self._remembered.change(converge.forget_own)
-            return
-        if started.placed != own:
+        self._has_lost_own = started.placed is None
+        if started.placed is not None and started.placed != own:
             self.fell_back(fallen_to(started.placed, own, started.reason))
         self._on_change()
+
+    async def _forget_own(self) -> None:
+        """What does not start is fetched again, once the disk keeps that it is to be; raises JournalError."""
+        if self._has_lost_own:
+            await self._remembered.change(converge.forget_own)
+        self._has_lost_own = False
 
     def _next(self) -> Action:
         target = self.memory.target

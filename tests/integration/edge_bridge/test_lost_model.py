@@ -1,0 +1,68 @@
+"""A robot whose own model is lost fetches it again, as soon as its disk takes a word of that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from edge_bridge.bridge import Bridge
+from fleetward.contracts.robots import ModelActivated
+from testkit.servers import NatsSystem
+from tests.integration.edge_bridge.camera import Camera
+from tests.integration.edge_bridge.fleet import WAIT_S, Fleet, running_fleet
+from tests.integration.edge_slots import tiny_models
+
+
+@pytest.fixture
+async def fleet(nats_system: NatsSystem, tmp_path: Path) -> AsyncIterator[Fleet]:
+    async with running_fleet(nats_system, tmp_path) as running:
+        yield running
+
+
+class Refusals:
+    """A journal that takes facts and no memory, as a disk does that has room for the one and not the other."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._journal, self._loop = bridge._hub.journal, asyncio.get_running_loop()
+        self._asked = asyncio.Event()
+        database = self._journal._database
+        database.create_function("refused", 0, self._refuse)
+        database.execute(
+            "CREATE TEMP TRIGGER refusing BEFORE INSERT ON memory "
+            "BEGIN SELECT refused(); SELECT RAISE(FAIL, 'database or disk is full'); END"
+        )
+
+    async def seen(self) -> None:
+        await asyncio.wait_for(self._asked.wait(), WAIT_S)
+
+    def end(self) -> None:
+        with self._journal._lock:
+            self._journal._database.execute("DROP TRIGGER refusing")
+
+    def _refuse(self) -> None:
+        self._loop.call_soon_threadsafe(self._asked.set)
+
+
+async def test_a_model_that_was_lost_is_fetched_again_without_another_start_once_the_disk_has_room(
+    fleet: Fleet,
+) -> None:
+    good = tiny_models.brightness(fleet.directory, "good", gain=1.0)
+    fleet.publish_model(good)
+    settings = fleet.settings()
+    async with Bridge(settings, source=Camera()) as bridge:
+        await fleet.aim(good, 1)
+        await fleet.hears(ModelActivated)
+        held = bridge._serving.store.path(good.digest)
+    held.unlink()
+
+    async with Bridge(settings, source=Camera()) as bridge:
+        refusals = Refusals(bridge)
+        await refusals.seen()
+        assert not bridge.worker_pids
+        refusals.end()
+        await fleet.hears(ModelActivated, lambda _: fleet.count(ModelActivated) == 2)
+        assert bridge.active
+        assert bridge.active.digest == good.digest
