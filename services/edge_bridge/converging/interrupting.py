@@ -24,7 +24,7 @@ async def unless(interrupted: asyncio.Event, step: Coroutine[Any, Any, None]) ->
     return True
 
 
-async def to_its_end(step: Coroutine[Any, Any, None]) -> None:
+async def to_its_end(step: Coroutine[Any, Any, object]) -> None:
     """Run ``step`` to its end, and be cancelled only then: its thread cannot be stopped halfway."""
     working = asyncio.ensure_future(step)
     cancelled: asyncio.CancelledError | None = None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from edge_bridge.converging.interrupting import to_its_end
 from edge_bridge.errors import (
     DigestMismatchError,
     DiskFailedError,
@@ -65,8 +66,8 @@ class Arrival:
         content, target = await self._chunks()
         update = await self._with_delta(Update(target=target, held=self._held))
         partial = self._store.partial(target)
-        await asyncio.to_thread(partial.open)
         try:
+            await to_its_end(asyncio.to_thread(partial.open))
             while partial.kept_bytes < partial.size_bytes:
                 update = await self._attempt(update, partial)
             await asyncio.to_thread(

@@ -47,9 +47,13 @@ class PartialModel:
         """Keep what proves right and cut the rest off. Blocks for a read of what is there."""
         with self._lock, self._named():
             self._descriptor = self._files.disk.open_to_write(self.path)
-            if not self._is_proved:
-                self._prove()
-            self._files.disk.truncate(self._descriptor, self.kept_bytes)
+            try:
+                if not self._is_proved:
+                    self._prove()
+                self._files.disk.truncate(self._descriptor, self.kept_bytes)
+            except BaseException:
+                self._let_go()
+                raise
             self._is_proved = True
         return self
 
@@ -94,9 +98,12 @@ class PartialModel:
     def close(self) -> None:
         """Close the file and keep what is in it for the next attempt."""
         with self._lock, self._named():
-            descriptor, self._descriptor = self._descriptor, -1
-            if descriptor >= 0:
-                self._files.disk.close(descriptor)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            self._files.disk.close(descriptor)
 
     def _prove(self) -> None:
         self.kept_bytes = self._next = 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import random
+import threading
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,8 @@ class FailingDisk(QuickDisk):
 
     def __init__(self, fails_at: int, number: int) -> None:
         self.operations = 0
+        self.descriptors = set[int]()
+        """Those that are open."""
         self._fails_at = fails_at
         self._number = number
 
@@ -31,11 +35,11 @@ class FailingDisk(QuickDisk):
 
     def open_to_read(self, path: Path) -> int:
         self._count()
-        return super().open_to_read(path)
+        return self._opened(super().open_to_read(path))
 
     def open_to_write(self, path: Path) -> int:
         self._count()
-        return super().open_to_write(path)
+        return self._opened(super().open_to_write(path))
 
     def read_at(self, descriptor: int, length: int, offset: int) -> bytes:
         self._count()
@@ -57,6 +61,7 @@ class FailingDisk(QuickDisk):
 
     def close(self, descriptor: int) -> None:
         super().close(descriptor)
+        self.descriptors.discard(descriptor)
         self._count()
 
     def rename(self, source: Path, target: Path) -> None:
@@ -70,6 +75,10 @@ class FailingDisk(QuickDisk):
     def sync_directory(self, directory: Path) -> None:
         self._count()
         super().sync_directory(directory)
+
+    def _opened(self, descriptor: int) -> int:
+        self.descriptors.add(descriptor)
+        return descriptor
 
     def _count(self) -> None:
         self.operations += 1
@@ -92,6 +101,7 @@ async def fail_at(rig: Rig, point: int, number: int, content: bytes) -> None:
         await rig.fetch()
     except (DiskFailedError, DiskFullError):
         assert disk.has_failed
+    assert not disk.descriptors, "each would be one less for good"
     rig.open_store(QuickDisk())
     assert_only_whole_models(rig)
     await rig.fetch()
@@ -150,3 +160,35 @@ async def test_what_arrived_and_changed_on_the_disk_is_proved_again_before_it_co
     cost = await rig.fetch()
     rig.assert_arrived(b"".join(twice))
     assert cost.received_bytes == rig.chunks_bytes + 10_000, "what arrived was kept"
+
+
+class SlowDisk(FailingDisk):
+    """Opens what has arrived of a model once it ``goes_on``."""
+
+    def __init__(self, arriving: Path) -> None:
+        super().__init__(2**60, errno.EIO)
+        self.asked, self.goes_on = threading.Event(), threading.Event()
+        self._arriving = arriving
+
+    def open_to_write(self, path: Path) -> int:
+        descriptor = super().open_to_write(path)
+        if path == self._arriving:
+            self.asked.set()
+            assert self.goes_on.wait(10)
+        return descriptor
+
+
+async def test_a_fetch_that_is_broken_off_while_it_looks_at_what_is_there_leaves_nothing_open(
+    rig: Rig,
+) -> None:
+    digest = rig.target.digest.removeprefix("sha256:")
+    disk = SlowDisk(rig.models / "partial" / digest)
+    rig.open_store(disk)
+    fetching = asyncio.ensure_future(rig.fetch())
+    assert await asyncio.to_thread(disk.asked.wait, 10)
+    fetching.cancel()
+    await asyncio.sleep(0)
+    disk.goes_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await fetching
+    assert not disk.descriptors

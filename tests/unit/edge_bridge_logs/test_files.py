@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from msgspec.structs import replace
@@ -20,6 +22,8 @@ EVERY_NAME = "*.log*"
 class Reader:
     """What a collector reads of ``*.log``; by its own clock, which ``look`` moves on."""
 
+    made: ClassVar[list[Reader]] = []
+
     def __init__(
         self,
         directory: Path,
@@ -34,6 +38,7 @@ class Reader:
         self.files = Files(
             self.limits, positions, lambda reason, path: self.refused.append((reason, path))
         )
+        self.made.append(self)
 
     def look(self, after_s: float = 1.0) -> list[str]:
         """All that is new."""
@@ -55,6 +60,15 @@ class Reader:
 
     def _take(self, records: list[bytes]) -> None:
         self.lines += [record.decode() for record in records]
+
+
+@pytest.fixture(autouse=True)
+def _readers_end() -> Iterator[None]:
+    """As the process of a collector does: what it followed is let go of."""
+    yield
+    while Reader.made:
+        for file in Reader.made.pop().files.every():
+            file.close()
 
 
 @pytest.fixture
