@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import pytest
 from msgspec import UNSET
 from msgspec.structs import replace
 
 from fleetward.cli.rollout_waits import waiting_for
 from fleetward.contracts.control import ControlAction
+from fleetward.contracts.deadlines import held_back
+from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import RobotCheckedIn
-from fleetward.contracts.rollouts import RobotPhase, Rollout, RolloutState, Strategy
+from fleetward.contracts.rollouts import (
+    RobotPhase,
+    RobotProgress,
+    Rollout,
+    RolloutState,
+    Strategy,
+)
 from fleetward.contracts.surroundings import NOTHING_AROUND
+from rollout_coordinator.held import unless_held_up
 from rollout_coordinator.moves import moves, robot_moves
 from rollout_coordinator.step import Tick
 from tests.unit.rollout_coordinator import scenes
@@ -120,3 +131,31 @@ def test_people_are_told_who_is_waited_for_why_and_until_when() -> None:
         f"r1 may not swap yet (it waits to swap: {DOCKED}); in 4 min it goes on without them, or pauses "
         "and asks"
     )
+
+
+class Unread(dict[RobotId, RobotProgress]):
+    """Robots that nobody may look at."""
+
+    def values(self) -> NoReturn:
+        raise AssertionError("robots were looked at")
+
+
+def test_robots_are_not_looked_at_until_their_wave_may_have_waited_for_long_enough() -> None:
+    """Of ten thousand that costs more than the rest of a judgement."""
+    young = replace(held(2, 1), robots=Unread(held(2, 1).robots))
+    assert unless_held_up(young, at(STALLS_S - 1)).rollout is young
+    with pytest.raises(AssertionError, match="looked at"):
+        unless_held_up(young, at(STALLS_S))
+
+
+def test_the_next_wave_waits_for_its_own_robots_as_long_and_for_nobody_who_was_left_behind() -> (
+    None
+):
+    """So nobody of a younger wave has been held back for long enough."""
+    left = after(held(2, 1, sparing=True), (scenes.summary(2, 6.0), 6.0), (Tick(), 5.0 + STALLS_S))
+    baked = after(left, (Tick(), 320.0), (Tick(), 335.0))
+    widened = after(baked, (waits(1), 340.0), (waits(3), 341.0))
+    assert (widened.wave, widened.wave_started_at) == (1, at(335))
+    assert held_back(widened) == [robot(3)]
+    assert after(widened, (Tick(), 341.0 + STALLS_S - 1)).state is RolloutState.RUNNING
+    assert after(widened, (Tick(), 341.0 + STALLS_S)).state is RolloutState.PAUSED
