@@ -19,7 +19,7 @@ import nats.errors
 from msgspec import Struct
 from nats.aio.client import Client
 
-from fleetward.bus.bulk import Message, send_all
+from fleetward.bus.bulk import Message, send_all, sent
 from fleetward.bus.errors import BusError, ConflictError, PublishError
 from fleetward.bus.tracing import headers_of_span
 from fleetward.contracts.catalog import row_of
@@ -67,6 +67,8 @@ async def write_atomically(
     committed = asyncio.ensure_future(_acknowledged(connection, messages[-1], timeout_s))
     try:
         if meanwhile is not None:
+            await asyncio.sleep(0)  # the commit is handed over
+            await sent(connection)  # else the server would wait for what is done here
             await meanwhile()
         return await committed
     finally:

@@ -41,6 +41,11 @@ async def send_all(connection: Client, messages: Sequence[Message]) -> None:
     await connection._flush_pending()  # noqa: SLF001 (as publish does)
 
 
+async def sent(connection: Client) -> None:
+    """Until nearly all that was handed to the connection is with the operating system."""
+    await connection._flush_pending(force_flush=True)  # noqa: SLF001 (its own flush asks the server)
+
+
 def _command(message: Message) -> bytes:
     """In the client protocol: PUB with the payload's length, or HPUB with that of headers and of all."""
     subject, payload = message.subject, message.payload
