@@ -34,6 +34,7 @@ from rollout_coordinator.joiners import Joiners
 from rollout_coordinator.ledger import RolloutLedger
 from rollout_coordinator.outcomes import Outcomes
 from rollout_coordinator.planner import Planner
+from rollout_coordinator.returns import Returns
 from rollout_coordinator.settings import Settings, settings_from
 from rollout_coordinator.signed_targets import Signatory
 from rollout_coordinator.signing_process import SigningProcess
@@ -57,8 +58,8 @@ async def serve(settings: Settings) -> None:
         return
     connection = broker.connection
     key, trusted = SigningKey.load(settings.signing_key), TrustedKeys.load(settings.trust_dir)
-    signatory = Signatory(key, SigningProcess(settings.signing_key, key))
-    ledger = RolloutLedger(connection, key, trusted, signatory)
+    returns = Returns(Signatory(key, SigningProcess(settings.signing_key, key)))
+    ledger = RolloutLedger(connection, key, trusted, returns)
     interest = Interest()
     sites = Sites(connection, ledger.open_rollouts, settings)
     planner = Planner(connection, ledger, sites, utc_now)
@@ -82,7 +83,7 @@ async def serve(settings: Settings) -> None:
     time_goes_by = keep_time(connection, handlers, ledger, interest, settings, gatekeeper, joiners)
     await unless_stopped(stopping, time_goes_by)
     await gatekeeper.close()
-    await signatory.close()
+    await returns.close()
     for pull in pulls:
         await pull.stop()
     await broker.stop()

@@ -19,12 +19,13 @@ from fleetward.contracts.decisions import Given
 from fleetward.contracts.ids import Digest, RobotId, RolloutId
 from fleetward.contracts.robots import RobotNudged
 from fleetward.contracts.rollout_index import OpenRollouts, RolloutRefused
-from fleetward.contracts.rollouts import MAX_TARGETS_PER_STEP, Rollout, is_open
+from fleetward.contracts.rollouts import MAX_TARGETS_PER_STEP, Rollout, RolloutState, is_open
 from fleetward.trust.signing import TARGET, SigningKey, TrustedKeys
-from rollout_coordinator.giving import follows, given
+from rollout_coordinator.giving import follows
 from rollout_coordinator.known_digests import KnownDigests
 from rollout_coordinator.opened import NOTHING_GIVEN, Opened, Other
 from rollout_coordinator.prepared import Prepared, prepared, taken_in
+from rollout_coordinator.returns import Returns
 from rollout_coordinator.signed_targets import Signatory
 from rollout_coordinator.step import RobotTaken, Step
 from rollout_coordinator.stored_targets import Known, StoredTargets, last_of
@@ -41,13 +42,13 @@ class RolloutLedger:
         connection: Client,
         key: SigningKey,
         trusted: TrustedKeys,
-        signatory: Signatory | None = None,
+        returns: Returns | None = None,
     ) -> None:
         """Raises SignatureError when ``trusted`` would not believe what ``key`` signs."""
         probe = key.sign(TARGET, b"")
         trusted.verify(TARGET, b"", probe.key_id, probe.signature)
         self._connection = connection
-        self._signatory = signatory or Signatory(key)
+        self._returns = returns or Returns(Signatory(key))
         self._targets = StoredTargets(connection, trusted)
         self._whole: dict[RolloutId, KeptRollout] = {}
         """Open rollouts with shards, as they stood when they were read or written last."""
@@ -225,10 +226,13 @@ class RolloutLedger:
             return taken
         made = prepared(step, before, on, now, self._digests, following)
         rollout = made.whole
-        targets = [given(rollout, order, last.get(order.robot_id), now) for order in step.targets]
+        targets = [
+            self._returns.given(rollout, order, last.get(order.robot_id), now)
+            for order in step.targets
+        ]
         return replace(
             made,
-            targets=await self._signatory.signed(targets, rollout.traceparent),
+            targets=await self._returns.signed(targets, rollout.traceparent),
             over={robot: held.sequence for robot, held in known.items()},
         )
 
@@ -254,6 +258,8 @@ class RolloutLedger:
         self._targets.wrote(made.targets, last - len(orders) + 1)
         if not is_open(rollout):
             self._targets.doubt(rollout.robots)
+        if rollout.state is not RolloutState.REVERTING:
+            self._returns.expect(rollout, [each.target for each in made.targets])
         self._to_nudge.setdefault(rollout.rollout_id, []).extend(robots)
         if len(robots) < MAX_TARGETS_PER_STEP:
             await self.nudge(rollout.rollout_id)
@@ -267,6 +273,7 @@ class RolloutLedger:
         """
         robots = self._to_nudge.pop(rollout_id, ())
         await publish_all(self._connection, [RobotNudged(robot_id=robot) for robot in robots])
+        self._returns.begin()
 
     def _writes(self, other: Other, now: datetime) -> list[Write]:
         """A decision without targets."""

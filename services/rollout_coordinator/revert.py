@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
 from msgspec import UNSET
@@ -77,21 +77,26 @@ def reverted_further(rollout: Rollout, now: datetime, around: Surroundings) -> S
     A robot that never had another model has nothing to return to and keeps its state.
     """
     stands = everybody(rollout)
-    who = admitted_back(rollout, _due_back(rollout, stands), around)
-    ordered = who.robots
-    changed = {robot: _returning(rollout, rollout.robots[robot], now) for robot in ordered}
-    moved = with_robots(rollout, changed) if changed else rollout
-    moved = with_withheld(moved, who.withheld, now)
-    step = Step(rollout=moved, targets=tuple(_order(moved, robot) for robot in ordered))
-    waits = bool(ordered) or RobotPhase.REVERTING in stands.phases
-    waits = waits or any(True for _ in _due_back(rollout, stands))
+    who = admitted_back(rollout, due_back(rollout, stands), around)
+    step = sent_back(rollout, who.robots, now)
+    moved = with_withheld(step.rollout, who.withheld, now)
+    waits = bool(who.robots) or RobotPhase.REVERTING in stands.phases
+    waits = waits or any(True for _ in due_back(rollout, stands))
+    step = replace(step, rollout=moved)
     return step if waits else step.then(ended(moved, moved.ends_as, now))
 
 
-def _due_back(rollout: Rollout, stands: Standing) -> Iterator[RobotId]:
+def due_back(rollout: Rollout, stands: Standing) -> Iterator[RobotId]:
     """Who is still to be ordered back, looked at one by one: a step orders a bounded number."""
     to_revert = stands.of(*_TO_REVERT)
     return (robot for robot in to_revert if may_return(rollout.robots[robot]))
+
+
+def sent_back(rollout: Rollout, robots: Collection[RobotId], now: datetime) -> Step:
+    """Order these robots back, whatever else waits."""
+    changed = {robot: _returning(rollout, rollout.robots[robot], now) for robot in robots}
+    moved = with_robots(rollout, changed) if changed else rollout
+    return Step(rollout=moved, targets=tuple(_order(moved, robot) for robot in robots))
 
 
 def ended(rollout: Rollout, state: RolloutState, now: datetime, reason: str = "") -> Step:

@@ -39,25 +39,27 @@ class Signatory:
     async def signed(self, targets: Sequence[RobotTarget], traceparent: str) -> tuple[Signed, ...]:
         """Each of ``targets`` signed, in their order."""
         payloads = [encode(target) for target in targets]
-        signatures = await self._signatures(payloads)
-        return tuple(
-            Signed(
-                target,
-                SignedTarget(
-                    robot_id=target.robot_id,
-                    payload=payload,
-                    key_id=self._key.key_id,
-                    signature=signature,
-                    traceparent=traceparent,
-                ),
-            )
-            for target, payload, signature in zip(targets, payloads, signatures, strict=True)
-        )
+        return self._put_together(targets, payloads, await self._signatures(payloads), traceparent)
+
+    async def signed_aside(
+        self, targets: Sequence[RobotTarget], traceparent: str
+    ) -> tuple[Signed, ...] | None:
+        """The same by the second process alone, which is started for it; None when it cannot."""
+        if self._helper is None:
+            return None
+        if not self._helper.is_ready:
+            self._start(self._helper)
+            await self.started()
+        payloads = [encode(target) for target in targets]
+        signatures = await self._helper.signatures(payloads)
+        if signatures is None:
+            return None
+        return self._put_together(targets, payloads, signatures, traceparent)
 
     async def started(self) -> None:
         """Once the second process is there, if it is on its way."""
         if self._starting is not None:
-            await self._starting
+            await asyncio.shield(self._starting)
 
     async def close(self) -> None:
         """End the second process."""
@@ -104,6 +106,32 @@ class Signatory:
         """Whether the second process signs too; one that is not there is started for the next time."""
         if self._helper is None or payloads < HELPED_FROM:
             return False
-        if not self._helper.is_ready and (self._starting is None or self._starting.done()):
-            self._starting = asyncio.ensure_future(self._helper.start())
+        if not self._helper.is_ready:
+            self._start(self._helper)
         return self._helper.is_ready
+
+    def _start(self, helper: SigningProcess) -> None:
+        """Unless it is on its way."""
+        if self._starting is None or self._starting.done():
+            self._starting = asyncio.ensure_future(helper.start())
+
+    def _put_together(
+        self,
+        targets: Sequence[RobotTarget],
+        payloads: Sequence[bytes],
+        signatures: Sequence[bytes],
+        traceparent: str,
+    ) -> tuple[Signed, ...]:
+        return tuple(
+            Signed(
+                target,
+                SignedTarget(
+                    robot_id=target.robot_id,
+                    payload=payload,
+                    key_id=self._key.key_id,
+                    signature=signature,
+                    traceparent=traceparent,
+                ),
+            )
+            for target, payload, signature in zip(targets, payloads, signatures, strict=True)
+        )

@@ -21,7 +21,10 @@ from rollout_coordinator.interest import Interest
 from rollout_coordinator.ledger import RolloutLedger
 from rollout_coordinator.outcomes import Outcomes
 from rollout_coordinator.prepared import Prepared
+from rollout_coordinator.returns import Returns
 from rollout_coordinator.settings import Settings
+from rollout_coordinator.signed_targets import Signatory
+from rollout_coordinator.signing_process import SigningProcess
 from rollout_coordinator.sites import Around, Sites
 from rollout_coordinator.step import RobotTaken, Step
 from rollout_coordinator.turns import Turns
@@ -85,9 +88,9 @@ class Replica:
         self.decisions = Decisions(ledger, sites, Turns(), self.outcomes, settings, now)
 
     @classmethod
-    async def on(cls, system: NatsSystem, key: Path) -> Replica:
+    async def on(cls, system: NatsSystem, key: Path, returns: Returns | None = None) -> Replica:
         connection, trust = await system.connect(Principal.COORDINATOR), key.parent / "trust"
-        ledger = Watched(connection, SigningKey.load(key), TrustedKeys.load(trust))
+        ledger = Watched(connection, SigningKey.load(key), TrustedKeys.load(trust), returns)
         bus = system.settings(Principal.COORDINATOR)
         settings = Settings(bus=bus, signing_key=key, trust_dir=trust)
         return cls(ledger, settings, Crossed(connection, ledger.open_rollouts, settings))
@@ -156,3 +159,22 @@ async def test_nothing_is_written_of_what_follows_on_a_decision_that_was_refused
     assert await replica.phases() == {RobotPhase.REVERTING: ROBOTS}
     assert replica.ledger.made_ahead == replica.ledger.written_ahead + 1 == STEPS
     await assert_each_robot_was_given_one_target_and_another_back(nats_system)
+
+
+async def test_ways_back_are_signed_before_anybody_asks_for_them(
+    nats_system: NatsSystem, tmp_path: Path
+) -> None:
+    path = signing_key(tmp_path / "keys")
+    key = SigningKey.load(path)
+    returns = Returns(Signatory(key, SigningProcess(path, key)))
+    replica = await Replica.on(nats_system, path, returns)
+    await replica.begin()
+    await returns.ready()
+
+    await replica.abort()
+
+    assert await replica.phases() == {RobotPhase.REVERTING: ROBOTS}
+    await assert_each_robot_was_given_one_target_and_another_back(nats_system)
+    there_and_back = targets_in(await stored_in(nats_system, StreamName.ROLLOUTS)).values()
+    assert {len({target.issued_at for target in given}) for given in there_and_back} == {1}
+    await returns.close()
