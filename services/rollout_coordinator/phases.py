@@ -13,16 +13,17 @@ from operator import attrgetter
 from msgspec import Struct
 
 from fleetward.contracts.ids import RobotId
-from fleetward.contracts.rollouts import RobotPhase, Rollout, Strategy
-from rollout_coordinator.step import counting, due_phase, phases_of, progress_of, reached
+from fleetward.contracts.rollouts import RobotPhase, RobotProgress, Rollout, Strategy
+from rollout_coordinator.step import counting, due_phase, progress_of, reached
 
 _PHASE = attrgetter("phase")
 
 
 class Standing(Struct, frozen=True):
-    """Robots, and the phase of each in the same order."""
+    """Robots, what is held of each, and its phase, in the same order."""
 
     robots: tuple[RobotId, ...]
+    held: list[RobotProgress]
     phases: list[RobotPhase]
 
     def of(self, *phases: RobotPhase) -> Iterator[RobotId]:
@@ -33,18 +34,22 @@ class Standing(Struct, frozen=True):
     def last(self, robots: int) -> Standing:
         """The last so many of them."""
         first = len(self.robots) - robots
-        return Standing(self.robots[first:], self.phases[first:])
+        return Standing(self.robots[first:], self.held[first:], self.phases[first:])
 
 
 def standing(rollout: Rollout) -> Standing:
     """The robots of this wave and every wave before it; while a blue-green one stages, everybody."""
     robots = reached(rollout)
-    return Standing(robots, phases_of(rollout, robots))
+    return _standing(robots, progress_of(rollout, robots))
 
 
 def everybody(rollout: Rollout) -> Standing:
     """Every robot there is, in the order in which they are held."""
-    return Standing(tuple(rollout.robots), list(map(_PHASE, rollout.robots.values())))
+    return _standing(tuple(rollout.robots), list(rollout.robots.values()))
+
+
+def _standing(robots: tuple[RobotId, ...], held: list[RobotProgress]) -> Standing:
+    return Standing(robots, held, list(map(_PHASE, held)))
 
 
 def that_count(rollout: Rollout, stands: Standing) -> Standing:
@@ -52,10 +57,10 @@ def that_count(rollout: Rollout, stands: Standing) -> Standing:
     is_switching = rollout.strategy is Strategy.BLUE_GREEN and not rollout.staging
     if not is_switching and RobotPhase.SUPERSEDED not in stands.phases:
         return stands
-    counts = counting(rollout, progress_of(rollout, stands.robots), stands.phases)
+    counts = counting(rollout, stands.held, stands.phases)
     if all(counts):
         return stands
-    return Standing(tuple(compress(stands.robots, counts)), list(compress(stands.phases, counts)))
+    return _standing(tuple(compress(stands.robots, counts)), list(compress(stands.held, counts)))
 
 
 def is_settled(rollout: Rollout, stands: Standing) -> bool:

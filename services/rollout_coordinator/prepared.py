@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from fleetward.bus.batch import Write
 from fleetward.bus.errors import ConflictError
 from fleetward.contracts.decisions import Given, RolloutDecided
 from fleetward.contracts.ids import RobotId
-from fleetward.contracts.rollout_rows import Stored, split
+from fleetward.contracts.rollout_rows import RolloutProgress, Shard, Stored, split
 from fleetward.contracts.rollouts import Rollout
 from rollout_coordinator.decision_log import logged
 from rollout_coordinator.giving import Last, overtaken_by
@@ -62,12 +63,21 @@ def prepared(
     """The step without its targets. following: what ``before`` is known from while it is not stored."""
     rollout = replace(step.rollout, revision=step.rollout.revision + 1)
     stored = split(rollout, before)
+    stored = replace(stored, shards=tuple(map(_encoded_within, stored.shards)))
     if following is None:
         known = digests.of(before, stored)
     else:
         known = (following.digest, digest_after(stored, following.digest))
     decision = logged(before, on, now, step, known)
     return Prepared(step=step, stored=stored, decision=decision, digest=known[1])
+
+
+def _encoded_within(shard: Shard) -> Shard:
+    """To be encoded as a message and for its digest: what it says of robots is only copied then."""
+    is_progress = isinstance(shard, RolloutProgress)
+    names = ("robots",) if is_progress else ("counted_until", "observed")
+    encoded = {name: Raw(msgspec.msgpack.encode(getattr(shard, name))) for name in names}
+    return replace(shard, **encoded)
 
 
 def taken_in(step: Step, last: Last) -> list[RobotTaken]:

@@ -28,8 +28,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How often it is looked who matches a continuous rollout by now."""
     max_conflicts: int = 20
     """How often a decision is made again when another replica moved the rollout first."""
-    facts_per_write: int = 500
-    """Most facts folded into one decision of a rollout."""
+    facts_per_write: int = 2000
+    """Most facts folded into one decision of a rollout: each writes every shard of which a robot spoke, and
+    when thousands switch at one instant a few hundred are of all shards."""
     gatekeeper: GatekeeperLimits = GatekeeperLimits()
     facts_wait_s: float = 0.1
     """How long facts are gathered before they are folded."""

@@ -144,13 +144,8 @@ def goal_phase(rollout: Rollout) -> RobotPhase:
 
 def count(rollout: Rollout, robots: tuple[RobotId, ...], *phases: RobotPhase) -> int:
     """How many of ``robots`` are in one of ``phases``."""
-    stands = phases_of(rollout, robots)
+    stands = list(map(_PHASE, progress_of(rollout, robots)))
     return sum(stands.count(phase) for phase in phases)
-
-
-def phases_of(rollout: Rollout, robots: Sequence[RobotId]) -> list[RobotPhase]:
-    """Where each of ``robots`` stands."""
-    return list(map(_PHASE, progress_of(rollout, robots)))
 
 
 def waiting_reason(progress: RobotProgress, silent_after_s: float) -> str:

@@ -34,12 +34,19 @@ def rollout(strategy: Strategy = Strategy.CANARY, *, held_backwards: bool = Fals
     return replace(plan, robots=robots)
 
 
+def stands(held: Rollout, *numbers: int) -> Standing:
+    """These robots, as ``PHASES`` has them."""
+    robots = tuple(map(robot, numbers))
+    progress = [held.robots[each] for each in robots]
+    return Standing(robots, progress, [PHASES[number] for number in numbers])
+
+
 @pytest.mark.parametrize("backwards", [False, True])
 def test_each_robot_is_read_where_it_is_held(backwards: bool) -> None:
     held = rollout(held_backwards=backwards)
     asked = (robot(1), robot(2), robot(3))
     assert [each.generation for each in progress_of(held, asked)] == [1, 2, 3]
-    assert standing(held) == Standing(tuple(map(robot, PHASES)), list(PHASES.values()))
+    assert standing(held) == stands(held, *PHASES)
 
 
 @pytest.mark.parametrize("backwards", [False, True])
@@ -53,6 +60,4 @@ def test_who_was_taken_over_counts_for_nothing(backwards: bool) -> None:
 @pytest.mark.parametrize("backwards", [False, True])
 def test_once_it_switches_only_those_count_that_hold_green(backwards: bool) -> None:
     held = rollout(Strategy.BLUE_GREEN, held_backwards=backwards)
-    assert that_count(held, standing(held)) == Standing(
-        (robot(1), robot(3)), [RobotPhase.PROVED, RobotPhase.STAGED]
-    )
+    assert that_count(held, standing(held)) == stands(held, 1, 3)

@@ -25,6 +25,10 @@ COORDINATOR_ACK_WAIT_S = 10.0
 """What a coordinator that dies had taken comes again after so long: soon enough that whoever
 asked for a rollout (30 s patient) still gets the answer, and longer than any decision takes."""
 
+COORDINATOR_ACK_PENDING = 8_000
+"""Facts that the coordinators hold unanswered: those of one decision, and what comes meanwhile when a
+large fleet switches at one instant."""
+
 INGEST_ACK_WAIT_S = 10.0
 """Frames that an ingest had taken and died with come again well before the gap they leave in a
 boot is skipped; a disk that is slower than this only gets duplicates, which it knows."""
@@ -50,6 +54,7 @@ CONSUMERS: tuple[ConsumerRow, ...] = (
             ModelFellBack,
         ),
         ack_wait_s=COORDINATOR_ACK_WAIT_S,
+        max_ack_pending=COORDINATOR_ACK_PENDING,
     ),
     ConsumerRow(
         durable="coordinator-alerts",
@@ -64,6 +69,7 @@ CONSUMERS: tuple[ConsumerRow, ...] = (
         stream=_S.HEALTH,
         events=(InferenceSummarized,),
         ack_wait_s=COORDINATOR_ACK_WAIT_S,
+        max_ack_pending=COORDINATOR_ACK_PENDING,
     ),
     ConsumerRow(
         durable="coordinator-withdrawals",
