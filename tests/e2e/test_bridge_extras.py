@@ -16,7 +16,7 @@ import pytest_asyncio
 from msgspec import Struct
 from typer.testing import CliRunner
 
-from edge_bridge.workers.ticket import StagedModel
+from edge_bridge.workers.staged_model import StagedModel
 from examples.demo import releases as demo
 from examples.demo import wheels
 from fleetward.cli.__main__ import app

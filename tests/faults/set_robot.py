@@ -16,7 +16,7 @@ from PIL import Image
 from edge_bridge.bridge import Bridge
 from edge_bridge.journal import Journal
 from edge_bridge.workers.inference_done import InferenceDone
-from edge_bridge.workers.ticket import StagedModel
+from edge_bridge.workers.staged_model import StagedModel
 from fleetward.contracts.ids import Digest, ModelName
 from fleetward.contracts.robots import ModelActivated, ModelFellBack, RobotCheckedIn
 from fleetward.local.child import Child, Command

@@ -22,7 +22,7 @@ from edge_bridge.converging.converge import Memory
 from edge_bridge.files import Disk, Files
 from edge_bridge.journal import Journal
 from edge_bridge.workers.inference_done import InferenceDone
-from edge_bridge.workers.ticket import StagedModel
+from edge_bridge.workers.staged_model import StagedModel
 from fleetward.contracts.codec import decode
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import Digest

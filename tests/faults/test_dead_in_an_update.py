@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from edge_bridge.converging import actions
-from edge_bridge.workers.ticket import StagedModel
+from edge_bridge.workers.staged_model import StagedModel
 from fleetward.contracts.robots import (
     ActivationFailed,
     ModelActivated,

@@ -10,7 +10,7 @@ import pytest
 
 from edge_bridge.bridge import Bridge
 from edge_bridge.workers.inference_done import InferenceDone
-from edge_bridge.workers.ticket import StagedModel
+from edge_bridge.workers.staged_model import StagedModel
 from fleetward.contracts.ids import Digest
 from fleetward.contracts.robots import ActivationFailed, ActivationStage, ModelActivated
 from testkit.servers import NatsSystem

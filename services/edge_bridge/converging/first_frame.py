@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from edge_bridge.workers.ticket import StagedModel
+from edge_bridge.workers.staged_model import StagedModel
 from fleetward.bus.tracing import context_of, current_traceparent, tracer
 from fleetward.contracts.ids import Digest, RobotId
 

@@ -38,7 +38,7 @@ from edge_bridge.shipping.upstream import Upstream
 from edge_bridge.sources.source import Source
 from edge_bridge.workers.inference_done import InferenceDone
 from edge_bridge.workers.pump import Loan
-from edge_bridge.workers.ticket import StagedModel
+from edge_bridge.workers.staged_model import StagedModel
 from fleetward.bus.logs import log
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import RecordingId

@@ -36,7 +36,8 @@ from edge_bridge.workers.protocol import (
 from edge_bridge.workers.ring import FrameRing
 from edge_bridge.workers.slot_settings import SlotSettings
 from edge_bridge.workers.spawning import spawn
-from edge_bridge.workers.ticket import StagedModel, Ticket
+from edge_bridge.workers.staged_model import StagedModel
+from edge_bridge.workers.ticket import Ticket
 from edge_bridge.workers.twins import Twins
 
 

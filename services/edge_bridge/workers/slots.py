@@ -27,8 +27,9 @@ from edge_bridge.workers.ring import FrameRing
 from edge_bridge.workers.shadow import Shadow
 from edge_bridge.workers.slot import WorkerSlot
 from edge_bridge.workers.slot_settings import SlotSettings
+from edge_bridge.workers.staged_model import StagedModel
 from edge_bridge.workers.succession import Succession
-from edge_bridge.workers.ticket import StagedModel, Ticket
+from edge_bridge.workers.ticket import Ticket
 from edge_bridge.workers.twins import NoTwins, Twins
 from fleetward.bus.logs import log
 from fleetward.contracts.ids import Digest

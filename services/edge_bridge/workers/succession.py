@@ -10,7 +10,7 @@ from edge_bridge.disturbance.brake import Brake
 from edge_bridge.errors import LoadFailedError, WarmUpFailedError
 from edge_bridge.workers.slot import WorkerSlot
 from edge_bridge.workers.slot_settings import SlotSettings
-from edge_bridge.workers.ticket import StagedModel
+from edge_bridge.workers.staged_model import StagedModel
 from fleetward.bus.logs import log
 
 _logger = logging.getLogger(__name__)

@@ -1,21 +1,10 @@
-"""What goes to a worker: a model's verified file, and a frame with its place in the ring."""
+"""A frame with its place in the ring, on its way to a worker."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from msgspec import Struct
 
 from edge_bridge.frames import FrameType
-from fleetward.contracts.ids import Digest, ModelRef
-
-
-class StagedModel(Struct, frozen=True, kw_only=True):
-    """A verified model file on this robot."""
-
-    model: ModelRef
-    digest: Digest
-    path: Path
 
 
 class Ticket(Struct, kw_only=True):

@@ -13,7 +13,7 @@ from nats.aio.client import Client
 
 from edge_bridge.converging.health import HealthBounds
 from edge_bridge.settings import Settings
-from edge_bridge.workers.ticket import StagedModel
+from edge_bridge.workers.staged_model import StagedModel
 from fleetward.bus.deliveries import Delivery
 from fleetward.bus.last_values import last_value
 from fleetward.bus.publish import publish

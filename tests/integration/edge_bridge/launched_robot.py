@@ -9,7 +9,7 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-from edge_bridge.workers.ticket import StagedModel
+from edge_bridge.workers.staged_model import StagedModel
 from fleetward.contracts.robots import ActivationFailed, ModelActivated
 from fleetward.releases.launch import Place
 from tests.integration.edge_bridge.fleet import Fleet

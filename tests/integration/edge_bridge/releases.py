@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from edge_bridge.workers.ticket import StagedModel
+from edge_bridge.workers.staged_model import StagedModel
 from fleetward.contracts.bridge_release import BRIDGE_MODEL
 from fleetward.contracts.ids import Digest, ModelRef, Version
 from fleetward.releases.archive import Platform, write_archive

@@ -14,7 +14,7 @@ from edge_bridge.bridge import Bridge
 from edge_bridge.fetching.limits import FetchLimits, RangeLimits
 from edge_bridge.state_dir import AlreadyRunningError
 from edge_bridge.telemetry.spool import Spool
-from edge_bridge.workers.ticket import StagedModel
+from edge_bridge.workers.staged_model import StagedModel
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import (
     ActivationFailed,

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from edge_bridge.bridge import Bridge
 from edge_bridge.disturbance.limits import DisturbanceLimits
-from edge_bridge.workers.ticket import StagedModel
+from edge_bridge.workers.staged_model import StagedModel
 from fleetward.contracts.robots import (
     ActivationFailed,
     ActivationStage,

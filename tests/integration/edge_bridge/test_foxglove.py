@@ -12,7 +12,7 @@ from PIL import Image
 
 from edge_bridge.bridge import Bridge
 from edge_bridge.foxglove.address import LOOPBACK, FoxgloveAddress
-from edge_bridge.workers.ticket import StagedModel
+from edge_bridge.workers.staged_model import StagedModel
 from fleetward.contracts.robots import ModelActivated
 from fleetward.local.ports import free_port
 from testkit.servers import NatsSystem

@@ -12,7 +12,7 @@ from edge_bridge.bridge import Bridge
 from edge_bridge.converging.health import HealthBounds
 from edge_bridge.rules.settings import RuleSettings, rule_settings
 from edge_bridge.settings import Settings
-from edge_bridge.workers.ticket import StagedModel
+from edge_bridge.workers.staged_model import StagedModel
 from fleetward.bus.environment import Environment
 from fleetward.contracts.robots import (
     ActivationFailed,

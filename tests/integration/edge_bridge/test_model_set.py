@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from edge_bridge.bridge import Bridge
 from edge_bridge.converging import under_way
-from edge_bridge.workers.ticket import StagedModel
+from edge_bridge.workers.staged_model import StagedModel
 from fleetward.bus.logs import Said
 from fleetward.contracts.ids import ModelName, ModelRef, Version
 from fleetward.contracts.robots import (

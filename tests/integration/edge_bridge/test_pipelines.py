@@ -14,7 +14,7 @@ from edge_bridge.bridge import Bridge
 from edge_bridge.errors import NoPipelineError
 from edge_bridge.settings import Settings
 from edge_bridge.workers.inference_done import InferenceDone
-from edge_bridge.workers.ticket import StagedModel
+from edge_bridge.workers.staged_model import StagedModel
 from fleetward.contracts.ids import Digest, ModelName, ModelRef, RolloutId, Version
 from fleetward.contracts.robots import (
     ActivationFailed,

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from edge_bridge.workers.ticket import StagedModel
+from edge_bridge.workers.staged_model import StagedModel
 from fleetward.contracts.robots import ModelActivated, RobotCheckedIn
 from testkit.servers import NatsSystem
 from tests.integration.edge_bridge.fleet import ROBOT, Fleet, running_fleet

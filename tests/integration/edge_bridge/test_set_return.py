@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from edge_bridge.bridge import Bridge
 from edge_bridge.converging.converge import Memory, return_to
 from edge_bridge.journal import Journal
-from edge_bridge.workers.ticket import StagedModel
+from edge_bridge.workers.staged_model import StagedModel
 from fleetward.contracts.ids import ModelName
 from fleetward.contracts.robots import ModelActivated, ModelFellBack, RobotCheckedIn
 from testkit.servers import NatsSystem

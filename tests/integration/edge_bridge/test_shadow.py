@@ -9,7 +9,7 @@ import pytest
 
 from edge_bridge.bridge import Bridge
 from edge_bridge.workers.slots import InferenceDone
-from edge_bridge.workers.ticket import StagedModel
+from edge_bridge.workers.staged_model import StagedModel
 from fleetward.contracts.robots import (
     ActivationFailed,
     ActivationStage,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_bridge.bridge import Bridge
-from edge_bridge.workers.ticket import StagedModel
+from edge_bridge.workers.staged_model import StagedModel
 from fleetward.bus.publish import publish
 from fleetward.contracts.codec import encode
 from fleetward.contracts.curation import SignedWithdrawals, Withdrawals, withdrawals_message

@@ -24,7 +24,7 @@ from edge_bridge.link import Link
 from edge_bridge.reporting import Reporter
 from edge_bridge.uplink import UplinkLimits
 from edge_bridge.workers.slots import FellBack
-from edge_bridge.workers.ticket import StagedModel
+from edge_bridge.workers.staged_model import StagedModel
 from fleetward.contracts.event import Event
 from fleetward.contracts.ids import ModelName
 from fleetward.contracts.robots import ModelFellBack, RobotTarget
