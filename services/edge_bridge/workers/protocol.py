@@ -1,8 +1,8 @@
 """What the bridge and a worker say to each other: one message per SEQPACKET datagram.
 
-The bridge sends Load once, then Infer. A worker answers Load with Ready or Refused; before, it may ask
+The bridge sends Load once, then Tickets. A worker answers Load with Ready or Refused; before, it may ask
 whether a twin has its engine (Wanted, Offered) and tell how far a build is (Preparing). It answers each
-Infer with one Inferred. Frames do not travel here: Infer says where in the ring they lie.
+Ticket with one Inferred. Frames do not travel here: a Ticket says where in the ring they lie.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from edge_bridge.backends.engine_settings import EngineSettings
-from edge_bridge.frames import FrameType
+from edge_bridge.workers.ticket import Ticket
 from fleetward.contracts.ids import Digest
 
 MESSAGE_LIMIT_BYTES = 65_536
@@ -61,20 +61,6 @@ class Load(Struct, frozen=True, kw_only=True, tag=True, array_like=True):
 
 class Hasten(Struct, frozen=True, tag=True, array_like=True):
     """Loading took long enough under SCHED_IDLE: compete for the processor."""
-
-
-class Infer(Struct, frozen=True, kw_only=True, tag=True, array_like=True):
-    """Answer the frame at ``offset`` bytes of the ring. captured_ns: CLOCK_MONOTONIC.
-
-    sampled: of outputs too large to travel whole, send a sample.
-    """
-
-    frame: int
-    offset: int
-    shape: tuple[int, ...]
-    dtype: FrameType
-    captured_ns: int
-    sampled: bool = False
 
 
 class Preparing(Struct, frozen=True, kw_only=True, tag=True, array_like=True):
@@ -149,7 +135,7 @@ class Inferred(Struct, frozen=True, kw_only=True, tag=True, array_like=True):
     outputs: dict[str, Output] = {}
 
 
-Order: TypeAlias = Load | Hasten | Offered | Infer
+Order: TypeAlias = Load | Hasten | Offered | Ticket
 Answer: TypeAlias = Preparing | Wanted | Ready | Refused | Inferred
 
 encode = msgspec.msgpack.Encoder().encode

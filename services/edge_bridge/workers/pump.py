@@ -96,7 +96,7 @@ class FramePump:
         except BaseException:
             self._ring.release(offset)
             raise
-        return self._given(offset, frame.shape, frame.dtype)
+        return self._given(Ticket(offset=offset, shape=frame.shape, dtype=frame.dtype))
 
     def lend(self, shape: tuple[int, ...], dtype: FrameType) -> Loan | None:
         """A place to write a frame into; None when nobody serves, or every place is taken.
@@ -111,11 +111,8 @@ class FramePump:
         except BaseException:
             self._ring.release(offset)
             raise
-        return Loan(
-            memory,
-            partial(self._given, offset, shape, dtype),
-            partial(self._ring.release, offset),
-        )
+        ticket = Ticket(offset=offset, shape=shape, dtype=dtype)
+        return Loan(memory, partial(self._given, ticket), partial(self._ring.release, offset))
 
     def aim(self, slot: WorkerSlot | None) -> int:
         """Give this worker every frame from now on, and return the first one's id.
@@ -163,16 +160,11 @@ class FramePump:
         self._target = None
         self._drop_undelivered()
 
-    def _given(self, offset: int, shape: tuple[int, ...], dtype: FrameType) -> int:
-        """The frame at ``offset`` is whole: it waits for the worker, and takes the waiting one's place."""
-        ticket = Ticket(
-            frame=self._ledger.capture(),
-            offset=offset,
-            shape=shape,
-            dtype=dtype,
-            captured_ns=time.time_ns(),
-            captured_monotonic_ns=time.monotonic_ns(),
-        )
+    def _given(self, ticket: Ticket) -> int:
+        """The frame in its place is whole: it waits for the worker, and takes the waiting one's place."""
+        ticket.frame = self._ledger.capture()
+        ticket.captured_ns = time.time_ns()
+        ticket.captured_monotonic_ns = time.monotonic_ns()
         if self._target is None:  # it went while the frame was written
             self._drop(ticket)
             return ticket.frame

@@ -17,7 +17,6 @@ from edge_bridge.backends.choice import Opened, Order, open_backend
 from edge_bridge.backends.twin_file import Ask
 from edge_bridge.errors import LoadFailedError, WarmUpFailedError
 from edge_bridge.workers.protocol import (
-    Infer,
     Inferred,
     Load,
     Output,
@@ -25,6 +24,7 @@ from edge_bridge.workers.protocol import (
     Ready,
     WorkerArguments,
 )
+from edge_bridge.workers.ticket import Ticket
 from fleetward.contracts.ids import Digest
 from fleetward.engines.listening import Step
 
@@ -49,10 +49,10 @@ class Served:
         self._inline_limit_bytes = inline_limit_bytes
         self._clock_ns = time.thread_time_ns if idle else time.monotonic_ns
 
-    def answer(self, order: Infer) -> Inferred:
+    def answer(self, ticket: Ticket) -> Inferred:
         """Answer one frame; what the runtime raises becomes the answer's error."""
         picked_up_ns = time.monotonic_ns()
-        frame: Array = np.ndarray(order.shape, order.dtype, self._frames, order.offset)
+        frame: Array = np.ndarray(ticket.shape, ticket.dtype, self._frames, ticket.offset)
         inference, error = _NO_INFERENCE, None
         began_ns = self._clock_ns()
         try:
@@ -60,12 +60,12 @@ class Served:
         except Exception as fault:  # noqa: BLE001  # a runtime's errors share no narrower root
             error = f"{type(fault).__name__}: {fault}"
         return Inferred(
-            frame=order.frame,
+            frame=ticket.frame,
             latency_s=(self._clock_ns() - began_ns) / 1e9,
-            perception_s=(picked_up_ns - order.captured_ns) / 1e9,
+            perception_s=(picked_up_ns - ticket.captured_monotonic_ns) / 1e9,
             confidence=inference.confidence,
             error=error,
-            outputs=summarised(inference.outputs, self._inline_limit_bytes, order.sampled),
+            outputs=summarised(inference.outputs, self._inline_limit_bytes, ticket.compared),
         )
 
 

@@ -24,7 +24,6 @@ from edge_bridge.workers.load_watch import LoadWatch
 from edge_bridge.workers.protocol import (
     Answer,
     Hasten,
-    Infer,
     Inferred,
     Load,
     Order,
@@ -79,6 +78,8 @@ class WorkerSlot:
         self._deadline = FrameDeadline(settings.frame_deadline_s, self._answered_nothing)
         self._connection, self._process = spawn(settings, ring)
         self._connected = True
+        self.alive = False
+        """Whether frames may be given to it."""
         self._watch: LoadWatch | None = None
         self._growth: Growth | None = None
         self._loop.add_reader(self._connection, self._readable)
@@ -88,11 +89,6 @@ class WorkerSlot:
     @property
     def pid(self) -> int:
         return self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        """Whether frames may be given to it."""
-        return self._connected and self._ready.done()
 
     @property
     def has_room(self) -> bool:
@@ -120,16 +116,7 @@ class WorkerSlot:
 
     def give(self, ticket: Ticket) -> None:
         """Hand a frame over. If the worker is just dying, ``died`` follows with the frame in it."""
-        self._send(
-            Infer(
-                frame=ticket.frame,
-                offset=ticket.offset,
-                shape=ticket.shape,
-                dtype=ticket.dtype,
-                captured_ns=ticket.captured_monotonic_ns,
-                sampled=ticket.compared,
-            )
-        )  # first of all: the worker wakes while the rest is written down, and is heard later
+        self._send(ticket)  # first of all: the worker wakes while the rest is written down
         if not self.in_flight:
             self._deadline.arm()
         self.in_flight[ticket.frame] = ticket
@@ -225,6 +212,7 @@ class WorkerSlot:
             outgrown = partial(self._owner.outgrown, self)
             self._growth = Growth(self.pid, self._settings, outgrown, self._lost)
             self._ready.set_result(answer)
+            self.alive = True
             self._twins.loaded()
         elif isinstance(answer, Refused):
             error = LoadFailedError if answer.stage == "load" else WarmUpFailedError
@@ -272,7 +260,7 @@ class WorkerSlot:
         if self._asking is not None:
             self._asking.cancel()
         if self._connected:
-            self._connected = False
+            self._connected = self.alive = False
             self._deadline.disarm()
             self._loop.remove_reader(self._connection)
             self._connection.close()

@@ -1,4 +1,4 @@
-"""A frame with its place in the ring, on its way to a worker."""
+"""A frame with its place in the ring, on its way through the bridge and to a worker."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from msgspec import Struct
 from edge_bridge.frames import FrameType
 
 
-class Ticket(Struct, kw_only=True):
-    """A frame on its way: where it lies in the ring and when it was captured.
+class Ticket(Struct, kw_only=True, tag=True, array_like=True):
+    """A frame on its way, and the order to answer it: where it lies in the ring, when it was captured.
 
-    captured_ns counts since the epoch and is for people and telemetry; captured_monotonic_ns is
-    what durations are measured from, so that a clock that jumps disturbs none.
+    Made when the place is claimed, and completed when the frame was captured. captured_ns counts since
+    the epoch and is for people and telemetry; captured_monotonic_ns is what durations are measured
+    from, so that a clock that jumps disturbs none.
     """
 
-    frame: int
     offset: int
     shape: tuple[int, ...]
     dtype: FrameType
-    captured_ns: int
-    captured_monotonic_ns: int
+    frame: int = 0
+    captured_monotonic_ns: int = 0
+    captured_ns: int = 0
     reissues: int = 0
     compared: bool = False
-    """Another model is shown this frame too."""
+    """Another model is shown this frame too: of outputs too large to travel whole, send a sample."""

@@ -28,7 +28,6 @@ from edge_bridge.workers import protocol
 from edge_bridge.workers.protocol import (
     Answer,
     Hasten,
-    Infer,
     Load,
     Offered,
     Ready,
@@ -36,6 +35,7 @@ from edge_bridge.workers.protocol import (
     Wanted,
     WorkerArguments,
 )
+from edge_bridge.workers.ticket import Ticket
 from fleetward.contracts.ids import RobotId
 
 if TYPE_CHECKING:
@@ -87,10 +87,12 @@ class Worker:
         size_bytes = self._connection.recv_into(self._received)
         if not size_bytes:
             return False
-        order = protocol.decode_order(self._received[:size_bytes])
-        if isinstance(order, Infer):
+        message = self._received[:size_bytes]
+        order = protocol.decode_order(message)
+        if isinstance(order, Ticket):
             assert self._served is not None, "the bridge sends frames only after Ready"
             self._send(self._served.answer(order))
+            protocol.decode_order(message)  # for the next: inference drove this out of the caches
         elif isinstance(order, Load):
             self._idle = order.idle
             self._loader = threading.Thread(target=self._load, args=(order,), daemon=True)
