@@ -80,7 +80,7 @@ class Onlookers:
             view.passed(number, lent.memory, shape, dtype)  # nobody writes there in this turn
             return number
 
-        return Loan(lent.memory, given, lent.return_it)
+        return Loan(lent.memory, given, lent.return_it, lent.begin)
 
     def inferred(self, done: InferenceDone) -> None:
         """A result."""

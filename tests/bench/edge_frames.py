@@ -7,6 +7,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 
@@ -20,6 +21,7 @@ from tests.integration.edge_slots.tiny_models import brightness
 
 SHAPE = (1080, 1920, 3)
 FRAMES = 60
+PLACES = 6
 KILLS = 15
 RATE_HZ = 30
 FRAME_TIME_MS = 1e3 / RATE_HZ
@@ -32,21 +34,29 @@ async def measure() -> list[Measurement]:
     with tempfile.TemporaryDirectory() as directory:
         async with running(SETTINGS) as rig:
             await rig.serve(brightness(Path(directory), "v1"))
-            handed_over = [await _by_loan(rig), await _by_copy(rig)]
+            asleep = await _by_loan(rig, "1080p frame written in place unannounced", begins=False)
+            awake = await _by_loan(rig, "1080p frame written in place", begins=True)
+            handed_over = [awake, asleep, await _by_copy(rig)]
             return [*handed_over, await _killed(rig, Path(directory))]
 
 
-async def _by_loan(rig: Rig) -> Measurement:
+async def _by_loan(rig: Rig, what: str, *, begins: bool) -> Measurement:
+    """From the end of the writing. begins: the worker is told when it begins."""
+    picture = np.full(SHAPE, 7, np.uint8)
+
     async def hand_over() -> float:
         loan = rig.slots.lend(SHAPE)
         assert loan is not None, "no frame is open"
+        if begins:
+            loan.begin()
+        np.copyto(np.frombuffer(loan.memory, np.uint8).reshape(SHAPE), picture)
         began_s = time.perf_counter()
         loan.give()
         given_s = time.perf_counter() - began_s
         (*_, done) = await rig.until_results(len(rig.results) + 1)
         return max(given_s, done.perception_s)
 
-    return _against_memcpy("1080p frame written in place", *await _each(hand_over), MAX_LOAN)
+    return _against_memcpy(what, *await _each(hand_over), MAX_LOAN if begins else None)
 
 
 async def _by_copy(rig: Rig) -> Measurement:
@@ -64,11 +74,12 @@ async def _by_copy(rig: Rig) -> Measurement:
 async def _each(hand_over: Callable[[], Awaitable[float]]) -> tuple[float, float]:
     """The median of many hand-overs, and of a memcpy of another such frame after each, in seconds.
 
-    In turns, so that the worker has had the caches before both alike.
+    In turns, so that the worker has had the caches before both alike; and from and to several places, more
+    than a cache holds: a new frame is in none, and one pair of places may be twice as fast as the next.
     """
-    source, copy = np.full(SHAPE, 7, np.uint8), np.zeros(SHAPE, np.uint8)
+    places = [(np.full(SHAPE, 7, np.uint8), np.zeros(SHAPE, np.uint8)) for _ in range(PLACES)]
     handed_s, copied_s = [], []
-    for _ in range(FRAMES):
+    for source, copy in islice(cycle(places), FRAMES):
         handed_s.append(await hand_over())
         began_s = time.perf_counter()
         np.copyto(copy, source)
@@ -76,15 +87,17 @@ async def _each(hand_over: Callable[[], Awaitable[float]]) -> tuple[float, float
     return median(handed_s), median(copied_s)
 
 
-def _against_memcpy(what: str, seconds: float, memcpy_s: float, at_most: float) -> Measurement:
+def _against_memcpy(
+    what: str, seconds: float, memcpy_s: float, at_most: float | None
+) -> Measurement:
     return Measurement(
         name=f"{what}, until the worker has it",
         value=seconds * 1e6,
         unit="us",
         ratio=seconds / memcpy_s,
         against=f"memcpy of the same frame: {memcpy_s * 1e6:.0f} us",
-        goal=f"<= {at_most:g}x",
-        met=seconds <= at_most * memcpy_s,
+        goal="" if at_most is None else f"<= {at_most:g}x",
+        met=None if at_most is None else seconds <= at_most * memcpy_s,
     )
 
 

@@ -74,7 +74,7 @@ class PassingFrames:
             self.passed(loan.memory, shape, dtype)  # nobody writes there before this turn ends
             return number
 
-        return Loan(loan.memory, given, loan.return_it)
+        return Loan(loan.memory, given, loan.return_it, loan.begin)
 
     def passed(self, content: Buffer, shape: tuple[int, ...], dtype: FrameType) -> None:
         """To those whose turn it is."""

@@ -1,8 +1,9 @@
 """What the bridge and a worker say to each other: one message per SEQPACKET datagram.
 
-The bridge sends Load once, then Tickets. A worker answers Load with Ready or Refused; before, it may ask
-whether a twin has its engine (Wanted, Offered) and tell how far a build is (Preparing). It answers each
-Ticket with one Inferred. Frames do not travel here: a Ticket says where in the ring they lie.
+The bridge sends Load once, then Tickets, and Expect before some of them. A worker answers Load with Ready
+or Refused; before, it may ask whether a twin has its engine (Wanted, Offered) and tell how far a build is
+(Preparing). It answers each Ticket with one Inferred. Frames do not travel here: a Ticket says where in the
+ring they lie.
 """
 
 from __future__ import annotations
@@ -61,6 +62,10 @@ class Load(Struct, frozen=True, kw_only=True, tag=True, array_like=True):
 
 class Hasten(Struct, frozen=True, tag=True, array_like=True):
     """Loading took long enough under SCHED_IDLE: compete for the processor."""
+
+
+class Expect(Struct, frozen=True, tag=True, array_like=True):
+    """A frame is being written, and its Ticket will follow soon: to be awake by then is all."""
 
 
 class Preparing(Struct, frozen=True, kw_only=True, tag=True, array_like=True):
@@ -135,7 +140,7 @@ class Inferred(Struct, frozen=True, kw_only=True, tag=True, array_like=True):
     outputs: dict[str, Output] = {}
 
 
-Order: TypeAlias = Load | Hasten | Offered | Ticket
+Order: TypeAlias = Load | Hasten | Offered | Expect | Ticket
 Answer: TypeAlias = Preparing | Wanted | Ready | Refused | Inferred
 
 encode = msgspec.msgpack.Encoder().encode

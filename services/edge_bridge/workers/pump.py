@@ -36,9 +36,16 @@ class Loan:
     """
 
     def __init__(
-        self, memory: memoryview, give: Callable[[], int], return_it: Callable[[], None]
+        self,
+        memory: memoryview,
+        give: Callable[[], int],
+        return_it: Callable[[], None],
+        begin: Callable[[], None],
     ) -> None:
         self.memory = memory
+        self.begin = begin
+        """Call it or not, just before you write: the worker, if it sleeps, wakes meanwhile. Not before you
+        wait for a camera: it would sleep again, and have been woken for nothing."""
         self._give, self._return = give, return_it
         self._is_open = True
 
@@ -103,8 +110,9 @@ class FramePump:
 
         Raises FrameRefusedError when no place holds so much.
         """
-        offset = None if self._target is None else self._ring.claim()
-        if offset is None:
+        target = self._target
+        offset = None if target is None else self._ring.claim()
+        if target is None or offset is None:
             return None
         try:
             memory = self._ring.place(offset, shape, dtype)
@@ -112,7 +120,8 @@ class FramePump:
             self._ring.release(offset)
             raise
         ticket = Ticket(offset=offset, shape=shape, dtype=dtype)
-        return Loan(memory, partial(self._given, ticket), partial(self._ring.release, offset))
+        give, return_it = partial(self._given, ticket), partial(self._ring.release, offset)
+        return Loan(memory, give, return_it, target.expect)
 
     def aim(self, slot: WorkerSlot | None) -> int:
         """Give this worker every frame from now on, and return the first one's id.

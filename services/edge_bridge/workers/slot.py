@@ -23,6 +23,7 @@ from edge_bridge.workers.growth import Growth
 from edge_bridge.workers.load_watch import LoadWatch
 from edge_bridge.workers.protocol import (
     Answer,
+    Expect,
     Hasten,
     Inferred,
     Load,
@@ -78,6 +79,8 @@ class WorkerSlot:
         self._deadline = FrameDeadline(settings.frame_deadline_s, self._answered_nothing)
         self._connection, self._process = spawn(settings, ring)
         self._connected = True
+        self._expects = False
+        """It was told that a frame is being written."""
         self.alive = False
         """Whether frames may be given to it."""
         self._watch: LoadWatch | None = None
@@ -114,9 +117,19 @@ class WorkerSlot:
             if ready is None:  # also when whoever waits is cancelled as it becomes ready
                 await self.stop()
 
+    def expect(self) -> None:
+        """A frame is being written: wake a worker that sleeps.
+
+        Once for each frame that is given: those that are not never fill its socket.
+        """
+        if self.alive and not self.in_flight and not self._expects:
+            self._expects = True
+            self._send(Expect())
+
     def give(self, ticket: Ticket) -> None:
         """Hand a frame over. If the worker is just dying, ``died`` follows with the frame in it."""
         self._send(ticket)  # first of all: the worker wakes while the rest is written down
+        self._expects = False
         if not self.in_flight:
             self._deadline.arm()
         self.in_flight[ticket.frame] = ticket

@@ -17,6 +17,8 @@ from tests.integration.edge_slots.rig import PATIENCE_S, SETTINGS, Rig, running
 from tests.integration.edge_slots.tiny_models import SIDE_PX, brightness
 
 SHAPE = (SIDE_PX, SIDE_PX, 3)
+SOCKET_HOLDS_FEWER = 1000
+"""A socket's default buffer is full after some 280 small messages."""
 
 
 def lent(rig: Rig) -> Loan:
@@ -45,6 +47,36 @@ async def test_a_place_that_is_returned_is_no_frame_and_is_lent_again(tmp_path: 
             lent(rig).return_it()
         assert rig.slots.ledger.frames_captured == 0
         assert rig.slots.frames_held == 0
+
+
+async def test_frames_that_are_begun_and_not_given_tell_a_worker_that_stands_still_once(
+    tmp_path: Path,
+) -> None:
+    async with running() as rig:
+        await rig.serve(brightness(tmp_path, "v1"))
+        os.kill(rig.slots.worker_pids["active"], signal.SIGSTOP)
+        for _ in range(SOCKET_HOLDS_FEWER):
+            loan = lent(rig)
+            loan.begin()
+            loan.return_it()
+        frame = lent(rig).give()
+        os.kill(rig.slots.worker_pids["active"], signal.SIGCONT)
+        (done,) = await rig.until_results(1)
+    assert done.frame == frame
+
+
+async def test_frame_that_was_begun_is_given_to_the_worker_that_serves_by_then(
+    tmp_path: Path,
+) -> None:
+    async with running() as rig:
+        await rig.serve(brightness(tmp_path, "v1"))
+        loan = lent(rig)
+        await rig.serve(brightness(tmp_path, "v2"))
+        loan.begin()
+        frame = loan.give()
+        (done,) = await rig.until_results(1)
+        assert done.frame == frame
+        assert rig.slots.ledger.unaccounted() == 0
 
 
 async def test_who_keeps_every_place_is_lent_none_and_frames_that_are_pushed_are_counted(

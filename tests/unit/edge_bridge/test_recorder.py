@@ -198,19 +198,27 @@ def test_message_that_cannot_be_made_ends_nothing(tmp_path: Path) -> None:
     assert [number for path in tmp_path.iterdir() for number in numbers(path)] == [1]
 
 
+def loan_of(place: bytearray, told: list[str]) -> Loan:
+    """Of ``place``, whose worker is ``told``."""
+    return Loan(memoryview(place), lambda: 7, lambda: None, lambda: told.append("begun"))
+
+
 def test_frame_of_a_lent_place_is_recorded_when_it_is_given(tmp_path: Path) -> None:
+    told = list[str]()
     recorder = FlightRecorder(ring_of(tmp_path, Clock()), RecorderLimits())
     passing, place = PassingFrames([JpegFrames(recorder, every=2)]), bytearray(4)
     for number in range(4):
-        loan = passing.lent(Loan(memoryview(place), lambda: 7, lambda: None), (4,), "uint8")
+        loan = passing.lent(loan_of(place, told), (4,), "uint8")
+        loan.begin()
         loan.memory[:] = bytes([number]) * 4
         assert loan.give() == 7
         place[:] = b"next"
-    passing.lent(Loan(memoryview(place), lambda: 7, lambda: None), (4,), "uint8").return_it()
+    passing.lent(loan_of(place, told), (4,), "uint8").return_it()
     recorder.stop()
 
     (path,) = tmp_path.iterdir()
     assert [each.content for each in messages_in(path)] == [b"\1" * 4, b"\3" * 4]
+    assert len(told) == 4
 
 
 def incident(at_s: float, *, alert: str | None = None, name: str = "one") -> Incident:
