@@ -73,6 +73,7 @@ PURE = (
     "rollout_coordinator.capacity",
     "rollout_coordinator.conflicts",
     "rollout_coordinator.fold",
+    "rollout_coordinator.shard_order",
     "rollout_coordinator.replan",
     "rollout_coordinator.interest",
     "rollout_coordinator.joining",

@@ -121,7 +121,7 @@ def _consumers(
                     broker.connection,
                     consumer,
                     handlers.on_facts,
-                    batch=settings.facts_per_write,
+                    batch=settings.facts_at_once,
                     max_wait_s=bulk_wait_s if URGENT.isdisjoint(consumer.events) else urgent_wait_s,
                 )
             )

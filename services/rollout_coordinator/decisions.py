@@ -16,6 +16,7 @@ from rollout_coordinator.fold import Told
 from rollout_coordinator.ledger import RolloutLedger
 from rollout_coordinator.outcomes import Outcomes
 from rollout_coordinator.settings import Settings
+from rollout_coordinator.shard_order import shard_by_shard
 from rollout_coordinator.sites import Sites
 from rollout_coordinator.step import RobotTaken
 from rollout_coordinator.turns import Turns
@@ -47,7 +48,8 @@ class Decisions:
 
     async def apply(self, rollout_id: RolloutId, told: Sequence[Told]) -> None:
         """Fold facts into a rollout, one write after the other."""
-        left, held = told, None
+        known, held = self._ledger.held(rollout_id), None
+        left = told if known is None else shard_by_shard(known.event, told)
         async with self._turns.of(rollout_id):
             while left:
                 left = left[await self._decide(rollout_id, left, held) :]

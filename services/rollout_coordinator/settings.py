@@ -28,9 +28,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How often it is looked who matches a continuous rollout by now."""
     max_conflicts: int = 20
     """How often a decision is made again when another replica moved the rollout first."""
-    facts_per_write: int = 2000
-    """Most facts folded into one decision of a rollout: each writes every shard of which a robot spoke, and
-    when thousands switch at one instant a few hundred are of all shards."""
+    facts_at_once: int = 4000
+    """Most facts that are taken at once, and told to a rollout shard by shard. How many of them go into one
+    decision is bounded by what its log may hold."""
     gatekeeper: GatekeeperLimits = GatekeeperLimits()
     facts_wait_s: float = 0.1
     """How long facts are gathered before they are folded."""
