@@ -83,9 +83,9 @@ async def serve(settings: Settings) -> None:
     time_goes_by = keep_time(connection, handlers, ledger, interest, settings, gatekeeper, joiners)
     await unless_stopped(stopping, time_goes_by)
     await gatekeeper.close()
-    await returns.close()
     for pull in pulls:
         await pull.stop()
+    await returns.close()
     await broker.stop()
     await close(connection)
 

@@ -19,7 +19,7 @@ from fleetward.contracts.decisions import Given
 from fleetward.contracts.ids import Digest, RobotId, RolloutId
 from fleetward.contracts.robots import RobotNudged
 from fleetward.contracts.rollout_index import OpenRollouts, RolloutRefused
-from fleetward.contracts.rollouts import MAX_TARGETS_PER_STEP, Rollout, RolloutState, is_open
+from fleetward.contracts.rollouts import MAX_TARGETS_PER_STEP, Rollout, is_open
 from fleetward.trust.signing import TARGET, SigningKey, TrustedKeys
 from rollout_coordinator.giving import follows
 from rollout_coordinator.known_digests import KnownDigests
@@ -258,8 +258,7 @@ class RolloutLedger:
         self._targets.wrote(made.targets, last - len(orders) + 1)
         if not is_open(rollout):
             self._targets.doubt(rollout.robots)
-        if rollout.state is not RolloutState.REVERTING:
-            self._returns.expect(rollout, [each.target for each in made.targets])
+        self._returns.expect(rollout, [each.target for each in made.targets])
         self._to_nudge.setdefault(rollout.rollout_id, []).extend(robots)
         if len(robots) < MAX_TARGETS_PER_STEP:
             await self.nudge(rollout.rollout_id)

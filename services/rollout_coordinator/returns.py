@@ -10,14 +10,19 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import RobotTarget, TargetMode
-from fleetward.contracts.rollouts import MAX_ROBOTS_PER_ROLLOUT, MAX_TARGETS_PER_STEP, Rollout
+from fleetward.contracts.rollouts import (
+    MAX_ROBOTS_PER_ROLLOUT,
+    MAX_TARGETS_PER_STEP,
+    Rollout,
+    RolloutState,
+)
 from rollout_coordinator.giving import given
 from rollout_coordinator.phases import everybody
 from rollout_coordinator.revert import due_back, sent_back
@@ -26,6 +31,9 @@ from rollout_coordinator.step import TargetOrder
 
 MAX_KEPT = MAX_ROBOTS_PER_ROLLOUT
 """Robots whose return is kept: those that were sent there last."""
+LATER = timedelta(microseconds=1)
+"""A way back is issued at another instant than the way there: by that robots tell models that switch together
+from those that go back together."""
 MAX_AWAITED = MAX_ROBOTS_PER_ROLLOUT // SIGNED_AT_ONCE
 """Groups of robots whose returns are still to be signed; beyond that the oldest are left out."""
 
@@ -67,10 +75,16 @@ class Returns:
     def expect(self, rollout: Rollout, targets: Sequence[RobotTarget]) -> None:
         """These were given by ``rollout``; once ``begin`` is called, the ways back from there are signed.
 
-        Not of a small rollout, whose return is one step, nor where the robot serves what it served before.
+        Not of a small rollout, whose return is one step, nor where the robot serves what it served before; and
+        once they go back, none that is left.
         """
-        if len(rollout.robots) <= MAX_TARGETS_PER_STEP:
-            return
+        if rollout.state is RolloutState.REVERTING:
+            left = (each for each in self._awaited if each.rollout.rollout_id != rollout.rollout_id)
+            self._awaited = deque(left, MAX_AWAITED)
+        elif len(rollout.robots) > MAX_TARGETS_PER_STEP:
+            self._await(rollout, targets)
+
+    def _await(self, rollout: Rollout, targets: Sequence[RobotTarget]) -> None:
         serving = [target for target in targets if target.mode is TargetMode.SERVE]
         for start in range(0, len(serving), SIGNED_AT_ONCE):
             some = tuple(serving[start : start + SIGNED_AT_ONCE])
@@ -100,7 +114,8 @@ class Returns:
             traceparent = some.rollout.traceparent
             made = await self._signatory.signed_aside(_ways_back(some), traceparent)
             if made is None:
-                return  # what is left is tried when more is expected
+                self._awaited.clear()  # it is signed when it is needed
+                return
             for signed in made:
                 self._keep(signed)
 
@@ -117,7 +132,7 @@ class Returns:
 
 def _ways_back(some: _Awaited) -> list[RobotTarget]:
     """None of a robot that is on its way back already, or has nothing to go back to."""
-    now = some.targets[0].issued_at
+    now = some.targets[0].issued_at + LATER
     robots = list(due_back(some.rollout, everybody(some.rollout)))
     step = sent_back(some.rollout, robots, now)
     last = {target.robot_id: target for target in some.targets}

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from secrets import token_hex
 
 import nats.errors
@@ -22,6 +23,7 @@ from nats.aio.client import Client
 from fleetward.bus.bulk import Message, send_all, sent
 from fleetward.bus.errors import BusError, ConflictError, PublishError
 from fleetward.bus.tracing import headers_of_span
+from fleetward.bus.waiting import within
 from fleetward.contracts.catalog import row_of
 from fleetward.contracts.codec import encode_within
 from fleetward.contracts.event import Event
@@ -68,7 +70,9 @@ async def write_atomically(
     try:
         if meanwhile is not None:
             await asyncio.sleep(0)  # the commit is handed over
-            await sent(connection)  # else the server would wait for what is done here
+            with suppress(asyncio.TimeoutError):  # then the commit is not acknowledged either
+                # Else the server would wait for what is done here.
+                await within(sent(connection), timeout_s)
             await meanwhile()
         return await committed
     finally:

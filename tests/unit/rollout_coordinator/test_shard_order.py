@@ -10,9 +10,10 @@ from msgspec.structs import replace
 from fleetward.contracts.ids import RobotId
 from fleetward.contracts.robots import ModelActivated
 from fleetward.contracts.rollout_rows import ROBOTS_PER_SHARD
+from rollout_coordinator.fold import Told
 from rollout_coordinator.shard_order import shard_by_shard
 from rollout_coordinator.step import Tick
-from tests.unit.rollout_coordinator.scenes import START, activated, at, planned
+from tests.unit.rollout_coordinator.scenes import NEW, START, activated, at, planned, summary
 
 SHARDS = 4
 ROLLOUT = planned(SHARDS * ROBOTS_PER_SHARD)
@@ -51,3 +52,9 @@ def test_what_is_not_said_by_a_robot_of_the_rollout_comes_first() -> None:
 def test_few_words_stay_as_they_came() -> None:
     told = said(ROBOTS_PER_SHARD // 2)
     assert shard_by_shard(ROLLOUT, told) == told
+
+
+def test_telemetry_stays_as_it_came_so_that_robots_are_compared_as_of_one_moment() -> None:
+    names = range(SHARDS * ROBOTS_PER_SHARD, 0, -1)
+    told: list[Told] = [(summary(number, 1, NEW), START) for number in names]
+    assert shard_by_shard(ROLLOUT, told) is told

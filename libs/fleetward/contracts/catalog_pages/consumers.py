@@ -23,7 +23,8 @@ _S = StreamName
 
 COORDINATOR_ACK_WAIT_S = 10.0
 """What a coordinator that dies had taken comes again after so long: soon enough that whoever
-asked for a rollout (30 s patient) still gets the answer, and longer than any decision takes."""
+asked for a rollout (30 s patient) still gets the answer, and longer than it takes to decide on what a
+coordinator takes at once."""
 
 COORDINATOR_ACK_PENDING = 8_000
 """Facts that the coordinators hold unanswered: those of one decision, and what comes meanwhile when a
