@@ -52,3 +52,17 @@ def _turn(scope: str) -> int:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LongestFirst:
     """What ``make test`` deals the tests out by."""
     return LongestFirst(config, log)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How much each model check searched: a check of few states proves little."""
+    checks = [
+        (states, report.nodeid.rpartition("::")[2])
+        for report in terminalreporter.getreports("passed")
+        for kind, states in report.user_properties
+        if kind == "states"
+    ]
+    if checks:
+        terminalreporter.section("model checks")
+    for states, test in checks:
+        terminalreporter.write_line(f"{states:>9,} states  {test}")
