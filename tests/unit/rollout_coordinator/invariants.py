@@ -7,6 +7,7 @@ from msgspec import UNSET
 from fleetward.contracts.control import AbortMode, ControlAction, RolloutControlRequested
 from fleetward.contracts.gates import GateAnswered, RolloutApproved, Verdict
 from fleetward.contracts.ids import RobotId
+from fleetward.contracts.judgements import ModelWithdrawn
 from fleetward.contracts.robots import TargetMode
 from fleetward.contracts.rollout_events import RolloutReopened
 from fleetward.contracts.rollouts import (
@@ -17,17 +18,20 @@ from fleetward.contracts.rollouts import (
     RolloutState,
     Strategy,
 )
-from fleetward.contracts.variants import wanted
+from fleetward.contracts.variants import digests, wanted
 from rollout_coordinator.advance import Fact
 from rollout_coordinator.step import Step, Superseded, counted, reached
 
 _AWAITED = {RobotPhase.TARGETED, RobotPhase.UNKNOWN}
 _BACK_OR_NEVER_GIVEN = {RobotPhase.REVERTED, RobotPhase.WAITING}
+_GIVES_NO_MORE = FINAL_STATES | {RolloutState.REVERTING}
+"""Here a withdrawal leads, and from here nothing leads back to where the model is given."""
 
 
 def check(before: Rollout, fact: Fact, step: Step) -> None:
     """Raise AssertionError when a decision breaks a promise."""
     after = step.rollout
+    _check_withdrawal(before, fact, after)
     if after is before:
         assert not step.targets, "a target that no state knows of"
         assert not step.events, "news of nothing"
@@ -54,6 +58,14 @@ def check(before: Rollout, fact: Fact, step: Step) -> None:
         _check_gates(before, fact)
     if after.state is not before.state and before.state is RolloutState.REVERTING:
         _check_revert(before, after, fact)
+
+
+def _check_withdrawal(before: Rollout, fact: Fact, after: Rollout) -> None:
+    """What was withdrawn is never ordered again: only a running rollout orders its model."""
+    if isinstance(fact, ModelWithdrawn) and fact.digest in digests(before):
+        assert after.state in _GIVES_NO_MORE, f"a {after.state} one gives what was withdrawn"
+    if before.state in _GIVES_NO_MORE:
+        assert after.state in _GIVES_NO_MORE, f"a {before.state} one gives its model again"
 
 
 def _check_after_end(before: Rollout, fact: Fact, step: Step) -> None:
