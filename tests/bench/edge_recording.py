@@ -34,6 +34,7 @@ LOOK_S = 0.1
 QUEUE_MIB = ContinuousLimits().queue_bytes / MIB
 MAX_RESIDENT_MIB = QUEUE_MIB + 160
 ALONE_PARTS = 32
+MIN_STORED_MB_PER_S = 10.0
 MAX_OWN_LATE_MS = 10.0
 """A control loop of 100 Hz would miss a turn."""
 
@@ -98,6 +99,8 @@ def _kept(run: Recorded) -> list[Measurement]:
             unit="MB/s",
             ratio=stored / store,
             against=f"the store alone, {PART_BYTES // MIB} MiB at a time: {store:.0f} MB/s",
+            goal=f">= {MIN_STORED_MB_PER_S:g} MB/s",
+            met=stored >= MIN_STORED_MB_PER_S,
         ),
     ]
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
+from math import inf
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -43,7 +44,8 @@ async def serve(notes: Path) -> None:
     with (notes / "frames").open("a") as frames, (notes / "dropped").open("a") as dropped:
 
         def note(done: InferenceDone) -> None:
-            frames.write(f"{(time.time_ns() - done.captured_ns) / 1e9:.6f}\n")
+            answered_s = (time.time_ns() - done.captured_ns) / 1e9
+            frames.write(f"{inf if done.error else answered_s:.6f}\n")  # no answer is a late one
 
         async def account() -> None:
             while True:
