@@ -119,11 +119,12 @@ def _diverges(fact: ModelShadowed, bound: float | None) -> str:
     """Why a shadow differs too much from what serves, or empty; what cannot be compared does."""
     if bound is None:
         return ""
-    if not fact.divergence:
-        return (
-            "none of its outputs could be compared with what serves, and the policy says by how much "
-            "they may differ"
+    if fact.incomparable or not fact.divergence:
+        what = (
+            f"output {', '.join(fact.incomparable)}" if fact.incomparable else "none of its outputs"
         )
+        can = "cannot" if fact.incomparable else "can"
+        return f"{what} {can} be compared with what serves, and the policy says by how much outputs may differ"
     beyond = {name: apart for name, apart in fact.divergence.items() if not apart <= bound}
     if not beyond:
         return ""

@@ -159,6 +159,8 @@ class ModelShadowed(Event, frozen=True, kw_only=True):
     frames: int
     errors: int = 0
     divergence: dict[str, float] = {}
+    incomparable: tuple[str, ...] = ()
+    """Outputs that one of the two lacks, or that were of another shape or no numbers in some frame."""
     latency_ms_mean: float = 0.0
     serving_latency_ms_mean: float = 0.0
     shadowed_at: UtcTime

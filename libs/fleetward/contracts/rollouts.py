@@ -102,7 +102,7 @@ class RolloutPolicy(Struct, frozen=True, kw_only=True):
     hold_s: float = 3600.0
     """Shadow and A/B: for how long evidence is gathered before the verdict."""
     max_divergence: float | None = None
-    """Shadow: the most that an output may differ from the serving model's, relative to its range."""
+    """Shadow: the most that each output may differ from the serving model's, in ranges; each can be compared."""
     interlocks: tuple[str, ...] = ()
     """What must hold on the robot at the instant of its swap, as ``docked``, ``battery>=0.3``, ``idle``."""
     gates: tuple[Gate, ...] = ()

@@ -86,6 +86,7 @@ def shadowed(target: RobotTarget, seen: Comparison, now: datetime) -> ModelShado
         frames=seen.frames,
         errors=seen.errors,
         divergence=seen.divergence(),
+        incomparable=seen.incomparable(),
         latency_ms_mean=seen.latency_ms_mean,
         serving_latency_ms_mean=seen.serving_latency_ms_mean,
         shadowed_at=now,

@@ -61,6 +61,10 @@ class Comparison:
             if name not in self._incomparable
         }
 
+    def incomparable(self) -> tuple[str, ...]:
+        """The outputs that one model lacks, or that had another shape or no numbers in some frame."""
+        return tuple(sorted(self._incomparable))
+
     def _compare(self, name: str, serving: Output | None, shadow: Output | None) -> None:
         if name in self._incomparable:
             return

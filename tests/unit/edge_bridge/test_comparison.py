@@ -23,11 +23,15 @@ def answered(latency_s: float = 0.01, /, **outputs: object) -> Inferred:
     )
 
 
-def divergence(*pairs: tuple[Inferred, Inferred]) -> dict[str, float]:
+def compared(*pairs: tuple[Inferred, Inferred]) -> Comparison:
     comparison = Comparison()
     for serving, shadow in pairs:
         comparison.count(serving, shadow)
-    return comparison.divergence()
+    return comparison
+
+
+def divergence(*pairs: tuple[Inferred, Inferred]) -> dict[str, float]:
+    return compared(*pairs).divergence()
 
 
 def test_the_same_answers_do_not_diverge() -> None:
@@ -51,12 +55,15 @@ def test_a_constant_output_counts_in_its_own_magnitude() -> None:
 def test_outputs_of_other_shapes_or_names_cannot_be_compared() -> None:
     ours = answered(boxes=np.zeros((3, 4)), score=[1.0, 2.0], only_ours=1.0)
     theirs = answered(boxes=np.zeros((2, 4)), score=[1.0, 2.0], only_theirs=1.0)
-    assert divergence((ours, theirs)) == {"score": 0.0}
+    seen = compared((ours, theirs))
+    assert seen.divergence() == {"score": 0.0}
+    assert seen.incomparable() == ("boxes", "only_ours", "only_theirs")
 
 
 def test_an_output_that_once_had_another_shape_is_left_out() -> None:
     fits, more = answered(y=[1.0, 2.0]), answered(y=[1.0, 2.0, 3.0])
-    assert divergence((fits, fits), (fits, more), (fits, fits)) == {}
+    seen = compared((fits, fits), (fits, more), (fits, fits))
+    assert (seen.divergence(), seen.incomparable()) == ({}, ("y",))
 
 
 def test_text_cannot_be_compared() -> None:

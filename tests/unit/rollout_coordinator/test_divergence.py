@@ -12,11 +12,13 @@ from rollout_coordinator.hearing import progressed
 from tests.unit.rollout_coordinator.scenes import POLICY, at, robot, shadowed, started
 
 
-def told_of(divergence: dict[str, float], bound: float | None) -> RobotProgress:
+def told_of(
+    divergence: dict[str, float], bound: float | None, incomparable: tuple[str, ...] = ()
+) -> RobotProgress:
     policy = replace(POLICY, max_divergence=bound)
     running = started(1, policy=policy, strategy=Strategy.SHADOW)
     generation = running.robots[robot(1)].generation
-    fact = replace(shadowed(1, generation), divergence=divergence)
+    fact = replace(shadowed(1, generation), divergence=divergence, incomparable=incomparable)
     progress = progressed(running, fact, at(1))
     assert progress is not None
     return progress
@@ -40,4 +42,11 @@ def test_the_output_that_differs_most_is_named(apart: float) -> None:
 def test_a_shadow_that_could_not_be_compared_fails_where_the_policy_bounds_its_difference() -> None:
     failed = told_of({}, 0.1)
     assert failed.phase is RobotPhase.FAILED
-    assert "could be compared" in failed.reason
+    assert "none of its outputs can be compared" in failed.reason
+
+
+def test_one_output_that_cannot_be_compared_is_enough() -> None:
+    failed = told_of({"scores": 0.0}, 0.1, incomparable=("boxes", "masks"))
+    assert failed.phase is RobotPhase.FAILED
+    assert failed.reason.startswith("output boxes, masks cannot be compared")
+    assert told_of({"scores": 0.0}, None, incomparable=("boxes",)).phase is RobotPhase.PROVED
