@@ -1,18 +1,24 @@
-"""Random histories of a fleet: told in any order, twice, late, or of somebody else."""
+"""Random histories of a fleet: told in any order, twice, late, or of somebody else.
+
+The coordinator is restarted now and then, and its clock jumps; the server's clock, by which facts
+are stored, does not.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from msgspec import Struct
 
-from fleetward.contracts.codec import encode
+from fleetward.contracts.codec import decode, encode
 from fleetward.contracts.control import AbortMode, ControlAction
-from fleetward.contracts.rollouts import Rollout, RolloutPolicy
+from fleetward.contracts.ids import Digest
+from fleetward.contracts.judgements import ModelWithdrawn
+from fleetward.contracts.rollouts import Rollout, RolloutPolicy, Strategy
 from fleetward.contracts.telemetry import InferenceSummarized
-from fleetward.contracts.variants import wanted
+from fleetward.contracts.variants import digests, wanted
 from rollout_coordinator.advance import Fact, advance, begun
 from rollout_coordinator.fold import folded
 from rollout_coordinator.step import RobotTaken, Tick
@@ -23,10 +29,11 @@ from tests.unit.rollout_coordinator.variant_scenes import with_variants
 
 MAX_FACTS = 40
 STEP_S = 7
+HOUR_S = 3600
 
 
 class Move(Struct, frozen=True):
-    """What happens next: who, what, and how much time went by."""
+    """What happens next: who, what, how much time went by, and what befell who decides on it."""
 
     number: int
     what: str
@@ -34,28 +41,34 @@ class Move(Struct, frozen=True):
     old: bool
     passed_s: int
     copied_later: int
+    is_restarted: bool
+    clock_off_s: int
 
 
 WHATS = (
-    *("activated",) * 4,
+    *("activated",) * 8,
+    *("staged",) * 4,
     *("summary",) * 4,
     *("tick",) * 4,
     *("checked_in", "checked_in", "failed", "fell_back", "alert", "silent", "taken"),
     *("pause", "resume", "resume", "abort", "keep"),
-    *("promote", "promote all", "retry", "roll back", "superseded"),
+    *("promote", "promote all", "retry", "roll back", "superseded", "withdrawn"),
 )
-MOVES = some.lists(
-    some.builds(
-        Move,
-        number=some.integers(1, 3),
-        what=some.sampled_from(WHATS),
-        stale=some.sampled_from((False, False, False, True)),
-        old=some.booleans(),
-        passed_s=some.sampled_from((0, 1, STEP_S, 65)),
-        copied_later=some.integers(0, MAX_FACTS),
-    ),
-    max_size=MAX_FACTS,
+ONE_MOVE = some.builds(
+    Move,
+    number=some.integers(1, 3),
+    what=some.sampled_from(WHATS),
+    stale=some.sampled_from((False, False, False, True)),
+    old=some.sampled_from((False, False, False, True)),
+    passed_s=some.sampled_from((0, 1, STEP_S, 65)),
+    copied_later=some.integers(0, MAX_FACTS),
+    is_restarted=some.sampled_from((False, False, False, True)),
+    clock_off_s=some.sampled_from((0, 0, 0, 0, -HOUR_S, -STEP_S, STEP_S, HOUR_S)),
 )
+MOVES = some.lists(ONE_MOVE, max_size=MAX_FACTS) | some.lists(
+    ONE_MOVE, min_size=MAX_FACTS // 2, max_size=MAX_FACTS
+)
+"""Half of them long: few short ones get beyond a first wave, or to a switch."""
 POLICIES = some.builds(
     RolloutPolicy,
     bake_s=some.sampled_from((0.0, 5.0)),
@@ -68,10 +81,14 @@ POLICIES = some.builds(
 WAVES = some.lists(some.integers(1, 2), min_size=1, max_size=2)
 
 
-def plan_of(waves: list[int], policy: RolloutPolicy) -> Rollout:
+def plan_of(waves: list[int], policy: RolloutPolicy, strategy: Strategy) -> Rollout:
     """A plan of several waves gives its robots two variants in turn."""
-    plan = scenes.planned(*waves, policy=policy)
+    plan = scenes.planned(*waves, policy=policy, strategy=strategy)
     return with_variants(plan) if len(waves) > 1 else plan
+
+
+STRATEGIES = some.sampled_from((Strategy.CANARY, Strategy.ROLLING, Strategy.BLUE_GREEN))
+PLANS = some.builds(plan_of, WAVES, POLICIES, STRATEGIES)
 
 
 def fact_of(move: Move, rollout: Rollout, seconds: int) -> Fact:
@@ -84,6 +101,7 @@ def fact_of(move: Move, rollout: Rollout, seconds: int) -> Fact:
     elsewhere = scenes.ELSEWHERE if move.stale else scenes.HERE
     facts: dict[str, Fact] = {
         "activated": scenes.activated(number, generation, digest, elsewhere),
+        "staged": scenes.staged(number, generation, digest),
         "failed": scenes.failed(number, generation, elsewhere),
         "fell_back": scenes.fell_back(number, generation, elsewhere),
         "checked_in": scenes.checked_in(number, generation, digest),
@@ -101,6 +119,7 @@ def fact_of(move: Move, rollout: Rollout, seconds: int) -> Fact:
         "retry": scenes.asked(ControlAction.RETRY),
         "roll back": scenes.asked(ControlAction.ROLLBACK),
         "superseded": superseded(number),
+        "withdrawn": scenes.withdrawn(digest),
     }
     return facts[move.what]
 
@@ -108,52 +127,56 @@ def fact_of(move: Move, rollout: Rollout, seconds: int) -> Fact:
 Story = list[tuple[Fact, datetime, datetime]]
 
 
-def lived(waves: list[int], policy: RolloutPolicy, moves: list[Move]) -> tuple[Rollout, Story]:
-    """The end of a history, with every decision checked, and the story that led to it."""
-    rollout = begun(plan_of(waves, policy), scenes.START).rollout
-    story: Story = []
+def lived(plan: Rollout, moves: list[Move]) -> tuple[list[bytes], Story]:
+    """The states of a history, with every decision checked, and the story that led to them."""
+    rollout = begun(plan, scenes.START).rollout
+    states, story = [encode(rollout)], Story()
+    withdrawn: set[Digest] = set()
     seconds = 0
     for turn, move in enumerate(moves):
         seconds += move.passed_s
-        now = scenes.at(seconds + turn / 1000)
+        stored_at = scenes.at(seconds + turn / 1000)
+        now = stored_at + timedelta(seconds=move.clock_off_s)
         fact = fact_of(move, rollout, seconds)
-        story.append((fact, now, now))
-        step = advance(rollout, fact, now, now)
+        story.append((fact, stored_at, now))
+        if move.is_restarted:
+            rollout = decode(encode(rollout), Rollout)
+        step = advance(rollout, fact, stored_at, now)
         check(rollout, fact, step)
+        if isinstance(fact, ModelWithdrawn):
+            withdrawn |= {fact.digest} & digests(plan)
+        assert withdrawn.isdisjoint(order.digest for order in step.targets)
         rollout = step.rollout
-    return rollout, story
+        states.append(encode(rollout))
+    return states, story
 
 
 @settings(max_examples=200)
-@given(WAVES, POLICIES, MOVES)
-def test_every_history_keeps_the_promises(
-    waves: list[int], policy: RolloutPolicy, moves: list[Move]
-) -> None:
-    lived(waves, policy, moves)
+@given(PLANS, MOVES)
+def test_every_history_keeps_the_promises(plan: Rollout, moves: list[Move]) -> None:
+    lived(plan, moves)
 
 
 @settings(max_examples=200)
-@given(WAVES, POLICIES, MOVES)
+@given(PLANS, MOVES)
 def test_replaying_a_history_gives_the_identical_states_byte_for_byte(
-    waves: list[int], policy: RolloutPolicy, moves: list[Move]
+    plan: Rollout, moves: list[Move]
 ) -> None:
-    _, story = lived(waves, policy, moves)
-    told = [_replayed(waves, policy, story) for _ in range(2)]
-    assert told[0] == told[1]
+    """Whoever was never restarted decides as who was."""
+    states, story = lived(plan, moves)
+    assert _replayed(plan, story) == states
 
 
 @settings(max_examples=200)
-@given(WAVES, POLICIES, MOVES)
-def test_copies_told_at_once_or_later_change_nothing(
-    waves: list[int], policy: RolloutPolicy, moves: list[Move]
-) -> None:
+@given(PLANS, MOVES)
+def test_copies_told_at_once_or_later_change_nothing(plan: Rollout, moves: list[Move]) -> None:
     """A copy keeps the instant at which its original was stored; it is only read later.
 
     Two things may change: a window that did not count while its robot was unknown may count once
     it proved itself, so those are told once; time itself is never a copy.
     """
-    rollout = begun(plan_of(waves, policy), scenes.START).rollout
-    _, story = lived(waves, policy, moves)
+    rollout = begun(plan, scenes.START).rollout
+    _, story = lived(plan, moves)
     copies: dict[int, list[tuple[Fact, datetime]]] = {}
     for turn, ((fact, stored_at, now), move) in enumerate(zip(story, moves, strict=True)):
         rollout = advance(rollout, fact, stored_at, now).rollout
@@ -166,29 +189,27 @@ def test_copies_told_at_once_or_later_change_nothing(
 
 
 @settings(max_examples=200)
-@given(WAVES, POLICIES, MOVES, some.randoms(use_true_random=False))
+@given(PLANS, MOVES, some.randoms(use_true_random=False))
 def test_any_order_of_the_same_facts_keeps_the_promises(
-    waves: list[int], policy: RolloutPolicy, moves: list[Move], chance: scenes.Shuffler
+    plan: Rollout, moves: list[Move], chance: scenes.Shuffler
 ) -> None:
-    _, story = lived(waves, policy, moves)
-    rollout = begun(plan_of(waves, policy), scenes.START).rollout
+    _, story = lived(plan, moves)
+    rollout = begun(plan, scenes.START).rollout
     shuffled = story + story
     chance.shuffle(shuffled)
-    now = scenes.START
-    for fact, stored_at, decided_at in shuffled:
-        now = max(now, decided_at)
+    for fact, stored_at, now in shuffled:
         step = advance(rollout, fact, stored_at, now)
         check(rollout, fact, step)
         rollout = step.rollout
 
 
 @settings(max_examples=200)
-@given(WAVES, POLICIES, MOVES, some.integers(1, MAX_FACTS))
+@given(PLANS, MOVES, some.integers(1, MAX_FACTS))
 def test_facts_decided_in_batches_keep_the_promises(
-    waves: list[int], policy: RolloutPolicy, moves: list[Move], size: int
+    plan: Rollout, moves: list[Move], size: int
 ) -> None:
-    _, story = lived(waves, policy, moves)
-    rollout = begun(plan_of(waves, policy), scenes.START).rollout
+    _, story = lived(plan, moves)
+    rollout = begun(plan, scenes.START).rollout
     for start in range(0, len(story), size):
         batch = story[start : start + size]
         now = batch[-1][2]
@@ -201,8 +222,8 @@ def test_facts_decided_in_batches_keep_the_promises(
             rollout, left = step.rollout, left[used:]
 
 
-def _replayed(waves: list[int], policy: RolloutPolicy, story: Story) -> list[bytes]:
-    rollout = begun(plan_of(waves, policy), scenes.START).rollout
+def _replayed(plan: Rollout, story: Story) -> list[bytes]:
+    rollout = begun(plan, scenes.START).rollout
     states = [encode(rollout)]
     for fact, stored_at, now in story:
         rollout = advance(rollout, fact, stored_at, now).rollout

@@ -17,7 +17,7 @@ from fleetward.contracts.decisions import (
     RolloutDecided,
 )
 from fleetward.contracts.rollout_rows import ROBOTS_PER_SHARD, split, whole_of
-from fleetward.contracts.rollouts import Rollout, RolloutPolicy
+from fleetward.contracts.rollouts import Rollout
 from fleetward.contracts.surroundings import NOTHING_AROUND, SiteRoom, Surroundings
 from rollout_coordinator import decision_log
 from rollout_coordinator.advance import begun
@@ -31,11 +31,9 @@ from rollout_coordinator.waiting import given_up
 from tests.unit.rollout_coordinator import scenes
 from tests.unit.rollout_coordinator.test_advance_histories import (
     MOVES,
-    POLICIES,
-    WAVES,
+    PLANS,
     Move,
     fact_of,
-    plan_of,
 )
 from tests.unit.rollout_coordinator.test_plan import RECORD, fleet, request
 
@@ -80,24 +78,26 @@ class Coordinator:
         return stored.whole if stored.whole.sharding else decode(encode(stored.whole), Rollout)
 
 
-def lived(waves: list[int], policy: RolloutPolicy, moves: list[Move]) -> Coordinator:
+def lived(plan: Rollout, moves: list[Move]) -> Coordinator:
     """A history, a decision for each move."""
-    coordinator = Coordinator(plan_of(waves, policy))
+    coordinator = Coordinator(plan)
     seconds = 0
     for turn, move in enumerate(moves):
         seconds += move.passed_s
         at = seconds + turn / 1000
         fact = fact_of(move, coordinator.rollout, seconds)
-        coordinator.tell([(fact, scenes.at(at))], at, CLOSED if move.old else NOTHING_AROUND)
+        decided_at = at + move.clock_off_s
+        around = CLOSED if move.old else NOTHING_AROUND
+        coordinator.tell([(fact, scenes.at(at))], decided_at, around)
     return coordinator
 
 
 @settings(max_examples=150)
-@given(WAVES, POLICIES, MOVES)
+@given(PLANS, MOVES)
 def test_every_decision_of_a_history_is_made_again_from_its_log_byte_for_byte(
-    waves: list[int], policy: RolloutPolicy, moves: list[Move]
+    plan: Rollout, moves: list[Move]
 ) -> None:
-    coordinator = lived(waves, policy, moves)
+    coordinator = lived(plan, moves)
     encoded = [encode(decision) for decision in coordinator.log]
     again = list(replayed(decode(each, RolloutDecided) for each in encoded))
     assert not [each for each in again if isinstance(each, Difference)]
