@@ -256,8 +256,7 @@ class Identities:
         return KeyPair(path.read_bytes().strip())
 
     def _revoked(self, account: Account) -> dict[str, int]:
-        replaced = self._voided.replaced() if account is Account.EDGE else {}
-        return {**replaced, **self._voided.taken()}
+        return self._voided.revocations(of_robots=account is Account.EDGE)
 
     def _path_of(self, name: str) -> Path:
         return self._credentials_dir / f"{name}.creds"

@@ -8,7 +8,7 @@ names it; and a robot that did so is as it should be.
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,8 @@ from msgspec.structs import replace
 from fleetward.contracts.robot_keys import RobotKeysChanged
 from fleetward.trust.private_files import write_private
 
+FOR_GOOD = int(datetime.max.replace(tzinfo=timezone.utc).timestamp())
+"""Unix seconds: the server lets nobody in by a JWT that was issued before."""
 REPLACED_KEPT = 20_000
 """Those that end first go first: they die without us. So many make an account of some 2 MB."""
 
@@ -49,6 +51,14 @@ class VoidedKeys:
     def replaced(self) -> dict[str, int]:
         """What robots replaced -> unix seconds."""
         return {key: at for key, (_, at) in self._replaced().keys.items()}
+
+    def revocations(self, *, of_robots: bool) -> dict[str, int]:
+        """For an account, whenever a JWT was issued: whoever issued it may have a clock of another time.
+
+        of_robots: what robots replaced is void in it too.
+        """
+        replaced = self.replaced() if of_robots else {}
+        return dict.fromkeys({**replaced, **self.taken()}, FOR_GOOD)
 
     def take(self, public: str, now_s: int) -> None:
         """Void a key for good."""

@@ -102,6 +102,26 @@ async def test_of_two_renewals_at_once_one_counts_and_the_other_is_void(
         await life.end()
 
 
+async def test_replaced_key_opens_nothing_though_it_was_issued_by_a_clock_that_is_ahead(
+    hub: Hub, tmp_path: Path
+) -> None:
+    """The server takes a JWT away by when it was issued, and two machines issue and take away."""
+    hub.now += timedelta(days=60)
+    life = Life(hub, tmp_path / "robot")
+    await life.to_its_end()
+    replaced = life.link.keyring.held.renewed
+    assert replaced is not None
+    hub.now += timedelta(days=60)
+    async with asyncio.timeout(WAIT_S):
+        while life.link.keyring.held.renewed == replaced:
+            await patiently(life.renewing.turn)
+        await life.to_its_end()
+    await hub.void_replaced()
+
+    await must_not_enter(hub.system, replaced.token, replaced.seed, ROBOT)
+    await life.end()
+
+
 async def _ends(life: Life) -> str:
     """Why it did not come to the next key; empty: it did."""
     try:

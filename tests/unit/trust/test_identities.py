@@ -17,6 +17,7 @@ from fleetward.contracts.rows import Principal
 from fleetward.trust import nats_jwt
 from fleetward.trust.identities import Identities, RevokedError
 from fleetward.trust.nats_jwt import Claims, KeyPair, MalformedTokenError, claims_of, token_in
+from fleetward.trust.voided_keys import FOR_GOOD
 
 NOW_S = 1_700_000_000
 OUTSIDE = [account for account in Account if account is not Account.CORE]
@@ -87,7 +88,7 @@ def test_robot_is_not_issued_as_a_service(identities: Identities) -> None:
 def test_revoked_user_is_in_the_account_and_gets_no_new_token(identities: Identities) -> None:
     user = user_of(identities.issue_robot("robot-a"))
     identities.void(user)
-    assert account_claims(identities, Account.EDGE)["revocations"] == {user: NOW_S}
+    assert account_claims(identities, Account.EDGE)["revocations"] == {user: FOR_GOOD}
     with pytest.raises(RevokedError):
         identities.user_token(user, "robot-a", "robot", identities.accounts[Account.EDGE])
     assert user_of(identities.issue_robot("robot-a")) != user
@@ -214,7 +215,7 @@ def test_credentials_are_made_anew_when_they_ended_and_so_did_what_replaced_them
     now_s[0] += CREDENTIAL_DAYS * 86_400
     assert identities.has_ended(RobotId("robot-a"))
     assert user_of(identities.issue_robot("robot-a")) != first
-    assert account_claims(identities, Account.EDGE)["revocations"] == {first: NOW_S}
+    assert account_claims(identities, Account.EDGE)["revocations"] == {first: FOR_GOOD}
 
 
 def test_a_replaced_key_is_named_to_the_server_no_longer_than_its_credentials_last(
