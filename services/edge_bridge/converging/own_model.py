@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 
 from msgspec import Struct
 
@@ -12,7 +11,8 @@ from edge_bridge.converging import converge
 from edge_bridge.converging.converge import Memory, Placed
 from edge_bridge.converging.remembering import Remembered
 from edge_bridge.converging.steps import Steps
-from edge_bridge.errors import ActivationError, DigestMismatchError
+from edge_bridge.errors import ActivationError, DiskFailedError
+from edge_bridge.store import ModelStore
 from edge_bridge.workers.slots import FellBack
 from fleetward.bus.logs import log
 
@@ -50,11 +50,24 @@ async def _started(memory: Memory, steps: Steps) -> Started:
         except ActivationError as problem:
             reason = str(problem)
             log(_logger, "bridge.start_failed", level=logging.ERROR, reason=reason)
-            with suppress(DigestMismatchError):
-                await asyncio.to_thread(steps.store.verify, placed.digest)
+            await _look_for_damage(placed, steps.store)
             continue
         return Started(placed=placed, reason=reason)
     return Started(placed=None, reason=reason)
+
+
+async def _look_for_damage(placed: Placed, store: ModelStore) -> None:
+    """Remove what rotted; a disk that refuses even that keeps no robot from the model before."""
+    try:
+        await asyncio.to_thread(store.verify, placed.digest)
+    except (ActivationError, DiskFailedError, OSError) as problem:
+        log(
+            _logger,
+            "bridge.own_model_damaged",
+            level=logging.ERROR,
+            model=str(placed.model),
+            reason=str(problem),
+        )
 
 
 async def restore_own_model(remembered: Remembered, steps: Steps) -> None:

@@ -258,22 +258,6 @@ async def test_nothing_is_lost_when_the_hub_is_killed(fleet: Fleet) -> None:
         assert bridge.connected
 
 
-async def test_a_robot_whose_own_model_rotted_starts_the_one_before_and_says_so(
-    fleet: Fleet,
-) -> None:
-    first, second = model(fleet, "v1"), model(fleet, "v2", gain=0.5)
-    async with Bridge(fleet.settings(), source=Camera()) as bridge:
-        await activate(fleet, first, 1)
-        await activate(fleet, second, 2)
-        assert bridge.active
-        bridge.active.path.write_bytes(b"rotten")
-    async with Bridge(fleet.settings(), source=Camera()) as bridge:
-        fell = await fleet.hears(ModelFellBack)
-        assert (fell.from_digest, fell.to_digest) == (second.digest, first.digest)
-        assert bridge.active
-        assert bridge.active.digest == first.digest
-
-
 async def test_a_robot_that_lost_every_model_fetches_its_target_again(fleet: Fleet) -> None:
     first = model(fleet, "v1")
     async with Bridge(fleet.settings(), source=Camera()) as bridge:

@@ -1,15 +1,16 @@
-"""A robot whose own model is lost fetches it again, as soon as its disk takes a word of that."""
+"""A robot whose own model is lost serves what else it has, and fetches its own again."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from edge_bridge.bridge import Bridge
-from fleetward.contracts.robots import ModelActivated
+from edge_bridge.workers.staged_model import StagedModel
+from fleetward.contracts.robots import ModelActivated, ModelFellBack
 from testkit.servers import NatsSystem
 from tests.integration.edge_bridge.camera import Camera
 from tests.integration.edge_bridge.fleet import WAIT_S, Fleet, running_fleet
@@ -20,6 +21,14 @@ from tests.integration.edge_slots import tiny_models
 async def fleet(nats_system: NatsSystem, tmp_path: Path) -> AsyncIterator[Fleet]:
     async with running_fleet(nats_system, tmp_path) as running:
         yield running
+
+
+def two_models(fleet: Fleet) -> tuple[StagedModel, StagedModel]:
+    first = tiny_models.brightness(fleet.directory, "v1", gain=1.0)
+    second = tiny_models.brightness(fleet.directory, "v2", gain=0.5)
+    for model in (first, second):
+        fleet.publish_model(model)
+    return first, second
 
 
 class Refusals:
@@ -66,3 +75,38 @@ async def test_a_model_that_was_lost_is_fetched_again_without_another_start_once
         await fleet.hears(ModelActivated, lambda _: fleet.count(ModelActivated) == 2)
         assert bridge.active
         assert bridge.active.digest == good.digest
+
+
+def rotten(path: Path) -> None:
+    path.write_bytes(b"rotten")
+
+
+def unreadable(path: Path) -> None:
+    """The system refuses to read it."""
+    path.unlink()
+    path.mkdir()
+
+
+def rotten_and_not_removable(path: Path) -> None:
+    """The system refuses to remove what belongs to it."""
+    rotten(path)
+    path.with_suffix(".manifest").unlink()
+    path.with_suffix(".manifest").mkdir()
+
+
+@pytest.mark.parametrize("damage", [rotten, unreadable, rotten_and_not_removable])
+async def test_a_robot_whose_own_model_rotted_starts_the_one_before_and_says_so(
+    fleet: Fleet, damage: Callable[[Path], None]
+) -> None:
+    first, second = two_models(fleet)
+    async with Bridge(fleet.settings(), source=Camera()) as bridge:
+        for generation, model in enumerate((first, second), 1):
+            await fleet.aim(model, generation)
+            await fleet.hears(ModelActivated, lambda fact: fact.digest == model.digest)  # noqa: B023 (heard before the next)
+        assert bridge.active
+        damage(bridge.active.path)
+    async with Bridge(fleet.settings(), source=Camera()) as bridge:
+        fell = await fleet.hears(ModelFellBack)
+        assert (fell.from_digest, fell.to_digest) == (second.digest, first.digest)
+        assert bridge.active
+        assert bridge.active.digest == first.digest
