@@ -134,6 +134,8 @@ class RuleSets:
             if there is not None and is_of_another(there, rules == self._in_force, known):
                 await self._give_way(there, following)
                 return
+            if rules != self._in_force:
+                self._in_force = None  # what we send may be there although its answer is lost
             await self._publish(following, sequence)
         self._in_force = rules
 

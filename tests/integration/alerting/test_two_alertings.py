@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import cast
 
 import pytest
 from nats.aio.client import Client
 
 from alerting.clock import Clock
 from alerting.rule_sets import RuleSets, signed
+from fleetward.bus.errors import PublishError
 from fleetward.bus.history import history
 from fleetward.bus.last_values import last_value
 from fleetward.bus.publish import publish
@@ -17,7 +19,7 @@ from fleetward.contracts.codec import decode
 from fleetward.contracts.rows import Principal
 from fleetward.contracts.rule_sets import RuleSet, RuleSetGaveWay, RuleSetSigned
 from fleetward.rules.compilation import compile_rulebook
-from fleetward.rules.rule_sets import digest_of
+from fleetward.rules.rule_sets import compiled, critical, digest_of
 from fleetward.rules.rulebook import Rulebook
 from fleetward.trust.signing import SigningKey
 from tests.integration.alerting.rig import Rig
@@ -93,6 +95,47 @@ async def test_rules_that_changed_are_sent_in_the_place_of_another_alertings(
     pair.one.use(rules_over(3))
     await pair.one.look()
     assert (await pair.there()).revision > sent.revision
+
+
+class AnswersLost:
+    """A connection on which whatever is published is stored, and nobody says so in time."""
+
+    def __init__(self, connection: Client) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
+
+    def jetstream(self) -> AnswersLost:
+        return self
+
+    async def publish(
+        self,
+        subject: str,
+        payload: bytes,
+        timeout: float,  # noqa: ASYNC109 (as JetStream has it)
+        stream: str,
+        headers: dict[str, str],
+    ) -> None:
+        await self._connection.jetstream().publish(subject, payload, timeout, stream, headers)
+        raise TimeoutError
+
+
+async def test_rules_that_are_changed_back_are_sent_again_where_nobody_said_that_the_others_arrived(
+    rig: Rig, tmp_path: Path
+) -> None:
+    pair = await pair_of(rig, tmp_path)
+    pair.other._connection = cast("Client", AnswersLost(pair.connection))
+    pair.other.use(rules_over(3))
+    with pytest.raises(PublishError):
+        await pair.other.look()
+    pair.other._connection = pair.connection
+    pair.other.use(rules_over(2))
+
+    await pair.other.look()
+
+    assert (await pair.there()).rules == compiled(critical(rules_over(2)))
+    assert not await pair.gave_way()
 
 
 async def test_an_older_set_that_somebody_repeats_is_replaced(rig: Rig, tmp_path: Path) -> None:
