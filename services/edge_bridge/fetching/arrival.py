@@ -70,9 +70,8 @@ class Arrival:
             await to_its_end(asyncio.to_thread(partial.open))
             while partial.kept_bytes < partial.size_bytes:
                 update = await self._attempt(update, partial)
-            await asyncio.to_thread(
-                self._store.adopt, partial, target.header.digest, self._signed, content
-            )
+            adopting = (partial, target.header.digest, self._signed, content)
+            await to_its_end(asyncio.to_thread(self._store.adopt, *adopting))
         finally:
             partial.close()
 

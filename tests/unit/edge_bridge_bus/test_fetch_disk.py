@@ -163,26 +163,34 @@ async def test_what_arrived_and_changed_on_the_disk_is_proved_again_before_it_co
 
 
 class SlowDisk(FailingDisk):
-    """Opens what has arrived of a model once it ``goes_on``."""
+    """Opens what has arrived of a model once it ``goes_on``: to go on with it, or to hash it when it is whole."""
 
-    def __init__(self, arriving: Path) -> None:
+    def __init__(self, rig: Rig, *, whole: bool) -> None:
         super().__init__(2**60, errno.EIO)
         self.asked, self.goes_on = threading.Event(), threading.Event()
-        self._arriving = arriving
+        self._arriving = rig.models / "partial" / rig.target.digest.removeprefix("sha256:")
+        self._whole = whole
+
+    def open_to_read(self, path: Path) -> int:
+        descriptor = super().open_to_read(path)
+        if self._whole:
+            self._wait_at(path)
+        return descriptor
 
     def open_to_write(self, path: Path) -> int:
         descriptor = super().open_to_write(path)
+        if not self._whole:
+            self._wait_at(path)
+        return descriptor
+
+    def _wait_at(self, path: Path) -> None:
         if path == self._arriving:
             self.asked.set()
             assert self.goes_on.wait(10)
-        return descriptor
 
 
-async def test_a_fetch_that_is_broken_off_while_it_looks_at_what_is_there_leaves_nothing_open(
-    rig: Rig,
-) -> None:
-    digest = rig.target.digest.removeprefix("sha256:")
-    disk = SlowDisk(rig.models / "partial" / digest)
+async def break_off(rig: Rig, disk: SlowDisk) -> None:
+    """A fetch, by a newer target, while the disk takes its time."""
     rig.open_store(disk)
     fetching = asyncio.ensure_future(rig.fetch())
     assert await asyncio.to_thread(disk.asked.wait, 10)
@@ -192,3 +200,16 @@ async def test_a_fetch_that_is_broken_off_while_it_looks_at_what_is_there_leaves
     with pytest.raises(asyncio.CancelledError):
         await fetching
     assert not disk.descriptors
+
+
+async def test_a_fetch_that_is_broken_off_while_it_looks_at_what_is_there_leaves_nothing_open(
+    rig: Rig,
+) -> None:
+    await break_off(rig, SlowDisk(rig, whole=False))
+
+
+async def test_a_fetch_that_is_broken_off_while_a_whole_model_is_hashed_ends_when_the_store_has_it(
+    rig: Rig,
+) -> None:
+    await break_off(rig, SlowDisk(rig, whole=True))
+    rig.assert_arrived()
