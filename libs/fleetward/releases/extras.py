@@ -9,8 +9,8 @@ EXTRA_OF = {"RULES": "rules", "FOXGLOVE": "foxglove", "VIDEO": "video", "RECORDI
 """Variables that need an extra once they say anything."""
 NOT_ASKED = {"RULES": "none"}
 """Words by which they say that nothing is wanted."""
-OF_PIPELINES = ("VIDEO", "RECORDING")
-"""Those of them that may be said of one pipeline, as FLEETWARD_PIPELINE_SPEECH_RECORDING."""
+OF_PIPELINES = ("VIDEO", "RECORDING", "BACKEND")
+"""Variables that may be said of one pipeline, as FLEETWARD_PIPELINE_SPEECH_RECORDING."""
 MODULE_OF = {
     "rules": "fleetward.rules.compilation",
     "foxglove": "foxglove",
@@ -33,7 +33,7 @@ def asked_for_by(variables: Mapping[str, str]) -> frozenset[str]:
             for variable, value in variables.items()
         )
     }
-    if variables.get(f"{PREFIX}BACKEND") == "tensorrt":
+    if any(value == "tensorrt" and _says(each, "BACKEND") for each, value in variables.items()):
         asked.add("tensorrt")
     return frozenset(asked)
 

@@ -99,8 +99,11 @@ def test_a_release_is_tried_with_what_the_robots_settings_ask_for() -> None:
         assert importlib.util.find_spec(name) is not None, name
 
 
-def test_tensorrt_comes_with_the_bare_bridge_on_a_jetson_and_is_an_extra_elsewhere() -> None:
-    told = {"FLEETWARD_BACKEND": "tensorrt"}
+@pytest.mark.parametrize("variable", ["FLEETWARD_BACKEND", "FLEETWARD_PIPELINE_SPEECH_BACKEND"])
+def test_tensorrt_comes_with_the_bare_bridge_on_a_jetson_and_is_an_extra_elsewhere(
+    variable: str,
+) -> None:
+    told = {variable: "tensorrt"}
     assert lacked_without(told, "x86_64") == {"tensorrt"}
     assert lacked_without(told, "aarch64") == frozenset()
 
