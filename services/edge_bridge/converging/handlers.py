@@ -19,6 +19,7 @@ from edge_bridge.converging.failing import Failing
 from edge_bridge.converging.health_window import HealthWindow
 from edge_bridge.converging.inbox import Inbox
 from edge_bridge.converging.interrupting import unless
+from edge_bridge.converging.lost_own import LostOwn
 from edge_bridge.converging.member import PipelineMember
 from edge_bridge.converging.own_model import fallen_to, restore_own_model, start_own_model
 from edge_bridge.converging.remembering import Remembered
@@ -78,7 +79,7 @@ class Converger:
         self._failing = Failing(self._member, together)
         self._unasked = Unasked(steps, self._member, together, retry_wait_s=settings.retry_wait_s)
         self._switching = Switching(steps, together, self._window)
-        self._has_lost_own = False
+        self._lost_own = LostOwn(self._remembered, steps, self._next)
 
     @property
     def memory(self) -> Memory:
@@ -131,7 +132,7 @@ class Converger:
             self._window.stop()
 
     async def _converge(self) -> None:
-        await self._forget_own()
+        await self._lost_own.forget()
         await self._failing.write()
         await self._or_return(self._inbox.take())
         if isinstance(self._next(), actions.Rest):
@@ -150,6 +151,8 @@ class Converger:
                     self._inbox.changed.set()
                     return
                 await self._step(action)
+        if self._lost_own.is_lost:
+            self._inbox.changed.set()  # its disk is asked again
 
     async def _step(self, action: Action) -> None:
         """One step; a failure for good is reported and settles this generation."""
@@ -268,16 +271,10 @@ class Converger:
         if own is None:
             return
         started = await start_own_model(self.memory, self._steps)
-        self._has_lost_own = started.placed is None
+        self._lost_own.is_lost = started.placed is None
         if started.placed is not None and started.placed != own:
             self.fell_back(fallen_to(started.placed, own, started.reason))
         self._on_change()
-
-    async def _forget_own(self) -> None:
-        """What does not start is fetched again, once the disk keeps that it is to be; raises JournalError."""
-        if self._has_lost_own:
-            await self._remembered.change(converge.forget_own)
-        self._has_lost_own = False
 
     def _next(self) -> Action:
         target = self.memory.target

@@ -16,11 +16,20 @@ from tests.integration.edge_bridge.camera import Camera
 from tests.integration.edge_bridge.fleet import WAIT_S, Fleet, running_fleet
 from tests.integration.edge_slots import tiny_models
 
+PROVES_FOR_EVER = 1_000_000
+"""More inferences than a test waits for."""
+
 
 @pytest.fixture
 async def fleet(nats_system: NatsSystem, tmp_path: Path) -> AsyncIterator[Fleet]:
     async with running_fleet(nats_system, tmp_path) as running:
         yield running
+
+
+async def serves(bridge: Bridge, model: StagedModel) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not bridge.active or bridge.active.digest != model.digest:  # noqa: ASYNC110 (no fact says so)
+            await asyncio.sleep(0.05)
 
 
 def two_models(fleet: Fleet) -> tuple[StagedModel, StagedModel]:
@@ -75,6 +84,26 @@ async def test_a_model_that_was_lost_is_fetched_again_without_another_start_once
         await fleet.hears(ModelActivated, lambda _: fleet.count(ModelActivated) == 2)
         assert bridge.active
         assert bridge.active.digest == good.digest
+
+
+async def test_a_target_that_is_in_the_store_serves_although_no_word_is_kept_of_the_lost_model(
+    fleet: Fleet,
+) -> None:
+    lost, wanted = two_models(fleet)
+    settings = fleet.settings()
+    async with Bridge(settings, source=Camera()) as bridge:
+        await fleet.aim(lost, 1)
+        await fleet.hears(ModelActivated)
+        await fleet.aim(wanted, 2, proof_inferences=PROVES_FOR_EVER)
+        await serves(bridge, wanted)
+        held = bridge._serving.store.path(lost.digest)
+    held.unlink()
+
+    async with Bridge(settings, source=Camera()) as bridge:
+        refusals = Refusals(bridge)
+        await refusals.seen()
+        await serves(bridge, wanted)
+        refusals.end()
 
 
 def rotten(path: Path) -> None:
