@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import termios
+from array import array
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +66,29 @@ async def test_frames_that_are_begun_and_not_given_tell_a_worker_that_stands_sti
         os.kill(rig.slots.worker_pids["active"], signal.SIGCONT)
         (done,) = await rig.until_results(1)
     assert done.frame == frame
+
+
+def unread_bytes(rig: Rig) -> int:
+    """What the kernel holds of the messages that the worker which serves has not read."""
+    assert rig.slots._active is not None
+    counted = array("i", [0])
+    fcntl.ioctl(rig.slots._active._connection, termios.TIOCOUTQ, counted)
+    return counted[0]
+
+
+async def test_a_worker_that_sleeps_is_told_once_of_a_frame_that_begins(tmp_path: Path) -> None:
+    async with running() as rig:
+        await rig.serve(brightness(tmp_path, "v1"))
+        os.kill(rig.slots.worker_pids["active"], signal.SIGSTOP)
+        before = unread_bytes(rig)
+        loan = lent(rig)
+        loan.begin()
+        once = unread_bytes(rig)
+        loan.begin()
+        twice = unread_bytes(rig)
+        loan.return_it()
+    assert before == 0
+    assert twice == once > 0
 
 
 async def test_frame_that_was_begun_is_given_to_the_worker_that_serves_by_then(
