@@ -13,6 +13,7 @@ import psutil
 from msgspec import Struct
 
 from edge_bridge.telemetry.columns import FrameLimits, Recorder
+from edge_bridge.telemetry.spool import Spool
 from fleetward.contracts.ids import BootId, RobotId
 from fleetward.local.programs import Settings, fleet
 from fleetward.local.up import local_system
@@ -22,6 +23,7 @@ MIB = 1024 * 1024
 SETTLE_S, REST_S = 10.0, 30.0
 MAX_RESIDENT_MIB, MAX_REST_PERCENT = 60.0, 1.0
 SAMPLES_PER_S, MEASURED_S, MAX_TELEMETRY_PERCENT = 2000, 10.0, 3.0
+SPOOL_BYTES = 64 * MIB
 SERIES = 40
 
 
@@ -109,7 +111,27 @@ def _used_s(process: psutil.Process) -> float:
 
 
 async def _telemetry() -> Measurement:
-    """Recorded one by one as a program does, and cut into frames; in a process that does nothing else."""
+    """Recorded one by one as a program does, cut into frames, and kept on disk until they are sent.
+
+    In a process that does nothing else.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        spool = Spool(Path(directory) / "spool.db", SPOOL_BYTES)
+        try:
+            percent = _recorded(spool)
+        finally:
+            spool.close()
+    return Measurement(
+        name=f"telemetry: {SAMPLES_PER_S} samples a second recorded, cut into frames and spooled",
+        value=percent,
+        unit="% of a core",
+        goal=f"<= {MAX_TELEMETRY_PERCENT:g} %",
+        met=percent <= MAX_TELEMETRY_PERCENT,
+    )
+
+
+def _recorded(spool: Spool) -> float:
+    """The processor time of it, in percent of the time that such samples take to come."""
     limits = FrameLimits()
     recorder = Recorder(RobotId("r1"), BootId("boot"), limits)
     names = [f"bench.signal_{number}" for number in range(SERIES)]
@@ -119,12 +141,7 @@ async def _telemetry() -> Measurement:
     for _ in range(frames):
         for turn in range(per_frame):
             recorder.record(names[turn % SERIES], float(turn))
-        assert recorder.cut() is not None
-    percent = 100 * (time.process_time() - began_s) / MEASURED_S
-    return Measurement(
-        name=f"telemetry: {SAMPLES_PER_S} samples a second recorded and cut into frames",
-        value=percent,
-        unit="% of a core",
-        goal=f"<= {MAX_TELEMETRY_PERCENT:g} %",
-        met=percent <= MAX_TELEMETRY_PERCENT,
-    )
+        frame = recorder.cut()
+        assert frame is not None
+        spool.append(frame)
+    return 100 * (time.process_time() - began_s) / MEASURED_S
