@@ -120,11 +120,11 @@ def _diverges(fact: ModelShadowed, bound: float | None) -> str:
     if bound is None:
         return ""
     if fact.incomparable or not fact.divergence:
-        what = (
-            f"output {', '.join(fact.incomparable)}" if fact.incomparable else "none of its outputs"
+        which = ", ".join(fact.incomparable) or "all"
+        return (
+            f"outputs that cannot be compared with what serves: {which}; the policy says by how much "
+            "they may differ"
         )
-        can = "cannot" if fact.incomparable else "can"
-        return f"{what} {can} be compared with what serves, and the policy says by how much outputs may differ"
     beyond = {name: apart for name, apart in fact.divergence.items() if not apart <= bound}
     if not beyond:
         return ""

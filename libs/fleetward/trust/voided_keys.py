@@ -48,17 +48,13 @@ class VoidedKeys:
         taken: dict[str, int] = json.loads(self._taken_path.read_bytes())
         return taken
 
-    def replaced(self) -> dict[str, int]:
-        """What robots replaced -> unix seconds."""
-        return {key: at for key, (_, at) in self._replaced().keys.items()}
-
     def revocations(self, *, of_robots: bool) -> dict[str, int]:
         """For an account, whenever a JWT was issued: whoever issued it may have a clock of another time.
 
         of_robots: what robots replaced is void in it too.
         """
-        replaced = self.replaced() if of_robots else {}
-        return dict.fromkeys({**replaced, **self.taken()}, FOR_GOOD)
+        replaced = self._replaced().keys if of_robots else ()
+        return dict.fromkeys((*replaced, *self.taken()), FOR_GOOD)
 
     def take(self, public: str, now_s: int) -> None:
         """Void a key for good."""
