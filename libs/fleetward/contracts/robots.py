@@ -273,7 +273,7 @@ class RobotCheckedIn(Event, frozen=True, kw_only=True):
     rules: RulesStanding | None = None
     """By which alert rules it judges itself; None: by none, or its bridge is one that does not say."""
     extras: tuple[str, ...] = ()
-    """Of the bridge, that its settings need: it takes no release without them. None: no such, or not said."""
+    """Of the bridge, that its settings need: it takes no release without them. Empty: none, or not said."""
     checked_in_at: UtcTime
 
     @property
