@@ -155,6 +155,13 @@ class RuleSets:
         if there.revision == self._gave_way_to:
             return
         digest = digest_of(ours.rules, ours.lookback_s)
+        told = RuleSetGaveWay(
+            digest=digest,
+            rules=len(ours.rules),
+            to_revision=there.revision,
+            found_at=ours.issued_at,
+        )
+        await publish(self._connection, told)
         log(
             _logger,
             "rules.replaced",
@@ -165,13 +172,6 @@ class RuleSets:
             digest=digest_of(there.rules, there.lookback_s),
             ours=digest,
         )
-        told = RuleSetGaveWay(
-            digest=digest,
-            rules=len(ours.rules),
-            to_revision=there.revision,
-            found_at=ours.issued_at,
-        )
-        await publish(self._connection, told)
         self._gave_way_to = there.revision
 
     async def _there(self) -> tuple[RuleSet | None, int]:
